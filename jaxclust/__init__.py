@@ -1,0 +1,1 @@
+"""jaxclust: deep clustering in JAX."""

@@ -1,0 +1,97 @@
+"""The contract of a method: four pure functions to train with, a few more to use what was trained."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+
+class Method(NamedTuple):
+    """One training, as pure functions. A published system is a host loop over one or several of these.
+
+    init:          (key, batch_shape) -> TrainState. `batch_shape` is (b, h, w, c) or (b, d).
+    step:          (state, batch) -> (state, terms): one update, and named scalars of the loss, () float32 each.
+    embed:         (state, images (n, ...)) -> (n, d) float32, deterministic and independent of the batch.
+    log_posterior: (state, images (n, ...)) -> (n, K) float32, log probabilities whose exp sums to one;
+                   None for a training that assigns no clusters.
+    """
+
+    init: Callable[[Key, tuple[int, ...]], TrainState]
+    step: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+    embed: Callable[[TrainState, Array], Array]
+    log_posterior: Callable[[TrainState, Array], Array] | None
+
+
+class Functions(NamedTuple):
+    """What a fitted model can do: pure functions of its arrays. `images` are prepared: (n, side, side, c) uint8
+    or float32 in [0, 1], or (n, d) float32 features. None where a method has no such thing.
+
+    embed:         (arrays, images) -> (n, d).
+    log_posterior: (arrays, images) -> (n, K), normalised over K.
+    sample:        (arrays, key, n, cluster) -> (n, ...) images in [0, 1] or features; n is static,
+                   cluster a () int32 array.
+    reconstruct:   (arrays, images) -> (n, ...), each by its own cluster's network.
+    second_opinion: (arrays, images) -> (n,) int32, labels by another criterion (the lowest reconstruction error).
+    decode:        (arrays, latent (n, d), cluster) -> (n, ...): for latent walks.
+    """
+
+    embed: Callable[[PyTree, Array], Array]
+    log_posterior: Callable[[PyTree, Array], Array]
+    sample: Callable[[PyTree, Key, int, Array], Array] | None = None
+    reconstruct: Callable[[PyTree, Array], Array] | None = None
+    second_opinion: Callable[[PyTree, Array], Array] | None = None
+    decode: Callable[[PyTree, Array, Array], Array] | None = None
+
+
+class Model(NamedTuple):
+    """A fitted model: `meta` (plain JSON) says how to rebuild `functions`, `arrays` is a tree of arrays."""
+
+    meta: Mapping[str, Any]
+    arrays: PyTree
+    functions: Functions
+
+
+class Result(NamedTuple):
+    """What a method's `fit` returns about the n examples that it saw (K clusters).
+
+    model:         the fitted model.
+    labels:        (n,) int32 in [0, K), the model's own argmax.
+    probabilities: (n, K) float32, rows sum to one.
+    noise:         (n,) bool, points that the density clustering left out (all False if the method has none).
+    embedding:     (n, d) float32.
+    opinions:      other labellings by name, (n,) int32 each: 'reconstruction', 'manager', 'hdbscan' (-1 is noise).
+    summary:       plain JSON: n_clusters, latent_dim, expert_latent_dims (None where there is none), ...
+    plots:         arrays for figures, by name: 'explained_variance' (d,), 'map' (m, 2) with 'map_index' (m,), ...
+    """
+
+    model: Model
+    labels: np.ndarray
+    probabilities: np.ndarray
+    noise: np.ndarray
+    embedding: np.ndarray
+    opinions: dict[str, np.ndarray]
+    summary: dict[str, Any]
+    plots: dict[str, np.ndarray]
+
+
+class System(NamedTuple):
+    """A published system, as the registry, the command line and the estimators see it.
+
+    name:    'moe-vae'.
+    title:   one line for `jaxclust methods`.
+    source:  author, title, year.
+    Config:  a frozen dataclass whose defaults are the paper's values (preset 'paper').
+    presets: name -> Config, with 'quick' and 'paper'.
+    fit:     (config, images, preprocess meta, key, phases) -> Result.
+    restore: (meta) -> Functions, the inverse of what `fit` put into Model.meta.
+    """
+
+    name: str
+    title: str
+    source: str
+    Config: type
+    presets: Mapping[str, Any]
+    fit: Callable[..., Result]
+    restore: Callable[[Mapping[str, Any]], Functions]
