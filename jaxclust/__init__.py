@@ -1,1 +1,51 @@
-"""jaxclust: deep clustering in JAX."""
+"""jaxclust: deep clustering in JAX.
+
+    from jaxclust import MoEVAE
+    model = MoEVAE(n_clusters="auto", seed=0).fit(images)
+
+Names are imported when they are first used, so `import jaxclust` is quick.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from jaxclust.errors import InputError, RunExists
+
+if TYPE_CHECKING:
+    from jaxclust.data.sources import load as load_data
+    from jaxclust.estimators import DeepClusterer, MoEVAE, load
+    from jaxclust.methods import find as find_method
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "DeepClusterer": ("jaxclust.estimators", "DeepClusterer"),
+    "MoEVAE": ("jaxclust.estimators", "MoEVAE"),
+    "load": ("jaxclust.estimators", "load"),
+    "load_data": ("jaxclust.data.sources", "load"),
+    "find_method": ("jaxclust.methods", "find"),
+}
+
+__all__ = [
+    "DeepClusterer",
+    "InputError",
+    "MoEVAE",
+    "RunExists",
+    "__version__",
+    "find_method",
+    "load",
+    "load_data",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'jaxclust' has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,32 +7,37 @@ from jaxclust.typing import Array
 
 __all__ = ["mish"]
 
+_SATURATED = 20.0  # from here on tanh(softplus(x)) is 1 in float32 and in float64 to the last bit or so
 
-@jax.custom_jvp
+
+@jax.custom_vjp
 def mish(x: Array) -> Array:
-    """Mish, x tanh(softplus(x)) (Misra 2019), of any shape and float type, with one exponential.
+    """Mish, x tanh(softplus(x)) (Misra 2019), of any shape and float type.
 
-    With e = exp(-|x|): tanh(softplus(x)) = (1 + 2e) / (1 + 2e + 2e^2) for x >= 0 and
-    (e^2 + 2e) / (e^2 + 2e + 2) for x < 0, so nothing overflows.
+    With u = exp(x) and n = u (u + 2): tanh(softplus(x)) = n / (n + 2), one exponential, and
+    x is cut at 20 in it, so nothing overflows. Computed in float32 at least. The gradient is
+    recomputed from x (reverse mode only, of any order), so that x alone is kept.
     """
-    return x * _gate(x)[0]
+    return _value_and_slope(x)[0]
 
 
-def _gate(x: Array) -> tuple[Array, Array]:
-    """Return t = tanh(softplus(x)) and its derivative by x."""
-    e = jnp.exp(-jnp.abs(x))
-    positive = x >= 0
-    numerator = jnp.where(positive, 1 + 2 * e, e * (e + 2))
-    rest = jnp.where(positive, 2 * e * e, 2.0)
-    denominator = numerator + rest
-    t = numerator / denominator
-    # 1 - t^2 = (rest / denominator) (1 + t); d softplus = sigmoid
-    sigmoid = jnp.where(positive, 1.0, e) / (1 + e)
-    return t, rest / denominator * (1 + t) * sigmoid
+def _value_and_slope(x: Array) -> tuple[Array, Array]:
+    """Return mish(x) and its derivative t + x dt, where dt = 4 u (u + 1) / (n + 2)^2."""
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    u = jnp.exp(jnp.minimum(wide, _SATURATED))
+    n = u * (u + 2)
+    r = 1 / (n + 2)
+    t = n * r
+    slope = t + wide * (4 * u * (u + 1) * r * r)
+    return (wide * t).astype(x.dtype), jnp.where(wide < _SATURATED, slope, 1.0).astype(x.dtype)
 
 
-@mish.defjvp
-def _mish_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    (x,), (dx,) = primals, tangents
-    t, dt = _gate(x)
-    return x * t, (t + x * dt) * dx
+def _forward(x: Array) -> tuple[Array, Array]:
+    return mish(x), x
+
+
+def _backward(x: Array, g: Array) -> tuple[Array]:
+    return (g * _value_and_slope(x)[1],)
+
+
+mish.defvjp(_forward, _backward)

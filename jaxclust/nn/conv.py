@@ -1,6 +1,26 @@
-"""Convolutions of two forms with the same parameters, and the batch norm and Mish around them."""
+"""Convolutions in two forms with the same parameters, and the batch norm that goes with them.
 
-from typing import Any
+XLA compiles convolutions badly on a CPU (inside a scan, under vmap) and well on a TPU or GPU; matrix
+products are fast everywhere but move more memory. So `conv2d` and `conv_transpose2d` have two forms:
+
+- 'native': lax.conv_general_dilated and lax.conv_transpose;
+- 'patches': one matrix product between two linear maps along single axes. `_gather` collects the k taps
+  of every window in the channels, `_scatter` is its transpose and adds k channel groups back into place:
+
+      convolution, stride 1      gather columns, product, scatter rows: 3c + 3f values a pixel, not 9c
+      with few channels in       gather both, product
+      with few channels out      product, scatter both
+      convolution, stride 2      gather both, product
+      transposed, stride 2       product, scatter both: 9 products a pixel, none of them with a zero
+
+  Each is the gradient of the other, so a gradient is again a product between them, of the same cost.
+  Under vmap over stacked kernels the product becomes a batched product.
+
+Both accept any kernel size and stride, and give the same values and gradients to rounding.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -12,66 +32,155 @@ from jaxclust.typing import Array
 
 __all__ = ["BatchNorm", "Conv", "ConvTranspose", "conv2d", "conv_transpose2d", "mish", "resolve_form"]
 
-FORMS = ("patches", "native")
-_NHWC = ("NHWC", "HWIO", "NHWC")
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def resolve_form(form: str = "auto", platform: str | None = None) -> str:
-    """Return 'patches' or 'native': the form itself, or for 'auto' the platform's better one."""
-    if form in FORMS:
-        return form
-    if form != "auto":
+    """Return the form of convolutions to use, 'patches' or 'native'.
+
+    form: 'patches', 'native', or 'auto': patches on a CPU, native elsewhere.
+    platform: 'cpu', 'gpu', 'tpu'; by default JAX's default backend. Name it when compiling ahead of
+    time for another machine.
+    Raises ValueError for another form.
+    """
+    if form not in ("auto", "patches", "native"):
         raise ValueError(f"form must be 'auto', 'patches' or 'native', not {form!r}")
+    if form != "auto":
+        return form
     return "patches" if (platform or jax.default_backend()) == "cpu" else "native"
 
 
 def conv2d(x: Array, kernel: Array, strides: int = 1, form: str = "auto") -> Array:
-    """SAME convolution of x (b, h, w, cin) with kernel (kh, kw, cin, cout)."""
+    """Convolve with SAME padding, as lax.conv_general_dilated (a correlation: the kernel is not flipped).
+
+    x: (b, h, w, cin); kernel: (kh, kw, cin, cout); strides: >= 1, of both axes; form: see resolve_form.
+    Returns (b, ceil(h / strides), ceil(w / strides), cout).
+    Raises ValueError if the shapes or strides do not fit.
+    """
+    _check(x, kernel, strides)
     if resolve_form(form) == "native":
-        return lax.conv_general_dilated(x, kernel, (strides, strides), "SAME", dimension_numbers=_NHWC)
+        return lax.conv_general_dilated(x, kernel, (strides, strides), "SAME", dimension_numbers=_LAYOUT)
     kh, kw, cin, cout = kernel.shape
-    b, h, w, _ = x.shape
-    oh, ow = -(-h // strides), -(-w // strides)
-    ph = max((oh - 1) * strides + kh - h, 0)
-    pw = max((ow - 1) * strides + kw - w, 0)
-    x = jnp.pad(x, ((0, 0), (ph // 2, ph - ph // 2 + strides), (pw // 2, pw - pw // 2 + strides), (0, 0)))
-    patches = [
-        x[:, i : i + oh * strides : strides, j : j + ow * strides : strides] for i in range(kh) for j in range(kw)
-    ]
-    return jnp.concatenate(patches, -1) @ kernel.reshape(kh * kw * cin, cout)
+    rows, cols = _same(1, x.shape[1], kh, strides), _same(2, x.shape[2], kw, strides)
+    values = (kh * kw * cin + cout, kw * cin + kh * cout, cin + kh * kw * cout)  # written for every pixel
+    cheapest = 0 if strides > 1 else values.index(min(values))
+    if cheapest == 0:
+        x = _gather(_gather(x, cols), rows)
+        return _product(x, kernel.reshape(kh * kw * cin, cout))
+    if cheapest == 1:
+        matrix = kernel[::-1].transpose(1, 2, 0, 3).reshape(kw * cin, kh * cout)
+        return _scatter(_product(_gather(x, cols), matrix), _mirror(rows))
+    return _scatter(_scatter(_product(x, _all_taps(kernel)), _mirror(rows)), _mirror(cols))
 
 
 def conv_transpose2d(x: Array, kernel: Array, strides: int = 2, form: str = "auto") -> Array:
-    """SAME transposed convolution of x (b, h, w, cin) with kernel (kh, kw, cin, cout), as lax.conv_transpose."""
+    """Transposed convolution with SAME padding, as lax.conv_transpose (the kernel is not flipped).
+
+    x: (b, h, w, cin); kernel: (kh, kw, cin, cout); strides: >= 1, of both axes; form: see resolve_form.
+    Returns (b, h * strides, w * strides, cout).
+    Raises ValueError if the shapes or strides do not fit.
+    """
+    _check(x, kernel, strides)
     if resolve_form(form) == "native":
-        return lax.conv_transpose(x, kernel, (strides, strides), "SAME", dimension_numbers=_NHWC)
-    kh, kw, cin, cout = kernel.shape
-    b, h, w, _ = x.shape
-    rows = [_phase(kh, strides, p) for p in range(strides)]
-    cols = [_phase(kw, strides, p) for p in range(strides)]
-    x = jnp.pad(x, ((0, 0), (kh, kh), (kw, kw), (0, 0)))
-    out = []
-    for r in rows:
-        for c in cols:
-            taps = [(i, j, di, dj) for i, di in r for j, dj in c]
-            if not taps:
-                out.append(jnp.zeros((b, h, w, cout), x.dtype))
-                continue
-            patches = [x[:, kh + di : kh + di + h, kw + dj : kw + dj + w] for _, _, di, dj in taps]
-            matrix = jnp.concatenate([kernel[i, j] for i, j, _, _ in taps], 0)
-            out.append(jnp.concatenate(patches, -1) @ matrix)
-    y = jnp.stack(out, 3).reshape(b, h, w, strides, strides, cout)
-    return y.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * strides, w * strides, cout)
+        return lax.conv_transpose(x, kernel, (strides, strides), "SAME", dimension_numbers=_LAYOUT)
+    y = _product(x, _all_taps(kernel))
+    for axis in (1, 2):
+        y = _scatter(y, _transposed(axis, x.shape[axis], kernel.shape[axis - 1], strides))
+    return y
 
 
-def _phase(k: int, s: int, p: int) -> list[tuple[int, int]]:
-    """Return the taps of output phase p as (kernel index, input offset)."""
-    before = k - 1 if s > k - 1 else -(-(k + s - 2) // 2)
-    return [(t, (p + t - before) // s) for t in range(k) if (p + t - before) % s == 0]
+def _check(x: Array, kernel: Array, strides: int) -> None:
+    if x.ndim != 4 or kernel.ndim != 4 or x.shape[3] != kernel.shape[2]:
+        raise ValueError(f"need images (b, h, w, cin) and kernel (kh, kw, cin, cout), not {x.shape} and {kernel.shape}")
+    if strides < 1:
+        raise ValueError(f"strides must be at least 1, not {strides}")
+
+
+class _Taps(NamedTuple):
+    """Which of `size` positions along `axis` the k taps of `count` windows see: s o + t - before."""
+
+    axis: int
+    size: int
+    count: int
+    k: int
+    s: int
+    before: int
+
+
+def _same(axis: int, size: int, k: int, s: int) -> _Taps:
+    """Return the taps of a SAME convolution."""
+    count = -(-size // s)
+    return _Taps(axis, size, count, k, s, max((count - 1) * s + k - size, 0) // 2)
+
+
+def _mirror(taps: _Taps) -> _Taps:
+    """Return the taps whose _scatter, of reversed groups, is the stride-1 convolution of `taps`."""
+    return taps._replace(before=taps.k - 1 - taps.before)
+
+
+def _transposed(axis: int, size: int, k: int, s: int) -> _Taps:
+    """Return the taps whose _scatter, of reversed groups, is lax.conv_transpose with SAME padding."""
+    dilated = k - 1 if s > k - 1 else -(-(k + s - 2) // 2)  # what lax puts in front of the dilated input
+    return _Taps(axis, size * s, size, k, s, k - 1 - dilated)
+
+
+def _all_taps(kernel: Array) -> Array:
+    """Return kernel (kh, kw, cin, cout) as (cin, kh kw cout), taps reversed on both axes."""
+    return kernel[::-1, ::-1].transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
+
+
+def _product(x: Array, matrix: Array) -> Array:
+    """Return x (..., c) times matrix (c, d) as one two-dimensional product: others make XLA transpose."""
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+def _place(x: Array, axis: int, start: int, size: int) -> Array:
+    """Return x moved to `start` on an axis of `size`, cut or filled with zeros (by concatenation: pad is slow)."""
+    x = lax.slice_in_dim(x, max(-start, 0), min(x.shape[axis], size - start), axis=axis)
+    front, back = max(start, 0), size - max(start, 0) - x.shape[axis]
+    zeros = [jnp.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype) for n in (front, back)]
+    return jnp.concatenate([part for part in (zeros[0], x, zeros[1]) if part.shape[axis]], axis)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _gather(x: Array, taps: _Taps) -> Array:
+    """Return the k taps of every window: (..., size, ..., c) to (..., count, ..., k c)."""
+    axis, _, count, k, s, before = taps
+    span = count + (k - 1) // s
+    x = _place(x, axis, before, s * span)
+    x = x.reshape(*x.shape[:axis], span, s, *x.shape[axis + 1 :])
+    moved = (lax.slice_in_dim(x, t // s, t // s + count, axis=axis) for t in range(k))
+    return jnp.concatenate([lax.index_in_dim(m, t % s, axis + 1, keepdims=False) for t, m in enumerate(moved)], -1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _scatter(y: Array, taps: _Taps) -> Array:
+    """Return the transpose of _gather: (..., count, ..., k c) to sums (..., size, ..., c)."""
+    axis, size, _, k, s, before = taps
+    length = -(-size // s)
+    groups = jnp.split(y, k, -1)
+    phases = []
+    for p in range(s):
+        moved = [_place(groups[t], axis, (t - before - p) // s, length) for t in range(k) if (t - before - p) % s == 0]
+        phases.append(sum(moved[1:], moved[0]) if moved else None)
+    some = next(m for m in phases if m is not None)
+    phases = [jnp.zeros_like(some) if m is None else m for m in phases]
+    x = phases[0] if s == 1 else jnp.stack(phases, axis + 1)
+    x = x.reshape(*some.shape[:axis], s * length, *some.shape[axis + 1 :])
+    return x if s * length == size else lax.slice_in_dim(x, 0, size, axis=axis)
+
+
+_gather.defvjp(lambda x, taps: (_gather(x, taps), None), lambda taps, _, g: (_scatter(g, taps),))
+_scatter.defvjp(lambda y, taps: (_scatter(y, taps), None), lambda taps, _, g: (_gather(g, taps),))
 
 
 class Conv(nn.Module):
-    """SAME convolution; params kernel (kh, kw, cin, features) and, if asked, bias (features,)."""
+    """SAME convolution of images (b, h, w, cin), see conv2d.
+
+    Parameters, the same in both forms: kernel (kh, kw, cin, features) and, with use_bias, bias
+    (features,). Leave the bias out before batch norm: its gradient there is pure noise.
+    dtype: of the computation; by default that of the images and parameters together.
+    """
 
     features: int
     strides: int = 1
@@ -84,11 +193,12 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return _apply(self, x, conv2d)
+        """Return (b, ceil(h / strides), ceil(w / strides), features)."""
+        return _apply(self, conv2d, x)
 
 
 class ConvTranspose(nn.Module):
-    """SAME transposed convolution, strides times larger; the parameters of Conv."""
+    """SAME transposed convolution of images (b, h, w, cin), see conv_transpose2d; parameters as in Conv."""
 
     features: int
     strides: int = 2
@@ -101,20 +211,29 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        return _apply(self, x, conv_transpose2d)
+        """Return (b, h * strides, w * strides, features)."""
+        return _apply(self, conv_transpose2d, x)
 
 
-def _apply(module: Any, x: Array, function: Any) -> Array:
+def _apply(module: Conv | ConvTranspose, function: Any, x: Array) -> Array:
     shape = (*module.kernel_size, x.shape[-1], module.features)
     kernel = module.param("kernel", module.kernel_init, shape, module.param_dtype)
-    bias = module.param("bias", nn.initializers.zeros, (module.features,), module.param_dtype) if module.use_bias else None
+    bias = None
+    if module.use_bias:
+        bias = module.param("bias", nn.initializers.zeros, (module.features,), module.param_dtype)
     x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=module.dtype)
     y = function(x, kernel, module.strides, module.form)
     return y if bias is None else y + bias
 
 
 class BatchNorm(nn.Module):
-    """Batch norm over all axes but the last, statistics in float32 and weighted by example."""
+    """Batch normalisation over all axes but the last (Ioffe and Szegedy 2015), weighted by example.
+
+    Statistics and parameters are float32 whatever the compute dtype. Parameters: scale and bias (c,);
+    collection 'batch_stats': mean and var (c,), updated as momentum * old + (1 - momentum) * batch
+    (make it mutable in training). The batch's variance is the biased one, also in the running average.
+    With a batch sharded over devices under jit the statistics are those of the whole batch.
+    """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
@@ -122,26 +241,39 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = True) -> Array:
-        c = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (c,), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (c,), jnp.float32)
-        ra_mean = self.variable("batch_stats", "mean", jnp.zeros, (c,), jnp.float32)
-        ra_var = self.variable("batch_stats", "var", jnp.ones, (c,), jnp.float32)
-        xf = x.astype(jnp.float32)
-        if not train:
-            mean, var = ra_mean.value, ra_var.value
-        else:
-            axes = tuple(range(x.ndim - 1))
-            if weight is None:
-                mean, square = xf.mean(axes), (xf * xf).mean(axes)
-            else:
-                w = weight.astype(jnp.float32).reshape((-1,) + (1,) * (x.ndim - 1))
-                n = jnp.maximum(w.sum() * (x.size // (x.shape[0] * c)), 1.0)
-                mean, square = (w * xf).sum(axes) / n, (w * xf * xf).sum(axes) / n
-            var = jnp.maximum(square - mean * mean, 0.0)
+        """Return x (b, ..., c) normalised, in `dtype` or by default its own.
+
+        weight: (b,), at least 0: an example of weight 0 (padding) has no part in the statistics.
+        train: normalise by the batch and update the running statistics; otherwise by the running ones.
+        """
+        channels = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, channels, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+        mean, var = running_mean.value, running_var.value
+        if train:
+            mean, var, total = _moments(x, weight)
             if not self.is_initializing():
-                m = self.momentum
-                ra_mean.value = m * ra_mean.value + (1 - m) * mean
-                ra_var.value = m * ra_var.value + (1 - m) * var
+                keep = jnp.where(total > 0, self.momentum, 1.0)
+                running_mean.value = keep * running_mean.value + (1 - keep) * mean
+                running_var.value = keep * running_var.value + (1 - keep) * var
         factor = scale * lax.rsqrt(var + self.epsilon)
-        return (xf * factor + (bias - mean * factor)).astype(self.dtype or x.dtype)
+        return (x.astype(jnp.float32) * factor + (bias - mean * factor)).astype(self.dtype or x.dtype)
+
+
+def _moments(x: Array, weight: Array | None) -> tuple[Array, Array, Array]:
+    """Return the weighted mean (c,) and biased variance (c,) of x (b, ..., c) and the total weight ()."""
+    axes = tuple(range(x.ndim - 1))
+    x = x.astype(jnp.float32)
+    positions = x.size // (x.shape[0] * x.shape[-1])
+    if weight is None:
+        total = jnp.float32(x.shape[0] * positions)
+        weighted = x
+    else:
+        weight = weight.astype(jnp.float32)
+        total = weight.sum() * positions
+        weighted = weight.reshape(-1, *(1,) * (x.ndim - 1)) * x
+    divisor = jnp.where(total > 0, total, 1.0)
+    mean, square = weighted.sum(axes) / divisor, (weighted * x).sum(axes) / divisor
+    return mean, jnp.maximum(square - mean * mean, 0.0), total

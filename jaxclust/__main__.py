@@ -1,0 +1,7 @@
+"""`python -m jaxclust`."""
+
+import sys
+
+from jaxclust.cli import main
+
+sys.exit(main())

@@ -1,0 +1,67 @@
+"""Writing files so that a reader finds the old one or the new one whole, never half of it."""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+def write(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object]) -> Path:
+    """Let `fill` write a temporary file beside `path`, then put it in place. Raises OSError if the disk is full."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """UTF-8 text, as it is."""
+    return write(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
+    """Strict, readable JSON: NumPy numbers and arrays become plain ones, NaN and infinity become null."""
+    return write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_array(path: str | os.PathLike[str], array: np.ndarray) -> Path:
+    """One array as .npy, without pickle."""
+    return write(path, lambda file: np.save(file, array, allow_pickle=False))
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) -> Path:
+    """Named arrays as .npz. Raises TypeError for kinds that .npz could hold only by pickling, or not at all."""
+    for name, array in arrays.items():
+        if array.dtype.hasobject or array.dtype.kind == "V":
+            raise TypeError(f"array {name!r} has dtype {array.dtype}, which .npz cannot hold without pickle")
+    return write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def plain(value: Any) -> Any:
+    """`value` made of dict, list, str, int, float, bool and None alone."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    raise TypeError(f"{type(value).__name__} is not plain JSON")

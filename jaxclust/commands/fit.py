@@ -1,0 +1,191 @@
+"""`jaxclust fit METHOD DATA`: a method's config fields become options, with the chosen preset's values."""
+
+import argparse
+import dataclasses
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+
+from jaxclust import environment, methods, presets, rundir, runs
+from jaxclust.commands.tables import run_table
+from jaxclust.data import prepare, sources
+from jaxclust.data.dataset import Dataset, fingerprint
+from jaxclust.errors import InputError
+from jaxclust.methods.base import Result, System
+from jaxclust.models import Request
+from jaxclust.train.progress import Reporter, Silent, Terminal
+
+HELP = """\
+usage: jaxclust fit METHOD DATA [options]
+
+METHOD is one of {methods} (jaxclust methods tells more).
+DATA is a built-in name (jaxclust data lists them), a folder of images, or an .npz, .npy, idx or idx.gz file.
+
+jaxclust fit METHOD --help lists all options, with the values of the preset; add --preset paper to see that one's.
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `fit` needs beside the method's config."""
+
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+    """A built-in name, a folder of images, or an .npz, .npy, idx or idx.gz file."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Run directory; runs/METHOD-DATA-SEED if not given."""
+    seed: int = 0
+    """Same seed, same machine: same labels."""
+    preset: Literal["auto", "quick", "paper"] = "auto"
+    """Where the other options start from: 'quick' for a small CPU, 'paper' for the published values; 'auto' takes
+    'quick' unless there is a TPU or GPU."""
+    split: Literal["all", "train", "test"] = "all"
+    """Part of the data to cluster, where the data states its parts."""
+    max_samples: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Cluster a random part of that many examples."""
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None
+    """Resize images to SIDE x SIDE; needed where they differ in size."""
+    skip_bad: bool = False
+    """Leave out images that cannot be read, and list them."""
+    overwrite: bool = False
+    """Replace the run in DIR, once the new one is complete."""
+    resume: bool = False
+    """Go on with the run in DIR."""
+    no_figures: bool = False
+    """Draw no figures."""
+    quiet: bool = False
+    """Print the final table only."""
+
+
+def main(argv: list[str]) -> None:
+    """The command."""
+    if not argv:
+        raise InputError("METHOD and DATA are missing: jaxclust fit --help explains")
+    if argv in (["-h"], ["--help"]):
+        print(HELP.format(methods=", ".join(methods.SYSTEMS)), end="")
+        return
+    name, rest = _split_method(argv)
+    system = methods.find(name)
+    options, config = parse(system, rest)
+    out = options.out or Path("runs") / f"{name}-{_slug(options.data)}-{options.seed}"
+    try:
+        metrics = _fit(system, options, config, out)
+    except KeyboardInterrupt:
+        _explain_interrupt(out, argv)
+        raise
+    print(run_table(metrics, out))
+
+
+def parse(system: System, argv: Sequence[str]) -> tuple[Options, Any]:
+    """Options and the method's config from the command line; fields not given have the preset's values."""
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--preset", default="auto")
+    preset, config = presets.choose(system, reader.parse_known_args(list(argv))[0].preset)
+    group = system.name.replace("-", "_")
+    both = dataclasses.make_dataclass(
+        "Fit", [("general", Options), (group, system.Config, dataclasses.field(default=config))], frozen=True
+    )
+    parsed: Any = tyro.cli(
+        both,
+        prog=f"jaxclust fit {system.name}",
+        description=f"{system.title}\n\nThe defaults shown are those of preset '{preset}'.",
+        args=list(argv),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    return dataclasses.replace(parsed.general, preset=preset), getattr(parsed, group)
+
+
+def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, Any]:
+    if options.overwrite and options.resume:
+        raise InputError("--overwrite and --resume exclude each other: choose one")
+    rundir.check_free(out, overwrite=options.overwrite, resume=options.resume)
+    environment.enable_compilation_cache()
+    report = Silent() if options.quiet else Terminal()
+    dataset = sources.load(
+        options.data, split=options.split, image_size=options.image_size, skip_bad=options.skip_bad
+    )
+    for path in dataset.skipped:
+        report.note(f"skipped: {path}")
+    dataset, index = _part(dataset, options.max_samples, options.seed)
+    shape = "x".join(map(str, dataset.images.shape[1:]))
+    report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; preset {options.preset}; run {out}")
+    stated = {name: getattr(options, name) for name in ("preset", "split", "max_samples", "image_size", "skip_bad")}
+    return runs.fit(
+        Request(system, config, options.seed),
+        dataset,
+        out,
+        options=stated,
+        index=index,
+        overwrite=options.overwrite,
+        resume=options.resume,
+        report=report,
+        draw=None if options.no_figures else _draw(options.seed, report),
+    )
+
+
+def _draw(seed: int, report: Reporter) -> runs.Draw:
+    """Draws what can be drawn; a figure that fails is noted and costs nothing else."""
+
+    def draw(
+        out: Path, result: Result, images: np.ndarray, preprocess: prepare.Preprocess, dataset: Dataset
+    ) -> None:
+        import jax
+
+        from jaxclust.numerics import fold_name
+        from jaxclust.report import figures
+
+        key = fold_name(jax.random.key(seed), "figures")
+        try:
+            figures.draw_run(out, result, images, preprocess, dataset.labels, dataset.class_names, key)
+        except* OSError:
+            raise
+        except* Exception as group:
+            for error in group.exceptions:
+                report.note(f"a figure is missing: {error}")
+
+    return draw
+
+
+def _part(dataset: Dataset, max_samples: int | None, seed: int) -> tuple[Dataset, np.ndarray]:
+    """A random part of at most `max_samples` examples, in their old order, and their rows."""
+    n = len(dataset.images)
+    if max_samples is None or max_samples >= n:
+        return dataset, np.arange(n)
+    if max_samples < 2:
+        raise InputError(f"--max-samples is {max_samples}: give at least 2")
+    index = np.sort(np.random.default_rng(abs(seed)).choice(n, max_samples, replace=False))
+    images = dataset.images[index]
+    part = dataset._replace(
+        images=images,
+        labels=None if dataset.labels is None else dataset.labels[index],
+        split=None if dataset.split is None else dataset.split[index],
+        fingerprint=fingerprint(images),
+    )
+    return part, index
+
+
+def _split_method(argv: list[str]) -> tuple[str, list[str]]:
+    """The method is the first argument that names one; else the first that is no option, which then is unknown."""
+    known = [word for word in argv if word in methods.SYSTEMS]
+    name = (known or [word for word in argv if not word.startswith("-")] or [argv[0]])[0]
+    place = argv.index(name)
+    return name, argv[:place] + argv[place + 1 :]
+
+
+def _slug(data: str) -> str:
+    path = Path(data)
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem if path.suffix else path.name or data).strip("-.") or "data"
+
+
+def _explain_interrupt(out: Path, argv: list[str]) -> None:
+    if not (out / "config.json").exists():
+        print("\nnothing was written", file=sys.stderr)
+        return
+    words = [word for word in argv if word not in ("--overwrite", "--resume")]
+    print(f"\ngo on with: {shlex.join(['jaxclust', 'fit', *words, '--resume'])}", file=sys.stderr)

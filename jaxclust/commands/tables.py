@@ -1,0 +1,46 @@
+"""What commands print: short tables of plain text."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SCORES = (("acc", "ACC"), ("acc_labelled", "ACC without noise"), ("nmi", "NMI"), ("ari", "ARI"))
+
+
+def columns(rows: Iterable[Sequence[Any]], indent: str = "") -> str:
+    """Rows with their columns aligned."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in texts)
+    return "\n".join(indent + line.rstrip() for line in lines)
+
+
+def run_table(metrics: Mapping[str, Any], out: Path) -> str:
+    """The end of `fit`: what was found, scores, seconds, and where it all is."""
+    found, effective = metrics["n_clusters"], metrics["effective_clusters"]
+    rows: list[tuple[str, str]] = [
+        ("clusters", str(found) if found == effective else f"{found}, of which {effective} hold 1% or more"),
+        ("noise", f"{100 * metrics['noise_fraction']:.1f}%"),
+    ]
+    if metrics["latent_dim"] is not None:
+        rows.insert(1, ("latent size", _latent(metrics["latent_dim"], metrics["expert_latent_dims"])))
+    rows += score_rows(metrics)
+    rows += [(f"  {name}", f"{seconds:.1f} s") for name, seconds in metrics["phases"].items()]
+    rows += [("all phases", f"{metrics['seconds']:.1f} s"), ("run", str(out))]
+    return "\n" + columns(rows)
+
+
+def score_rows(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Scores by name; those against classes only where they are known."""
+    rows = [("silhouette", f"{scores['silhouette']:.3f}")] if scores.get("silhouette") is not None else []
+    for key, title in SCORES:
+        if scores.get(key) is not None and (key != "acc_labelled" or scores.get("noise_fraction")):
+            rows.append((title, f"{100 * scores[key]:.1f}%"))
+    return rows
+
+
+def _latent(whole: int, experts: Sequence[int] | None) -> str:
+    if not experts:
+        return str(whole)
+    sizes = str(experts[0]) if len(set(experts)) == 1 else " ".join(map(str, experts))
+    return f"{whole}; experts {sizes}"

@@ -1,0 +1,68 @@
+"""Random rotation, zoom, shift and flip of image batches, keyed and compiled with the step."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxclust.typing import Array, Key
+
+
+class Augmentation(NamedTuple):
+    """Ranges of the random transformations; zeros leave images as they are.
+
+    rotation: degrees either way.  zoom: share of the size either way.  shift: share of each side either way.
+    flip:     mirror left to right with probability 1/2 (not for digits).
+    """
+
+    rotation: float = 10.0
+    zoom: float = 0.1
+    shift: float = 0.1
+    flip: bool = False
+
+
+NONE = Augmentation(0.0, 0.0, 0.0, False)
+
+
+def affine_maps(key: Key, n: int, ranges: Augmentation) -> tuple[Array, Array]:
+    """Random maps from output to input coordinates, in units of half a side: (n, 2, 2) matrices, (n, 2) shifts."""
+    k_rotation, k_zoom, k_shift, k_flip = jax.random.split(key, 4)
+    angle = jnp.deg2rad(ranges.rotation) * jax.random.uniform(k_rotation, (n,), minval=-1.0, maxval=1.0)
+    zoom = 1.0 + ranges.zoom * jax.random.uniform(k_zoom, (n,), minval=-1.0, maxval=1.0)
+    shift = 2.0 * ranges.shift * jax.random.uniform(k_shift, (n, 2), minval=-1.0, maxval=1.0)
+    mirror = jnp.where(ranges.flip & jax.random.bernoulli(k_flip, 0.5, (n,)), -1.0, 1.0)
+    cos, sin = jnp.cos(angle) / zoom, jnp.sin(angle) / zoom
+    rows = jnp.stack([cos, -sin * mirror, sin, cos * mirror], -1)
+    return rows.reshape(n, 2, 2), shift
+
+
+def warp(images: Array, matrices: Array, shifts: Array) -> Array:
+    """Each image sampled bilinearly at matrix @ (y, x) + shift, zero outside: (n, h, w, c) float -> the same shape."""
+    n, h, w, _ = images.shape
+    y, x = jnp.meshgrid(jnp.linspace(-1, 1, h), jnp.linspace(-1, 1, w), indexing="ij")
+    grid = jnp.stack([y.ravel(), x.ravel()])  # (2, h w)
+    source = jnp.einsum("nij,jp->nip", matrices, grid) + shifts[:, :, None]
+    row = (source[:, 0] + 1) * (h - 1) / 2 + 1  # + 1: the border of zeros added below
+    col = (source[:, 1] + 1) * (w - 1) / 2 + 1
+    row, col = jnp.clip(row, 0.0, h + 0.999), jnp.clip(col, 0.0, w + 0.999)
+    top, left = jnp.floor(row).astype(jnp.int32), jnp.floor(col).astype(jnp.int32)
+    down, right = (row - top)[..., None], (col - left)[..., None]
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))).reshape(n, (h + 2) * (w + 2), -1)
+    corner = top * (w + 2) + left
+
+    def take(offset: int) -> Array:
+        return jnp.take_along_axis(padded, (corner + offset)[..., None], axis=1, mode="clip")
+
+    upper = take(0) * (1 - right) + take(1) * right
+    lower = take(w + 2) * (1 - right) + take(w + 3) * right
+    return (upper * (1 - down) + lower * down).reshape(images.shape)
+
+
+def augment(key: Key, images: Array, ranges: Augmentation) -> Array:
+    """One random transformation for each image, drawn from `ranges`: (n, h, w, c) in [0, 1] -> the same.
+
+    Feature vectors (n, d) and empty ranges come back unchanged.
+    """
+    if images.ndim == 2 or ranges == NONE:
+        return images
+    return warp(images, *affine_maps(key, images.shape[0], ranges))

@@ -1,0 +1,67 @@
+"""The order in which examples are visited: pure functions of the step, so a resumed training goes on exactly."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Batches(NamedTuple):
+    """An endless stream of batches of static shape.
+
+    size:      examples a batch.
+    per_epoch: batches that visit every example once.
+    indices:   (first, count) -> index (count, size) int32, weight (count, size) float32 (0 is padding).
+    """
+
+    size: int
+    per_epoch: int
+    indices: Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+
+
+def shuffled(n: int, size: int, seed: int) -> Batches:
+    """All n examples in a new random order every epoch; the last batch of an epoch is padded with weight 0."""
+    size = min(size, n)
+    per_epoch = -(-n // size)
+
+    def epoch(number: int) -> tuple[np.ndarray, np.ndarray]:
+        order = np.random.default_rng((seed, number)).permutation(n).astype(np.int32)
+        padding = per_epoch * size - n
+        index = np.concatenate([order, order[:padding]]).reshape(per_epoch, size)
+        weight = np.ones(per_epoch * size, np.float32)
+        weight[n:] = 0.0
+        return index, weight.reshape(per_epoch, size)
+
+    def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        epochs = range(first // per_epoch, (first + count - 1) // per_epoch + 1)
+        index, weight = (np.concatenate(part) for part in zip(*map(epoch, epochs), strict=True))
+        start = first - epochs[0] * per_epoch
+        return index[start : start + count], weight[start : start + count]
+
+    return Batches(size, per_epoch, indices)
+
+
+def grouped(groups: np.ndarray, n_groups: int, size: int, seed: int) -> Batches:
+    """Every batch holds `size` examples of each group, in the order of the groups: n_groups * size in all.
+
+    groups (n,) int in [0, n_groups). A group's examples come in random order and start again when all were seen;
+    an epoch ends when the largest group has been visited once. The rows of an empty group have weight 0.
+    """
+    members = [np.flatnonzero(groups == g).astype(np.int32) for g in range(n_groups)]
+    per_epoch = -(-max(len(m) for m in members) // size)
+
+    def draw(group: int, first: int, count: int) -> np.ndarray:
+        rows = members[group]
+        if not len(rows):
+            return np.zeros((count, size), np.int32)
+        position = np.arange(first * size, (first + count) * size)
+        rounds = position // len(rows)
+        orders = {r: np.random.default_rng((seed, group, r)).permutation(rows) for r in np.unique(rounds)}
+        return np.stack([orders[r][p % len(rows)] for r, p in zip(rounds, position, strict=True)]).reshape(count, size)
+
+    def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        index = np.concatenate([draw(g, first, count) for g in range(n_groups)], 1)
+        weight = np.repeat([float(len(m) > 0) for m in members], size).astype(np.float32)
+        return index, np.broadcast_to(weight, index.shape)
+
+    return Batches(n_groups * size, per_epoch, indices)

@@ -1,0 +1,172 @@
+"""scikit-learn estimators, one a method: `MoEVAE(n_clusters="auto", seed=0).fit(X).labels_`."""
+
+import dataclasses
+import inspect
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from jaxclust import methods, models, presets, rundir, runs
+from jaxclust.data import sources
+from jaxclust.errors import InputError
+from jaxclust.models import Assignments, Fitted, Request
+from jaxclust.train.phases import Phases
+from jaxclust.train.progress import Silent, Terminal
+
+OWN = {"preset": "auto", "seed": 0, "verbose": False}  # parameters that every estimator has beside its config's
+
+
+def _make_init(config: type) -> Any:
+    """An __init__ that stores a keyword parameter for each config field, with a signature that scikit-learn reads."""
+    defaults = {**{field.name: None for field in dataclasses.fields(config)}, **OWN}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    signature = inspect.Signature(
+        [
+            inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            *(inspect.Parameter(name, keyword, default=default) for name, default in defaults.items()),
+        ]
+    )
+
+    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N807
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        self, values = bound.arguments.pop("self"), bound.arguments
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    __init__.__signature__ = signature
+    return __init__
+
+
+class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
+    """What all estimators share. A subclass names its method: `class MoEVAE(DeepClusterer, method="moe-vae")`.
+
+    Parameters (all by keyword): every field of the method's config, where None stands for the preset's value;
+      preset: 'quick', 'paper' (the published values), or 'auto': quick unless there is a TPU or GPU.
+      seed: whole number; the same seed on the same machine gives the same labels.
+      verbose: draws progress bars.
+
+    X is images (n, h, w) or (n, h, w, c) with c 1 or 3, uint8 or float, or features (n, d); y is ignored.
+
+    Attributes:
+      labels_: (n,) int32, in [0, n_clusters_).
+      n_clusters_: how many clusters there are.
+      probabilities_: (n, n_clusters_) float32, rows sum to one.
+      embedding_: (n, d) float32.
+      noise_: (n,) bool, examples that the density clustering left out (labels_ has a cluster for them all the same).
+      opinions_: labels by other criteria, by name; only after `fit`.
+      summary_: latent sizes and what else the method tells; only after `fit`.
+      seconds_: seconds by phase; only after `fit`.
+      n_features_in_: columns, where X is features.
+    """
+
+    method: ClassVar[str]
+
+    def __init_subclass__(cls, method: str | None = None, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if method is not None:
+            cls.method = method
+            cls.__init__ = _make_init(methods.find(method).Config)  # type: ignore[method-assign]
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
+        """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered."""
+        request = self._request()
+        dataset = sources.load(np.asarray(X))
+        preprocess, images = models.prepared(request.config, dataset.images)
+        phases = Phases(None, Terminal() if self.verbose else Silent())
+        result = models.fit(request, images, preprocess, phases)
+        self._adopt(models.fitted(request, preprocess, result), models.assignments(result))
+        self.opinions_, self.summary_, self.seconds_ = result.opinions, result.summary, phases.seconds
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:  # noqa: N803
+        """`fit(X).labels_`."""
+        return self.fit(X).labels_
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Labels of new data, (n,) int32."""
+        return self.predict_proba(X).argmax(1).astype(np.int32)
+
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Probabilities of each cluster, (n, n_clusters_) float32, each row independent of the others."""
+        return models.predict_proba(self._fitted(), _raw(X))
+
+    def transform(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Embedding of new data, (n, d) float32."""
+        return models.embed(self._fitted(), _raw(X))
+
+    def reconstruct(self, X: Any) -> np.ndarray:  # noqa: N803
+        """X as its clusters' networks give it back: (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
+        return models.reconstruct(self._fitted(), _raw(X))
+
+    def sample(self, n: int = 1, *, cluster: int, seed: int = 0) -> np.ndarray:
+        """n new examples of a cluster: images (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
+        return models.sample(self._fitted(), n, cluster, seed)
+
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
+        fitted = self._fitted()
+        assigned = Assignments(
+            self.labels_, self.probabilities_, self.noise_, self.embedding_, self._reconstruction
+        )
+        parameters = {name: getattr(self, name) for name in OWN}
+        runs.save(Path(directory), fitted, assigned, parameters, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Self:
+        """The fitted estimator from a directory that `save` or `jaxclust fit` wrote."""
+        fitted = runs.load(Path(directory))
+        if fitted.method != cls.method:
+            raise InputError(f"{directory}: holds a model of {fitted.method}, not of {cls.method}: use jaxclust.load")
+        config = rundir.read_config(Path(directory))
+        own = {name: config.get(name, default) for name, default in OWN.items()}
+        estimator = cls(**own, **fitted.config)
+        estimator._adopt(fitted, runs.load_assignments(Path(directory)))
+        return estimator
+
+    def _request(self) -> Request:
+        system = methods.find(self.method)
+        _, config = presets.choose(system, self.preset)
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(config)}
+        given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None}
+        config = dataclasses.replace(config, **given)
+        seed = self.seed
+        models.check_seed(seed)
+        return Request(system, config, int(seed))
+
+    def _adopt(self, fitted: Fitted, assigned: Assignments) -> None:
+        self.labels_, self.probabilities_, self.noise_, self.embedding_ = assigned[:4]
+        self.n_clusters_ = fitted.n_clusters
+        self._reconstruction = assigned.reconstruction
+        self.fitted_ = fitted
+        if fitted.preprocess.kind == "features":
+            self.n_features_in_ = fitted.preprocess.n_features
+
+    def _fitted(self) -> Fitted:
+        check_is_fitted(self, "fitted_")
+        return self.fitted_
+
+
+class MoEVAE(DeepClusterer, method="moe-vae"):
+    """Mixture of VAE experts, with automatic latent size and number of clusters (Santos 2020)."""
+
+
+ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE,)
+
+
+def load(directory: str | os.PathLike[str]) -> DeepClusterer:
+    """The fitted estimator from a directory that `save` or `jaxclust fit` wrote, of whatever method it is."""
+    name = rundir.read_config(Path(directory))["method"]
+    for estimator in ESTIMATORS:
+        if estimator.method == name:
+            return estimator.load(directory)
+    raise InputError(f"{directory}: method {name!r} is unknown to this version of jaxclust")
+
+
+def _raw(X: Any) -> np.ndarray:  # noqa: N803
+    return sources.load(np.asarray(X)).images

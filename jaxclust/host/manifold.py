@@ -1,0 +1,36 @@
+"""UMAP between two device phases: from posterior means to a space where clusters are dense (McInnes et al. 2018)."""
+
+import numpy as np
+
+MIN_NEIGHBORS = 10  # the floor of the text's N // 300
+MAX_NEIGHBORS = 100  # its cap
+
+
+def n_neighbors(n: int) -> int:
+    """min(n // 300, 100), at least 10 and less than n (Santos 2020, eq. 3.6; its `max` is read as a cap)."""
+    return int(min(max(n // 300, MIN_NEIGHBORS), MAX_NEIGHBORS, n - 1))
+
+
+def l1_normalise(x: np.ndarray) -> np.ndarray:
+    """Rows divided by the sum of their absolute values: (n, d) -> (n, d); rows of zeros stay."""
+    return x / np.maximum(np.abs(x).sum(1, keepdims=True), np.finfo(np.float32).tiny)
+
+
+def umap(
+    x: np.ndarray, n_components: int, seed: int, metric: str = "euclidean", min_dist: float = 0.1
+) -> np.ndarray:
+    """UMAP coordinates of x (n, d): (n, n_components) float32, the same for the same seed (single-threaded).
+
+    metric: 'euclidean', or 'manhattan', which goes with L1-normalised rows in the text.
+    """
+    from umap import UMAP  # seconds of imports: only where it is used
+
+    reducer = UMAP(
+        n_components=min(n_components, len(x) - 2),
+        n_neighbors=n_neighbors(len(x)),
+        metric=metric,
+        random_state=seed,
+        min_dist=min_dist,
+        n_jobs=1,
+    )
+    return np.asarray(reducer.fit_transform(x), np.float32)

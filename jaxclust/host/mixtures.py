@@ -1,0 +1,19 @@
+"""Gaussian mixtures between two device phases: a given number of components, or the one of the lowest BIC."""
+
+import numpy as np
+
+
+def gaussian_mixture(x: np.ndarray, n_components: int, seed: int) -> np.ndarray:
+    """Responsibilities of a full-covariance mixture fitted to x (n, d): (n, n_components), rows sum to one."""
+    from sklearn.mixture import GaussianMixture
+
+    model = GaussianMixture(n_components, random_state=seed, reg_covar=1e-5, max_iter=300).fit(x)
+    return np.asarray(model.predict_proba(x), np.float32)
+
+
+def bic_scores(x: np.ndarray, candidates: range, seed: int) -> np.ndarray:
+    """Bayesian information criterion of each number of components, smaller is better: (len(candidates),)."""
+    from sklearn.mixture import GaussianMixture
+
+    fits = (GaussianMixture(k, random_state=seed, reg_covar=1e-5, max_iter=300).fit(x) for k in candidates)
+    return np.array([fit.bic(x) for fit in fits])

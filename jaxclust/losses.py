@@ -1,0 +1,81 @@
+"""Loss terms, one value per example, each with its equation. The caller weights and averages them."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxclust.numerics import entropy, squared_distances, weighted_mean
+from jaxclust.typing import Array
+
+
+def _per_example(values: Array) -> Array:
+    return values.reshape(values.shape[0], -1).sum(-1)
+
+
+def bernoulli_reconstruction(logits: Array, images: Array) -> Array:
+    """Binary cross-entropy -sum_j x_j log s(l_j) + (1 - x_j) log(1 - s(l_j)), in nats, summed over pixels.
+
+    logits (b, ...) of any size, images (b, ...) in [0, 1] -> (b,).
+    """
+    return _per_example(optax.sigmoid_binary_cross_entropy(logits, images))
+
+
+def gaussian_reconstruction(output: Array, images: Array) -> Array:
+    """Squared error sum_j (x_j - y_j)^2 over pixels: (b, ...) twice -> (b,).
+
+    It is the negative log-likelihood, up to a constant, of a Gaussian whose variance is 1/2.
+    """
+    return _per_example((output - images) ** 2)
+
+
+def reconstruction(likelihood: str, output: Array, images: Array) -> Array:
+    """The term of that likelihood, 'bernoulli' (output are logits) or 'gaussian': (b, ...) twice -> (b,)."""
+    term = bernoulli_reconstruction if likelihood == "bernoulli" else gaussian_reconstruction
+    return term(output, images)
+
+
+def mean_image(likelihood: str, output: Array) -> Array:
+    """The image that a decoder's output stands for: the sigmoid of logits, or the output itself."""
+    return jax.nn.sigmoid(output) if likelihood == "bernoulli" else output
+
+
+def kl_standard_normal(mean: Array, log_var: Array) -> Array:
+    """KL(N(m, diag s^2) || N(0, I)) for each latent dimension, 1/2 (m^2 + s^2 - 1 - log s^2), in nats.
+
+    (b, d) twice -> (b, d): the caller sums (Kingma & Welling 2014, appendix B) or averages over active dimensions.
+    """
+    return 0.5 * (mean**2 + jnp.exp(log_var) - 1.0 - log_var)
+
+
+def soft_label_kl(log_probabilities: Array, target: Array) -> Array:
+    """KL(target || p) = sum_k t_k (log t_k - log p_k), in nats: (b, K) twice -> (b,)."""
+    return -(target * log_probabilities).sum(-1) - entropy(target)
+
+
+def sample_entropy(probabilities: Array, weight: Array) -> Array:
+    """S = -1/B sum_i sum_k p_ik log p_ik (Santos 2020, eq. 3.4): (b, K), (b,) -> () in nats. One-hot rows give 0."""
+    return weighted_mean(entropy(probabilities), weight)
+
+
+def negative_batch_entropy(probabilities: Array, weight: Array) -> Array:
+    """Bt = sum_k q_k log q_k, q the batch mean of p (Santos 2020, eq. 3.5): () in nats, -log K when balanced."""
+    return -entropy(weighted_mean(probabilities, weight))
+
+
+def maximum_mean_discrepancy(x: Array, y: Array, weight: Array) -> Array:
+    """MMD^2 between codes x (n, d) and prior draws y (n, d), inverse multiquadratic kernels: ().
+
+    k(a, b) = sum_s C_s / (C_s + |a - b|^2), C_s = 2 d s for s in .1, .2, .5, 1, 2, 5, 10; unbiased
+    (Tolstikhin et al. 2018, algorithm 2). weight (n,) is 0 for padding, for which the pair is left out.
+    """
+    pairs = weight[:, None] * weight[None] * (1.0 - jnp.eye(x.shape[0]))
+    count = jnp.maximum(pairs.sum(), 1.0)
+    cross_pairs = weight[:, None] * weight[None]
+    xx, yy, xy = squared_distances(x, x), squared_distances(y, y), squared_distances(x, y)
+    total = jnp.zeros(())
+    for scale in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0):
+        c = 2.0 * x.shape[-1] * scale
+        within = (pairs * (c / (c + xx) + c / (c + yy))).sum() / count
+        across = (cross_pairs * c / (c + xy)).sum() / jnp.maximum(cross_pairs.sum(), 1.0)
+        total += within - 2.0 * across
+    return total

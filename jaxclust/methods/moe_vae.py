@@ -1,0 +1,500 @@
+"""Mixture of VAE experts that finds its latent sizes and its number of clusters (Santos, MSc thesis, IST 2020).
+
+    x_i        image or feature vector            pi_k(x)   the manager: softmax over K clusters
+    m, s^2     posterior mean and variance        c_ik      rec(x_i, xhat_ik) + W kl_ik, expert k on x_i
+    W          weight of the KL, ramped 0 -> 1    rec, kl   means over pixels and over latent dimensions
+
+The pipeline, and the parts of the text that it follows:
+  1 train an autoencoder with a large latent space    (4.2, parts/autoencoder.py)
+  2 latent-dimension finder: PCA on posterior means   (3.3.1, host/latent_dim.py)
+  3 train again with that latent size                 (3.3)
+  4 UMAP and 5 HDBSCAN, or a Gaussian mixture         (3.3.2, 3.3.3, host/consensus.py)
+  6 train the manager on the soft labels              (3.3.4, parts/classifier.py)
+  7 latent size of every cluster's expert             (3.3.1)
+  8 mixture, stage 1: manager and experts together    (3.2, parts/mixture.py)
+
+        L = R + alpha S + beta B                                            (eq. 3.2)
+        R = 1/n sum_i sum_k pi_k(x_i) c_ik
+        S = -1/n sum_i sum_k pi_k(x_i) log pi_k(x_i)      towards one-hot   (eq. 3.3)
+        B = sum_k q_k log q_k,  q = 1/n sum_i pi(x_i)     towards balance   (eq. 3.4)
+
+    and stage 2: hard labels, each expert alone on its own points.
+
+Deviations, all switched off in the preset 'paper': decoders are asked for the image before augmentation, learning
+rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its `top_experts`, and K is what lasts over
+several draws of UMAP and sizes of HDBSCAN (host/consensus.py).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxclust.data.augment import Augmentation
+from jaxclust.data.batches import grouped
+from jaxclust.data.prepare import Preprocess
+from jaxclust.errors import InputError
+from jaxclust.host import consensus, latent_dim, manifold, seeds
+from jaxclust.methods.base import Functions, Model, Result, System
+from jaxclust.methods.parts import autoencoder, classifier, mixture
+from jaxclust.methods.parts.networks import eval_mode
+from jaxclust.nn.autoencoders import Classifier
+from jaxclust.numerics import fold_name
+from jaxclust.train import loop
+from jaxclust.train.apply import apply_in_batches
+from jaxclust.train.phases import Phases
+from jaxclust.train.state import to_unit
+from jaxclust.typing import Array, Key, PyTree, TrainState
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of moe-vae; the defaults are the text's (preset 'paper')."""
+
+    n_clusters: int | Literal["auto"] = "auto"
+    """Number of clusters K; 'auto' finds it."""
+    autoencoder: Literal["vae", "ae", "beta-vae", "wae"] = "vae"
+    """Kind of the autoencoder whose codes are clustered."""
+    clusterer: Literal["hdbscan", "gmm"] = "hdbscan"
+    """What finds the first clusters: HDBSCAN, or a Gaussian mixture with K by BIC."""
+    max_samples: int = 20_000
+    """Largest sample that UMAP and HDBSCAN see; the manager labels the rest."""
+    width: float = 1.0
+    """Filters of the first block, as a share of the image's side (features: of 512 hidden units)."""
+    min_filters: int = 1
+    """Fewest filters of the first block, for small images at small widths."""
+    epochs: float = 1000
+    """Epochs of the autoencoder."""
+    search_epochs: float = 1000
+    """Epochs of the first autoencoder, whose codes give the latent size."""
+    latent_dim: int | Literal["auto"] = "auto"
+    """Size of the latent space; 'auto' finds it."""
+    search_latent_dim: int = 100
+    """Latent size of the first autoencoder."""
+    explained_variance: float = 0.90
+    """Share of the variance of the codes that the latent size keeps."""
+    expert_explained_variance: float = 0.95
+    """The same for each expert's own cluster."""
+    expert_sizes: Literal["equal", "unequal"] = "equal"
+    """One latent size for all experts (the rounded mean of the clusters'), or each its own."""
+    batch_size: int = 100
+    """Examples a batch."""
+    learning_rate: float = 5e-4
+    """Learning rate of the autoencoder (Adam)."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rates: constant, or a warm-up and a cosine towards zero."""
+    kl_weight: float = 1.0
+    """Weight W of the KL at the end of its ramp."""
+    kl_ramp: float = 0.2
+    """Share of the steps over which W rises from 0."""
+    beta: float | None = None
+    """Free beta of 'beta-vae'; unset, latent_dim / input_dim."""
+    l1_means: float = 1e-4
+    """Weight of the L1 norm of the posterior means."""
+    wae_encoder: Literal["deterministic", "random"] = "random"
+    """Whether a 'wae' draws its codes."""
+    wae_penalty: Literal["mmd", "gan"] = "mmd"
+    """Divergence of a 'wae' from its prior."""
+    wae_weight: float = 10.0
+    """Weight of that divergence."""
+    rotation: float = 10.0
+    """Augmentation: rotation within so many degrees."""
+    zoom: float = 0.1
+    """Augmentation: zoom within this share."""
+    shift: float = 0.1
+    """Augmentation: shift within this share of each side."""
+    flip: bool | Literal["auto"] = "auto"
+    """Augmentation: mirror left to right; 'auto' does for Gaussian data (objects) and not for Bernoulli (digits)."""
+    clean_target: bool = False
+    """Ask decoders for the image before augmentation instead of after."""
+    umap_metric: Literal["manhattan", "euclidean"] = "manhattan"
+    """Metric of UMAP; 'manhattan' goes with L1-normalised codes."""
+    umap_components: int | Literal["latent"] = "latent"
+    """Components of UMAP; 'latent' is as many as the latent size."""
+    umap_min_dist: float = 0.1
+    """UMAP's min_dist."""
+    draws: int = 1
+    """Draws of UMAP over which the number of clusters must last."""
+    min_cluster_shares: tuple[float, ...] = (0.02,)
+    """HDBSCAN's min_cluster_size as shares of the sample; several are put to the vote."""
+    selection: Literal["leaf", "eom"] = "leaf"
+    """HDBSCAN's cluster selection."""
+    manager_epochs: float = 1000
+    """Epochs of the manager."""
+    manager_learning_rate: float = 1e-3
+    """Learning rate of the manager."""
+    loss: Literal["moe", "damic"] = "moe"
+    """Loss of stage 1: R + alpha S + beta B, or DAMIC's -log sum_k pi_k exp(-rec_k)."""
+    pretrain: bool = True
+    """Pre-train the manager; False with a given K is MIXAE."""
+    alpha: float = 100.0
+    """Weight of the sample entropy S."""
+    batch_entropy_weight: float = 1.0
+    """Weight beta of the negative batch entropy B."""
+    top_experts: int | Literal["all"] = "all"
+    """Experts that each image is routed to in stage 1."""
+    expert_width: float = 1.0
+    """Width of the experts."""
+    expert_min_filters: int = 1
+    """Fewest filters of an expert's first block."""
+    expert_kl_weight: float = 1.0
+    """Weight of the experts' KL, per latent dimension."""
+    mixture_epochs: float = 100
+    """Epochs of stage 1."""
+    mixture_learning_rate: float = 1e-4
+    """Learning rate of the manager in stage 1."""
+    expert_learning_rate: float = 1e-4
+    """Learning rate of the experts in both stages."""
+    expert_epochs: float = 100
+    """Epochs of stage 2."""
+    expert_batch_size: int = 100
+    """Examples of each expert in a batch of stage 2."""
+    form: Literal["auto", "patches", "native"] = "auto"
+    """Form of the convolutions: what the platform does best, or one of the two."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Compute type of the networks; parameters, losses and statistics stay float32."""
+
+    def __post_init__(self) -> None:
+        if self.n_clusters != "auto" and self.n_clusters < 2:
+            raise InputError(f"n_clusters is {self.n_clusters}: give 'auto' or a number of at least 2")
+        for name in ("width", "epochs", "search_epochs", "batch_size", "learning_rate", "max_samples", "draws"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
+        for name in ("explained_variance", "expert_explained_variance"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give a share above 0 and at most 1")
+        if not self.pretrain and self.n_clusters == "auto":
+            raise InputError("n_clusters is 'auto' without pre-training: give a number, or leave pretrain on")
+
+
+QUICK = Config(
+    width=0.5,
+    min_filters=16,
+    epochs=12,
+    search_epochs=6,
+    learning_rate=1e-3,
+    schedule="cosine",
+    search_latent_dim=50,
+    kl_weight=0.1,
+    clean_target=True,
+    shift=0.05,
+    umap_metric="euclidean",
+    umap_components=10,
+    umap_min_dist=0.0,
+    draws=3,
+    min_cluster_shares=(0.01, 0.0133, 0.0178, 0.0237, 0.0316, 0.0422, 0.0562, 0.075),
+    selection="eom",
+    manager_epochs=12,
+    top_experts=2,
+    expert_width=0.25,
+    expert_min_filters=8,
+    expert_learning_rate=1e-3,
+    expert_kl_weight=0.02,
+    mixture_epochs=4,
+    expert_epochs=4,
+    expert_batch_size=32,
+)
+
+
+def augmentation(config: Config, likelihood: str) -> Augmentation:
+    """The ranges of the random transformations for data of that likelihood."""
+    flip = likelihood == "gaussian" if config.flip == "auto" else config.flip
+    return Augmentation(config.rotation, config.zoom, config.shift, flip)
+
+
+def autoencoder_spec(config: Config, likelihood: str, latent: int, n_steps: int) -> autoencoder.AutoencoderSpec:
+    """The autoencoder of phases 1 and 3."""
+    return autoencoder.AutoencoderSpec(
+        kind=config.autoencoder,
+        latent_dim=latent,
+        likelihood=likelihood,
+        width=config.width,
+        floor=config.min_filters,
+        learning_rate=config.learning_rate,
+        schedule=config.schedule,
+        n_steps=n_steps,
+        ramp_steps=round(config.kl_ramp * n_steps),
+        kl_weight=config.kl_weight,
+        beta=config.beta,
+        l1_means=config.l1_means,
+        wae_encoder=config.wae_encoder,
+        wae_penalty=config.wae_penalty,
+        wae_weight=config.wae_weight,
+        augmentation=augmentation(config, likelihood),
+        clean_target=config.clean_target,
+        form=config.form,
+        dtype=jnp.dtype(config.precision),
+    )
+
+
+def classifier_spec(config: Config, likelihood: str, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
+    """The manager of phase 6."""
+    return classifier.ClassifierSpec(
+        n_classes=n_clusters,
+        width=config.width,
+        floor=config.min_filters,
+        learning_rate=config.manager_learning_rate,
+        schedule=config.schedule,
+        n_steps=n_steps,
+        augmentation=augmentation(config, likelihood),
+        form=config.form,
+        dtype=jnp.dtype(config.precision),
+    )
+
+
+def mixture_spec(config: Config, likelihood: str, expert_dims: np.ndarray, n_steps: int) -> mixture.MixtureSpec:
+    """The mixture of phase 8; expert_dims (K,): the latent size of each expert."""
+    n_clusters = len(expert_dims)
+    top = n_clusters if config.top_experts == "all" else min(config.top_experts, n_clusters)
+    return mixture.MixtureSpec(
+        latent_dims=tuple(int(d) for d in expert_dims),
+        likelihood=likelihood,
+        loss=config.loss,
+        alpha=config.alpha,
+        beta=config.batch_entropy_weight,
+        kl_weight=config.expert_kl_weight,
+        ramp_steps=round(config.kl_ramp * n_steps),
+        top_experts=top,
+        manager=classifier_spec(config, likelihood, n_clusters, n_steps),
+        manager_learning_rate=config.mixture_learning_rate,
+        width=config.expert_width,
+        floor=config.expert_min_filters,
+        learning_rate=config.expert_learning_rate,
+        schedule=config.schedule,
+        n_steps=n_steps,
+        augmentation=augmentation(config, likelihood),
+        clean_target=config.clean_target,
+        form=config.form,
+        dtype=jnp.dtype(config.precision),
+    )
+
+
+def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """All phases in order.
+
+    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError for fewer
+    examples than clusters, and where no clusters are found.
+    """
+    n, shape, likelihood = len(images), images.shape[1:], preprocess.likelihood
+    if config.n_clusters != "auto" and config.n_clusters > n:
+        raise InputError(f"n_clusters is {config.n_clusters} but there are {n} examples: ask for fewer clusters")
+
+    # 1-3: an autoencoder whose latent size follows from the data
+    _, codes = _autoencode(config, images, likelihood, config.search_latent_dim, "search-autoencoder", key, phases)
+    latent = latent_dim.latent_dim(codes, config.explained_variance)
+    if config.latent_dim != "auto":
+        latent = config.latent_dim
+    phases.note(f"latent size {latent}")
+    encoder, means = _autoencode(config, images, likelihood, latent, "autoencoder", key, phases)
+
+    # 4-6: first clusters of a bounded sample, and the manager that learns them
+    if config.pretrain:
+        sample = _sample(n, config.max_samples, key)
+        clusters = consensus.Clusters(
+            **phases.compute("clusters", lambda: _clusters(config, means[sample], key, phases.note)._asdict())
+        )
+        n_clusters = clusters.memberships.shape[1]
+        phases.note(f"{n_clusters} clusters, {np.mean(clusters.labels < 0):.1%} of the sample in none")
+        manager, first = _manage(config, images, likelihood, sample, clusters, key, phases)
+    else:
+        sample, clusters, manager = np.arange(n), None, None
+        n_clusters, first = config.n_clusters, np.random.default_rng(0).integers(0, config.n_clusters, n)
+
+    # 7-8: the experts' latent sizes, and the mixture
+    dims = latent_dim.cluster_latent_dims(means, first, n_clusters, config.expert_explained_variance)
+    if config.expert_sizes == "equal":
+        dims = np.full(n_clusters, round(float(dims.mean())))
+    experts = _mix(config, images, likelihood, dims, manager, key, phases)
+
+    meta = {
+        "config": asdict(config),
+        "shape": list(shape),
+        "likelihood": likelihood,
+        "latent_dim": int(latent),
+        "expert_latent_dims": [int(d) for d in dims],
+    }
+    encoder_arrays = {"params": encoder.params[0]["encoder"], "stats": encoder.extra["encoder"]}
+    model = Model(meta, jax.device_get({"encoder": encoder_arrays, **experts}), restore(meta))
+    plots = {"explained_variance": latent_dim.explained_variance(codes), "expert_latent_dims": dims}
+    return _result(model, images, means, sample, clusters, first, plots)
+
+
+def _n_steps(config: Config, n: int, epochs: float) -> int:
+    return loop.total_steps(epochs, -(-n // min(config.batch_size, n)))
+
+
+def _autoencode(
+    config: Config, images: np.ndarray, likelihood: str, latent: int, name: str, key: Key, phases: Phases
+) -> tuple[TrainState, np.ndarray]:
+    """Phases 1 and 3: the trained autoencoder and the posterior means (n, latent) of all images."""
+    epochs = config.epochs if name == "autoencoder" else config.search_epochs
+    spec = autoencoder_spec(config, likelihood, latent, _n_steps(config, len(images), epochs))
+    method = autoencoder.autoencoder(spec, images.shape[1:])
+    state = phases.train(name, method, images, key=fold_name(key, name), epochs=epochs, batch_size=config.batch_size)
+    return state, loop.in_batches(jax.jit(partial(method.embed, state)), images)
+
+
+def _sample(n: int, largest: int, key: Key) -> np.ndarray:
+    """Sorted rows of a random sample of at most `largest` of n: (m,) int."""
+    if n <= largest:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seeds.seed(key, "sample")).choice(n, largest, replace=False))
+
+
+def _clusters(config: Config, means: np.ndarray, key: Key, note: Callable[[str], None]) -> consensus.Clusters:
+    """Phases 4 and 5: UMAP and HDBSCAN, or a Gaussian mixture, of posterior means (m, latent)."""
+    codes = manifold.l1_normalise(means) if config.umap_metric == "manhattan" else means
+    components = means.shape[1] if config.umap_components == "latent" else min(config.umap_components, means.shape[1])
+    draws = [
+        manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), config.umap_metric, config.umap_min_dist)
+        for i in range(config.draws)
+    ]
+    if config.clusterer == "gmm":
+        return consensus.gaussian_clusters(draws[0], config.n_clusters, seeds.seed(key, "gmm"))
+    sizes = [max(2, round(share * len(means))) for share in config.min_cluster_shares]
+    return consensus.density_clusters(
+        draws, sizes, config.n_clusters, config.selection, config.umap_metric, seeds.seed(key, "gmm"), note
+    )
+
+
+def _manage(
+    config: Config,
+    images: np.ndarray,
+    likelihood: str,
+    sample: np.ndarray,
+    clusters: consensus.Clusters,
+    key: Key,
+    phases: Phases,
+) -> tuple[TrainState, np.ndarray]:
+    """Phase 6: the manager, trained on the sample without its noise, and its labels (n,) of all images."""
+    kept = clusters.labels >= 0
+    n_steps = _n_steps(config, int(kept.sum()), config.manager_epochs)
+    spec = classifier_spec(config, likelihood, clusters.memberships.shape[1], n_steps)
+    method = classifier.classifier(spec, clusters.memberships[kept])
+    state = phases.train(
+        "manager",
+        method,
+        images[sample[kept]],
+        key=fold_name(key, "manager"),
+        epochs=config.manager_epochs,
+        batch_size=config.batch_size,
+    )
+    return state, loop.in_batches(jax.jit(partial(method.log_posterior, state)), images).argmax(1)
+
+
+def _mix(
+    config: Config,
+    images: np.ndarray,
+    likelihood: str,
+    dims: np.ndarray,
+    manager: TrainState | None,
+    key: Key,
+    phases: Phases,
+) -> dict[str, PyTree]:
+    """Phase 8: stages 1 and 2 of the mixture; params and statistics of the manager and of the experts."""
+    shape, n = images.shape[1:], len(images)
+    spec = mixture_spec(config, likelihood, dims, _n_steps(config, n, config.mixture_epochs))
+    one = mixture.stage_one(spec, shape)
+    state = one.init(fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
+    if manager is not None:
+        state = mixture.with_manager(spec, state, manager.params, manager.extra["stats"])
+    state = phases.train(
+        "mixture",
+        one,
+        images,
+        key=fold_name(key, "mixture"),
+        epochs=config.mixture_epochs,
+        batch_size=config.batch_size,
+        state=state,
+    )
+    arrays = {name: {"params": state.params[name], "stats": state.extra[name]} for name in ("manager", "experts")}
+    posterior = partial(_log_posterior, classifier.module(spec.manager), arrays)
+    labels = loop.in_batches(jax.jit(posterior), images).argmax(1)
+    batches = grouped(labels, len(dims), config.expert_batch_size, seeds.seed(key, "experts"))
+    spec = spec._replace(n_steps=loop.total_steps(config.expert_epochs, batches.per_epoch))
+    two = mixture.stage_two(spec, shape)
+    state = mixture.stage_two_state(spec, arrays["experts"], fold_name(key, "experts"))
+    state = phases.train(
+        "experts",
+        two,
+        images,
+        key=fold_name(key, "experts"),
+        epochs=config.expert_epochs,
+        batches=batches,
+        state=state,
+    )
+    return {"manager": arrays["manager"], "experts": {"params": state.params, "stats": state.extra}}
+
+
+def _log_posterior(network: Classifier, arrays: PyTree, images: Array) -> Array:
+    manager = arrays["manager"]
+    return jax.nn.log_softmax(eval_mode(network, manager["params"], manager["stats"], to_unit(images)))
+
+
+def restore(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted mixture: arrays hold params and statistics of 'encoder', 'manager' and 'experts'."""
+    config, shape, likelihood = Config(**meta["config"]), tuple(meta["shape"]), meta["likelihood"]
+    encoder, _ = autoencoder.modules(autoencoder_spec(config, likelihood, meta["latent_dim"], 1), shape)
+    spec = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
+    network = classifier.module(spec.manager)
+
+    def embed(arrays: PyTree, images: Array) -> Array:
+        return eval_mode(encoder, arrays["encoder"]["params"], arrays["encoder"]["stats"], to_unit(images))[0]
+
+    def decode(arrays: PyTree, latent: Array, cluster: Array) -> Array:
+        return mixture.decode(spec, shape, arrays["experts"], latent, cluster)
+
+    def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
+        return decode(arrays, jax.random.normal(key, (n, max(spec.latent_dims))), cluster)
+
+    def reconstruct(arrays: PyTree, images: Array) -> Array:
+        labels = _log_posterior(network, arrays, images).argmax(-1)
+        return mixture.reconstructions(spec, shape, arrays["experts"], images)[0][labels, jnp.arange(len(images))]
+
+    def second_opinion(arrays: PyTree, images: Array) -> Array:
+        return mixture.reconstructions(spec, shape, arrays["experts"], images)[1].argmin(0).astype(jnp.int32)
+
+    return Functions(embed, partial(_log_posterior, network), sample, reconstruct, second_opinion, decode)
+
+
+def _result(
+    model: Model,
+    images: np.ndarray,
+    means: np.ndarray,
+    sample: np.ndarray,
+    clusters: consensus.Clusters | None,
+    first: np.ndarray,
+    plots: dict[str, np.ndarray],
+) -> Result:
+    """Everything that the phases found out about the images that they saw."""
+    apply = partial(apply_in_batches, arrays=model.arrays, images=images)
+    probabilities = np.exp(apply(model.functions.log_posterior))
+    labels = probabilities.argmax(1).astype(np.int32)
+    opinions = {"reconstruction": apply(model.functions.second_opinion)}
+    noise = np.zeros(len(images), bool)
+    if clusters is not None:
+        opinions["manager"] = first.astype(np.int32)
+        opinions["first"] = np.full(len(images), -1, np.int32)
+        opinions["first"][sample] = clusters.labels
+        noise[sample] = clusters.labels < 0
+    summary = {
+        "n_clusters": probabilities.shape[1],
+        "latent_dim": model.meta["latent_dim"],
+        "expert_latent_dims": model.meta["expert_latent_dims"],
+    }
+    return Result(model, labels, probabilities, noise, means, opinions, summary, plots)
+
+
+SYSTEM = System(
+    name="moe-vae",
+    title="mixture of VAE experts that finds its latent sizes and its number of clusters",
+    source="Santos, A Mixture-of-Experts approach to deep image clustering, MSc thesis, IST 2020",
+    Config=Config,
+    presets={"quick": QUICK, "paper": Config()},
+    fit=fit,
+    restore=restore,
+)

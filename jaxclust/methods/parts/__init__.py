@@ -1,0 +1,1 @@
+"""Trainings that several systems share: autoencoders, and classifiers of soft labels."""

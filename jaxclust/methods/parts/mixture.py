@@ -1,0 +1,299 @@
+"""The mixture of VAE experts and its two stages (Santos 2020, section 3.2).
+
+Experts are one network whose parameters are stacked on a leading axis of length K, so that all of them are one
+batched program. Latent sizes may differ: a mask keeps each expert's first d_k dimensions and its KL is the mean
+over these.
+
+Cost: dense, every expert sees every image, K times a VAE. Routed, an image goes to its `top_experts` by pi, each
+expert takes the `capacity` images that want it most, and pi is normalised over the experts that took the image.
+With top_experts = K this is the dense loss itself.
+"""
+
+from math import prod
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from jaxclust import losses
+from jaxclust.data.augment import Augmentation, augment
+from jaxclust.methods.base import Method
+from jaxclust.methods.parts import classifier
+from jaxclust.methods.parts.autoencoder import draw
+from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode
+from jaxclust.nn.autoencoders import Decoder, Encoder
+from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.state import advance, new_state, ramp, step_key, to_unit
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+CAPACITY = 1.5  # room of a routed expert, as a multiple of its share when all are equally wanted
+
+
+class MixtureSpec(NamedTuple):
+    """Everything that defines a mixture's training. `latent_dims`: one size for each of the K experts."""
+
+    latent_dims: tuple[int, ...]
+    likelihood: str
+    manager: classifier.ClassifierSpec
+    loss: str = "moe"
+    alpha: float = 100.0
+    beta: float = 1.0
+    kl_weight: float = 1.0
+    ramp_steps: int = 0
+    top_experts: int = 2
+    manager_learning_rate: float = 1e-4
+    width: float = 1.0
+    floor: int = 1
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    n_steps: int = 1000
+    augmentation: Augmentation = Augmentation()
+    clean_target: bool = False
+    form: str = "auto"
+    dtype: jnp.dtype = jnp.float32
+
+
+class Experts(NamedTuple):
+    """The networks of one expert and the mask (K, d) of every expert's latent dimensions."""
+
+    encoder: Encoder
+    decoder: Decoder
+    mask: np.ndarray
+
+
+def experts(spec: MixtureSpec, shape: tuple[int, ...]) -> Experts:
+    """The experts for examples of `shape`, (D, D, c) or (d,)."""
+    largest = max(spec.latent_dims)
+    mask = (np.arange(largest) < np.array(spec.latent_dims)[:, None]).astype(np.float32)
+    return Experts(
+        Encoder(largest, spec.width, spec.floor, spec.form, spec.dtype),
+        Decoder(shape, spec.width, spec.floor, spec.form, spec.dtype),
+        mask,
+    )
+
+
+def init_experts(spec: MixtureSpec, shape: tuple[int, ...], key: Key) -> tuple[PyTree, PyTree]:
+    """Stacked parameters and batch statistics of K random experts: every leaf has a leading axis K."""
+    networks = experts(spec, shape)
+
+    def one(key: Key) -> tuple[PyTree, PyTree]:
+        k_encoder, k_decoder = jax.random.split(key)
+        encoder = init(networks.encoder, k_encoder, jnp.zeros((2, *shape)))
+        decoder = init(networks.decoder, k_decoder, jnp.zeros((2, networks.mask.shape[1])))
+        return {"encoder": encoder[0], "decoder": decoder[0]}, {"encoder": encoder[1], "decoder": decoder[1]}
+
+    return jax.vmap(one)(jax.random.split(key, len(spec.latent_dims)))
+
+
+def expert_costs(
+    spec: MixtureSpec, shape: tuple[int, ...], params: PyTree, stats: PyTree, mask: Array, key: Key, rows: "Rows"
+) -> tuple[Array, PyTree]:
+    """c_i = rec / pixels + W kl / dimensions of one expert on its rows: (c,) and its new batch statistics.
+
+    mask (d,): 1 for the expert's own latent dimensions.
+    """
+    networks = experts(spec, shape)
+    seen_by_encoder = train_mode(networks.encoder, params["encoder"], stats["encoder"], rows.image, rows.taken)
+    (mean, log_var), encoder_stats = seen_by_encoder
+    z = draw(key, mean, log_var) * mask
+    output, decoder_stats = train_mode(networks.decoder, params["decoder"], stats["decoder"], z, rows.taken)
+    rec = losses.reconstruction(spec.likelihood, output, rows.target) / prod(shape)
+    kl = (losses.kl_standard_normal(mean, log_var) * mask).sum(-1) / mask.sum()
+    return rec + rows.kl_scale * kl, {"encoder": encoder_stats, "decoder": decoder_stats}
+
+
+class Rows(NamedTuple):
+    """What one expert sees in a step: image, target (c, ...); taken (c,), 0 for rows not its own; kl_scale ()."""
+
+    image: Array
+    target: Array
+    taken: Array
+    kl_scale: Array
+
+
+class Routes(NamedTuple):
+    """Which images each expert takes: index (K, c) int32 into the batch, taken (K, c) in {0, 1}."""
+
+    index: Array
+    taken: Array
+
+    def gather(self, matrix: Array) -> Array:
+        """(b, K) -> (K, c): each expert's entries of the images that it looks at."""
+        return jnp.take_along_axis(matrix.T, self.index, 1)
+
+    def scatter(self, values: Array, b: int) -> Array:
+        """(K, c) -> (b, K), zero where an expert did not take the image."""
+        k = len(self.index)
+        return jnp.zeros((b, k)).at[self.index, jnp.arange(k)[:, None]].add(values * self.taken)
+
+
+def route(pi: Array, top_experts: int, weight: Array) -> Routes:
+    """An image wants its `top_experts` largest pi; an expert takes the c images that want it most.
+
+    pi (b, K), weight (b,), 0 for padding. c = min(b, ceil(CAPACITY * b * top_experts / K)); b if all are wanted.
+    """
+    b, k = pi.shape
+    if top_experts == k:
+        return Routes(jnp.tile(jnp.arange(b), (k, 1)), jnp.tile(weight, (k, 1)))
+    capacity = min(b, int(np.ceil(CAPACITY * b * top_experts / k)))
+    bar = lax.top_k(pi, top_experts)[0][:, -1:]
+    wanted = jnp.where((pi >= bar) & (weight[:, None] > 0), pi + 1e-9, 0.0)
+    strength, index = lax.top_k(wanted.T, capacity)
+    return Routes(index, (strength > 0).astype(jnp.float32))
+
+
+def mixture_loss(
+    spec: MixtureSpec, pi: Array, costs: Array, took: Array, weight: Array
+) -> tuple[Array, dict[str, Array]]:
+    """L = R + alpha S + beta B (Santos 2020, eq. 3.2), or DAMIC's -log sum_k pi_k exp(-c_k) (Chazan et al. 2019).
+
+    pi, costs and took (b, K), weight (b,) -> (), named terms. pi is normalised over the experts that took an image.
+    """
+    share = pi * took / jnp.maximum((pi * took).sum(-1, keepdims=True), 1e-9)
+    if spec.loss == "damic":
+        likelihood = (share * jnp.exp(-costs)).sum(-1)
+        missed = took.sum(-1) == 0
+        loss = weighted_mean(-jnp.log(jnp.where(missed, 1.0, likelihood)), weight)
+        return loss, {"negative_log_likelihood": loss}
+    terms = {
+        "reconstruction_and_kl": weighted_mean((share * costs).sum(-1), weight),
+        "sample_entropy": losses.sample_entropy(pi, weight),
+        "negative_batch_entropy": losses.negative_batch_entropy(pi, weight),
+    }
+    total = terms["reconstruction_and_kl"] + spec.alpha * terms["sample_entropy"]
+    return total + spec.beta * terms["negative_batch_entropy"], terms
+
+
+def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
+    """Manager and experts together. `init` starts both at random; phase 8 puts the trained manager in."""
+    network = classifier.module(spec.manager)
+    mask = jnp.asarray(experts(spec, shape).mask)
+    manager_optimiser = optax.adam(spec.manager_learning_rate)
+    expert_optimiser = adam(spec.learning_rate, spec.n_steps, spec.schedule)
+
+    def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        k_manager, k_experts = jax.random.split(fold_name(key, "init"))
+        params, stats = {}, {}
+        params["manager"], stats["manager"] = init(network, k_manager, jnp.zeros(batch_shape))
+        params["experts"], stats["experts"] = init_experts(spec, shape, k_experts)
+        opt_state = (manager_optimiser.init(params["manager"]), expert_optimiser.init(params["experts"]))
+        return TrainState(jnp.zeros((), jnp.int32), params, opt_state, stats, key)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        image, target = augmented(spec, state, batch)
+        params, stats, b = state.params, state.extra, len(image)
+
+        def manage(manager: PyTree) -> tuple[Array, PyTree]:
+            logits, new_stats = train_mode(network, manager, stats["manager"], image, batch.weight)
+            return jax.nn.softmax(logits), new_stats
+
+        pi, manager_pullback, manager_stats = jax.vjp(manage, params["manager"], has_aux=True)
+        routes = route(pi, spec.top_experts, batch.weight)
+        costs, expert_pullback, expert_stats = _pull(spec, shape, mask, state, routes, image, target)
+        took = routes.scatter(jnp.ones_like(routes.taken), b)
+        function = jax.value_and_grad(mixture_loss, argnums=(1, 2), has_aux=True)
+        (loss, terms), (pi_grad, cost_grad) = function(spec, pi, routes.scatter(costs, b), took, batch.weight)
+        (manager_grads,) = manager_pullback(pi_grad)
+        (expert_grads,) = jax.vmap(lambda pull, grad: pull(grad))(expert_pullback, routes.gather(cost_grad) * routes.taken)
+        change, first = manager_optimiser.update(manager_grads, state.opt_state[0], params["manager"])
+        expert_change, second = expert_optimiser.update(expert_grads, state.opt_state[1], params["experts"])
+        new_params = {
+            "manager": optax.apply_updates(params["manager"], change),
+            "experts": optax.apply_updates(params["experts"], expert_change),
+        }
+        new_stats = {"manager": manager_stats, "experts": expert_stats}
+        return TrainState(state.step + 1, new_params, (first, second), new_stats, state.key), {"loss": loss, **terms}
+
+    return Method(start, step, None, None)
+
+
+def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: PyTree) -> TrainState:
+    """`state` of stage 1 with a manager that was trained before, and a fresh optimiser for it."""
+    opt_state = (optax.adam(spec.manager_learning_rate).init(params), state.opt_state[1])
+    params, stats = jax.tree.map(jnp.copy, (params, stats))  # the trained state stays usable when this one is donated
+    new_params, extra = {**state.params, "manager": params}, {**state.extra, "manager": stats}
+    return state._replace(params=new_params, opt_state=opt_state, extra=extra)
+
+
+def augmented(spec: MixtureSpec, state: TrainState, batch: Batch) -> tuple[Array, Array]:
+    """The batch's images, augmented, and what the decoders are asked for."""
+    clean = to_unit(batch.image)
+    image = augment(step_key(state, "augment"), clean, spec.augmentation)
+    return image, clean if spec.clean_target else image
+
+
+def _pull(spec, shape, mask, state, routes, image, target):
+    """Costs (K, c) of all experts on their own rows, each expert's pullback, and the new statistics."""
+    keys = jax.random.split(step_key(state, "posterior"), len(mask))
+    kl_scale = spec.kl_weight * ramp(state.step, spec.ramp_steps)
+
+    def one(params, stats, mask, key, index, taken):
+        rows = Rows(image[index], target[index], taken, kl_scale)
+        return jax.vjp(lambda p: expert_costs(spec, shape, p, stats, mask, key, rows), params, has_aux=True)
+
+    return jax.vmap(one)(state.params["experts"], state.extra["experts"], mask, keys, *routes)
+
+
+def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
+    """Each expert alone on its own points: one step trains all K, each on its own rows of the batch.
+
+    Batches come from data.batches.grouped: K equal parts in the order of the experts. The state holds
+    params and statistics of the experts only.
+    """
+    mask = jnp.asarray(experts(spec, shape).mask)
+    optimiser = adam(spec.learning_rate, spec.n_steps, spec.schedule)
+
+    def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        params, stats = init_experts(spec, shape, fold_name(key, "init"))
+        return new_state(params, optimiser, stats, key)
+
+    def loss(params, stats, mask, key, rows):
+        costs, new_stats = expert_costs(spec, shape, params, stats, mask, key, rows)
+        return (costs * rows.taken).sum() / jnp.maximum(rows.taken.sum(), 1.0), new_stats
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        k = len(mask)
+        image, target = (a.reshape(k, -1, *a.shape[1:]) for a in augmented(spec, state, batch))
+        rows = Rows(image, target, batch.weight.reshape(k, -1), jnp.full((k,), spec.kl_weight))
+        keys = jax.random.split(step_key(state, "posterior"), k)
+        function = jax.vmap(jax.value_and_grad(loss, has_aux=True))
+        (values, stats), grads = function(state.params, state.extra, mask, keys, rows)
+        present = (rows.taken.sum(-1) > 0).astype(jnp.float32)
+        return advance(state, grads, optimiser, stats), {"loss": weighted_mean(values, present)}
+
+    return Method(start, step, None, None)
+
+
+def stage_two_state(spec: MixtureSpec, arrays: PyTree, key: Key) -> TrainState:
+    """Where stage 2 starts: the experts of stage 1, `arrays` with 'params' and 'stats', and a fresh optimiser."""
+    params, stats = jax.tree.map(jnp.copy, (arrays["params"], arrays["stats"]))
+    return new_state(params, adam(spec.learning_rate, spec.n_steps, spec.schedule), stats, key)
+
+
+def decode(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, z: Array, cluster: Array) -> Array:
+    """Images that expert `cluster` () makes of codes z (n, d), d the largest latent size: (n, *shape)."""
+    networks = experts(spec, shape)
+    params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
+    z = z * jnp.asarray(networks.mask)[cluster]
+    output = eval_mode(networks.decoder, params["decoder"], stats["decoder"], z)
+    return losses.mean_image(spec.likelihood, output)
+
+
+def reconstructions(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, images: Array) -> tuple[Array, Array]:
+    """Every expert's image of every example, from posterior means: (K, n, *shape), and their errors (K, n).
+
+    The error is the reconstruction term, a mean over pixels.
+    """
+    networks = experts(spec, shape)
+    image = to_unit(images)
+
+    def one(params: PyTree, stats: PyTree, mask: Array) -> tuple[Array, Array]:
+        mean, _ = eval_mode(networks.encoder, params["encoder"], stats["encoder"], image)
+        output = eval_mode(networks.decoder, params["decoder"], stats["decoder"], mean * mask)
+        error = losses.reconstruction(spec.likelihood, output, image) / prod(shape)
+        return losses.mean_image(spec.likelihood, output), error
+
+    return jax.vmap(one)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))

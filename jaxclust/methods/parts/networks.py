@@ -1,0 +1,35 @@
+"""Applying Flax modules with parameters and batch statistics kept apart, and the optimiser of a training."""
+
+from typing import Any
+
+import flax.linen as nn
+import optax
+
+from jaxclust.typing import Array, Key, PyTree
+
+
+def init(module: nn.Module, key: Key, example: Array) -> tuple[PyTree, PyTree]:
+    """Fresh parameters and running batch statistics of `module` for inputs of the shape of `example`."""
+    variables = module.init(key, example, train=True)
+    return variables["params"], variables.get("batch_stats", {})
+
+
+def train_mode(module: nn.Module, params: PyTree, stats: PyTree, x: Array, weight: Array) -> tuple[Any, PyTree]:
+    """Output with batch statistics over the examples of weight 1, and the updated running statistics."""
+    variables = {"params": params, "batch_stats": stats}
+    out, updated = module.apply(variables, x, weight, True, mutable=["batch_stats"])
+    return out, updated["batch_stats"]
+
+
+def eval_mode(module: nn.Module, params: PyTree, stats: PyTree, x: Array) -> Any:
+    """Output with the running statistics: each example's is independent of the others."""
+    return module.apply({"params": params, "batch_stats": stats}, x, None, False)
+
+
+def adam(learning_rate: float, n_steps: int, schedule: str = "constant") -> optax.GradientTransformation:
+    """Adam at a constant rate (the texts'), or 'cosine': a short warm-up, then a cosine towards zero."""
+    if schedule == "constant":
+        return optax.adam(learning_rate)
+    warm_up = max(1, n_steps // 20)
+    rate = optax.warmup_cosine_decay_schedule(learning_rate / 10, learning_rate, warm_up, max(n_steps, warm_up + 1))
+    return optax.adam(rate)

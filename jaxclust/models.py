@@ -1,0 +1,186 @@
+"""Fit a system to raw data and use what was fitted on raw data: everything in memory, no run directory."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxclust.data import prepare
+from jaxclust.errors import InputError
+from jaxclust.methods.base import Model, Result, System
+from jaxclust.metrics import clustering
+from jaxclust.train.apply import apply_in_batches
+from jaxclust.train.phases import Phases
+
+AGAINST_CLASSES = ("acc", "acc_labelled", "nmi", "ari", "homogeneity", "completeness")
+
+
+class Fitted(NamedTuple):
+    """A fitted model with all that it takes to use it on raw data.
+
+    method: its name.  config: the method's config as plain JSON.  preprocess: raw data -> input of the model.
+    """
+
+    method: str
+    config: Mapping[str, Any]
+    preprocess: prepare.Preprocess
+    n_clusters: int
+    model: Model
+
+
+class Assignments(NamedTuple):
+    """What is kept about the n examples of a fit: as in `Result`; reconstruction (n,) is None if there is none."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    noise: np.ndarray
+    embedding: np.ndarray
+    reconstruction: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A method, its config (an instance of system.Config) and the seed."""
+
+    system: System
+    config: Any
+    seed: int = 0
+
+
+def prepared(config: Any, images: np.ndarray) -> tuple[prepare.Preprocess, np.ndarray]:
+    """How raw data is prepared, and the prepared data. Raises InputError if it does not suit `config`."""
+    check_config(config)
+    check_n_clusters(getattr(config, "n_clusters", "auto"), len(images))
+    preprocess = prepare.plan(images, likelihood=getattr(config, "likelihood", "auto"))
+    return preprocess, prepare.apply(preprocess, images)
+
+
+def check_n_clusters(n_clusters: int | str, n: int) -> None:
+    """Raises InputError for a number of clusters that n examples cannot have."""
+    if n < 2:
+        raise InputError(f"the data holds {n} example: clustering needs at least 2")
+    if isinstance(n_clusters, str):
+        return
+    if n_clusters < 2:
+        raise InputError(f"n_clusters is {n_clusters}: give at least 2, or auto")
+    if n_clusters > n:
+        raise InputError(f"n_clusters is {n_clusters} but there are only {n} examples: give fewer clusters")
+
+
+def check_config(config: Any) -> None:
+    """Raises InputError for a field whose value is not of the kind that its dataclass states (choices, numbers)."""
+    hints = get_type_hints(type(config))
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if not _is_kind(value, hints[field.name]):
+            wanted = " | ".join(_words(hints[field.name]))
+            raise InputError(f"{field.name} is {value!r}: give {wanted}")
+
+
+def check_seed(seed: int) -> None:
+    """Raises InputError for a seed that is no key."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}: give a whole number from 0 to 2^32 - 1")
+
+
+def fit(request: Request, images: np.ndarray, preprocess: prepare.Preprocess, phases: Phases) -> Result:
+    """The method on prepared images. Raises InputError where fewer than two clusters come out."""
+    key = jax.random.key(request.seed)
+    result = request.system.fit(request.config, images, preprocess, key, phases)
+    if result.probabilities.shape[1] < 2:
+        raise InputError("one cluster was found: give the number that you expect with --n-clusters")
+    return result
+
+
+def fitted(request: Request, preprocess: prepare.Preprocess, result: Result) -> Fitted:
+    """What is needed to use `result` on new data."""
+    return Fitted(
+        request.system.name, asdict(request.config), preprocess, result.probabilities.shape[1], result.model
+    )
+
+
+def assignments(result: Result) -> Assignments:
+    """What is kept of `result` about the examples."""
+    opinion = result.opinions.get("reconstruction")
+    return Assignments(result.labels, result.probabilities, result.noise, result.embedding, opinion)
+
+
+def predict_proba(fitted: Fitted, images: np.ndarray) -> np.ndarray:
+    """Probabilities (n, K) float32 of raw images (n, h, w, c) or features (n, d), each independent of the others."""
+    return np.exp(_apply(fitted, fitted.model.functions.log_posterior, images))
+
+
+def embed(fitted: Fitted, images: np.ndarray) -> np.ndarray:
+    """Embedding (n, d) float32 of raw images or features."""
+    return _apply(fitted, fitted.model.functions.embed, images)
+
+
+def reconstruct(fitted: Fitted, images: np.ndarray) -> np.ndarray:
+    """Raw images as the model gives them back, (n, h, w, c) in [0, 1]; or features (n, d) in their own units."""
+    return _raw(fitted, _apply(fitted, _offered(fitted, "reconstruct"), images))
+
+
+def sample(fitted: Fitted, n: int, cluster: int, seed: int = 0) -> np.ndarray:
+    """n new examples of one cluster: images (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
+    if not 0 <= cluster < fitted.n_clusters:
+        raise InputError(f"cluster {cluster} does not exist: choose one of 0 to {fitted.n_clusters - 1}")
+    if n < 1:
+        raise InputError(f"n is {n}: give at least 1")
+    check_seed(seed)
+    draw = jax.jit(_offered(fitted, "sample"), static_argnums=2)
+    return _raw(fitted, np.asarray(draw(fitted.model.arrays, jax.random.key(seed), n, jnp.int32(cluster))))
+
+
+def score(
+    pred: np.ndarray, true: np.ndarray | None, noise: np.ndarray | None = None, embedding: np.ndarray | None = None
+) -> dict[str, Any]:
+    """`metrics.clustering.score` where some classes may be unknown (-1): scores against classes are over the rest."""
+    values = clustering.score(pred, None, noise, embedding)
+    if true is not None and (true >= 0).any():
+        known = true >= 0
+        against = clustering.score(pred[known], true[known], None if noise is None else noise[known])
+        values.update({name: against[name] for name in AGAINST_CLASSES})
+    return values
+
+
+def _is_kind(value: Any, hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
+    if get_origin(hint) in (Union, UnionType):
+        return any(_is_kind(value, part) for part in get_args(hint))
+    if hint is float:
+        return isinstance(value, Real) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def _words(hint: Any) -> list[str]:
+    if get_origin(hint) in (Union, UnionType):
+        return [word for part in get_args(hint) for word in _words(part)]
+    if get_origin(hint) is Literal:
+        return [repr(choice) for choice in get_args(hint)]
+    return [{int: "a whole number", float: "a number"}.get(hint, getattr(hint, "__name__", str(hint)))]
+
+
+def _apply(fitted: Fitted, function: Callable[..., Any], images: np.ndarray) -> np.ndarray:
+    return apply_in_batches(function, fitted.model.arrays, prepare.apply(fitted.preprocess, images))
+
+
+def _offered(fitted: Fitted, name: str) -> Callable[..., Any]:
+    function = getattr(fitted.model.functions, name)
+    if function is None:
+        raise InputError(f"{fitted.method} cannot {name}: it has no such network")
+    return function
+
+
+def _raw(fitted: Fitted, outputs: np.ndarray) -> np.ndarray:
+    p = fitted.preprocess
+    if p.kind == "images":
+        return prepare.crop(p, outputs)
+    return (outputs * np.asarray(p.scale) + np.asarray(p.mean)).astype(np.float32)

@@ -1,0 +1,116 @@
+"""Encoders, decoders and classifiers whose size follows the data (Santos 2020, section 3.3)."""
+
+from math import ceil, log2
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxclust.nn.activations import mish
+from jaxclust.nn.conv import BatchNorm, Conv, ConvTranspose
+from jaxclust.nn.mlp import Hidden
+from jaxclust.typing import Array
+
+LOG_VAR_LIMIT = 10.0  # log-variances are clipped to +-10, far outside what a trained encoder gives
+
+
+def block_filters(side: int, width: float, floor: int = 1) -> tuple[int, ...]:
+    """Filters of each encoder block, max(width * side, floor) * 2^i for i = 0 .. log2(side) - 2.
+
+    `side` is a power of two, at least 4. The floor is a deviation, for small images at small widths.
+    """
+    first = max(1, floor, round(width * side))
+    return tuple(first * 2**i for i in range(int(log2(side)) - 1))
+
+
+def hidden_widths(width: float) -> tuple[int, ...]:
+    """Widths of the encoder of feature vectors: 512 and 256 at width 1, at least 16 and 8."""
+    return max(16, round(512 * width)), max(8, round(256 * width))
+
+
+class Trunk(nn.Module):
+    """From images (b, D, D, c) to flattened 2 x 2 maps, or from features (b, d) to a hidden layer: (b, m).
+
+    log2(D) - 1 blocks, each halving the side. The first half (rounded up) are general: two 3x3 convolutions,
+    the receptive field of one 5x5; the rest are specific: one. Every convolution is followed by batch norm and Mish.
+    """
+
+    width: float = 1.0
+    floor: int = 1
+    form: str = "auto"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array | None, train: bool) -> Array:
+        if x.ndim == 2:
+            return Hidden(hidden_widths(self.width), self.dtype)(x, weight, train)
+        filters = block_filters(x.shape[1], self.width, self.floor)
+        for i, count in enumerate(filters):
+            strides = (1, 2) if i < ceil(len(filters) / 2) else (2,)
+            for stride in strides:
+                x = Conv(count, stride, form=self.form, dtype=self.dtype)(x)
+                x = mish(BatchNorm()(x, weight, train))
+        return x.reshape(x.shape[0], -1)
+
+
+class Encoder(nn.Module):
+    """Gaussian posterior of each example: (b, ...) -> mean (b, latent_dim), log_var (b, latent_dim), float32."""
+
+    latent_dim: int
+    width: float = 1.0
+    floor: int = 1
+    form: str = "auto"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> tuple[Array, Array]:
+        h = Trunk(self.width, self.floor, self.form, self.dtype)(x, weight, train)
+        mean = nn.Dense(self.latent_dim, name="mean")(h)
+        log_var = nn.Dense(self.latent_dim, name="log_var", kernel_init=nn.initializers.zeros)(h)
+        return mean.astype(jnp.float32), jnp.clip(log_var.astype(jnp.float32), -LOG_VAR_LIMIT, LOG_VAR_LIMIT)
+
+
+class Decoder(nn.Module):
+    """The trunk mirrored: (b, latent_dim) -> (b, *shape) float32, logits or means; shape (D, D, c) or (d,)."""
+
+    shape: tuple[int, ...]
+    width: float = 1.0
+    floor: int = 1
+    form: str = "auto"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Array, weight: Array | None = None, train: bool = False) -> Array:
+        if len(self.shape) == 1:
+            widths = hidden_widths(self.width)[::-1]
+            h = Hidden(widths, self.dtype)(z, weight, train)
+            return nn.Dense(self.shape[0], name="output")(h).astype(jnp.float32)
+        side, _, channels = self.shape
+        filters = block_filters(side, self.width, self.floor)
+
+        def activate(x: Array) -> Array:
+            return mish(BatchNorm()(x, weight, train))
+
+        x = nn.Dense(4 * filters[-1], use_bias=False, dtype=self.dtype)(z)
+        x = activate(x.reshape(-1, 2, 2, filters[-1]))
+        for i in range(len(filters) - 1, -1, -1):
+            below = filters[i - 1] if i else filters[0]
+            general = i < ceil(len(filters) / 2)
+            x = activate(ConvTranspose(filters[i] if general else below, form=self.form, dtype=self.dtype)(x))
+            if general and i:
+                x = activate(Conv(below, form=self.form, dtype=self.dtype)(x))
+        return Conv(channels, use_bias=True, form=self.form, dtype=self.dtype, name="output")(x).astype(jnp.float32)
+
+
+class Classifier(nn.Module):
+    """The trunk and a linear layer: (b, ...) -> (b, n_classes) float32 logits."""
+
+    n_classes: int
+    width: float = 1.0
+    floor: int = 1
+    form: str = "auto"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
+        h = Trunk(self.width, self.floor, self.form, self.dtype)(x, weight, train)
+        return nn.Dense(self.n_classes, name="logits")(h).astype(jnp.float32)

@@ -1,0 +1,24 @@
+"""A model's functions over many examples, in batches of one static shape."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import numpy as np
+
+from jaxclust.train.loop import in_batches
+from jaxclust.typing import Array, PyTree
+
+BATCH = 256
+
+
+def apply_in_batches(
+    function: Callable[[PyTree, Array], Array], arrays: PyTree, images: np.ndarray, batch_size: int = BATCH
+) -> np.ndarray:
+    """`function(arrays, images)` over all rows: images (n, ...) -> (n, ...).
+
+    Compiled once for one shape, the last batch padded, so that the result for a row does not depend on the others.
+    """
+    if len(images) == 0:
+        raise ValueError("there are no examples to apply a model to")
+    return in_batches(partial(jax.jit(function), jax.device_put(arrays)), images, batch_size)

@@ -1,0 +1,114 @@
+"""Trees of arrays on disk, by orbax: nothing is pickled, and the devices may be others when they are read."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+
+from jaxclust.typing import PyTree
+
+
+class Checkpoints:
+    """The newest state of one training in a directory. Use it in a `with` block.
+
+    Typed PRNG keys are stored as their data; empty parts of a tree (an optimiser without state) cost nothing.
+    """
+
+    def __init__(self, directory: Path):
+        import orbax.checkpoint as ocp
+
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+        handlers = {"state": ocp.StandardCheckpointHandler()}
+        self.args = ocp.args
+        self.manager = ocp.CheckpointManager(directory.resolve(), options=options, item_handlers=handlers)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.manager.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the newest complete checkpoint; None if there is none."""
+        return self.manager.latest_step()
+
+    def save(self, step: int, tree: PyTree) -> None:
+        """Write `tree` as that step's, then forget older ones. Raises OSError (ENOSPC) where the disk is full."""
+        if self.latest == step:
+            return
+        with _disk_full_is_os_error():
+            self.manager.save(step, args=self.args.Composite(state=self.args.StandardSave(_without_keys(tree))))
+            self.manager.wait_until_finished()
+
+    def restore(self, template: PyTree) -> PyTree:
+        """The newest tree, with the structure of `template` (arrays or ShapeDtypeStructs), on the first device."""
+        saved = self._restore(jax.tree.map(_on_first_device, jax.eval_shape(_without_keys, template)))
+        return jax.tree.map(_with_key, template, saved)
+
+    def restore_dicts(self) -> PyTree:
+        """The newest tree of nested dicts, without a template, on the first device."""
+        metadata = self.manager.item_metadata(self.latest).state
+        return self._restore(jax.tree.map(_on_first_device, metadata.tree))
+
+    def _restore(self, target: PyTree) -> PyTree:
+        args = self.args.Composite(state=self.args.StandardRestore(target))
+        return self.manager.restore(self.latest, args=args).state
+
+
+def save_dicts(directory: Path, tree: PyTree) -> None:
+    """Write nested dicts of arrays; `load_dicts` reads them. Raises TypeError for other containers."""
+    _check_dicts(tree)
+    with Checkpoints(directory) as checkpoints:
+        checkpoints.save(0, tree)
+
+
+def load_dicts(directory: Path) -> PyTree:
+    """What `save_dicts` wrote."""
+    with Checkpoints(directory) as checkpoints:
+        if checkpoints.latest is None:
+            raise FileNotFoundError(f"{directory} holds no arrays")
+        return checkpoints.restore_dicts()
+
+
+def _check_dicts(tree: PyTree, path: str = "arrays") -> None:
+    if isinstance(tree, dict):
+        for name, item in tree.items():
+            _check_dicts(item, f"{path}[{name!r}]")
+    elif not hasattr(tree, "dtype") or _is_key(tree):
+        raise TypeError(f"{path} is a {type(tree).__name__}: a model's arrays are nested dicts of plain arrays")
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _without_keys(tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _with_key(leaf: Any, saved: jax.Array) -> jax.Array:
+    return jax.random.wrap_key_data(saved, impl=str(jax.random.key_impl(leaf))) if _is_key(leaf) else saved
+
+
+def _on_first_device(leaf: Any) -> jax.ShapeDtypeStruct:
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+@contextmanager
+def _disk_full_is_os_error() -> Iterator[None]:
+    """tensorstore reports a full disk as a ValueError with the system's words in it."""
+    try:
+        yield
+    except Exception as error:
+        words = "No space left on device"
+        if words in str(error) and not isinstance(error, OSError):
+            raise OSError(errno.ENOSPC, words) from error
+        raise

@@ -1,0 +1,137 @@
+"""The training loop: chunks of steps in one compiled scan, with the data set resident on the device."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+
+from jaxclust.data.batches import Batches
+from jaxclust.errors import InputError
+from jaxclust.train.mesh import largest_mesh, over_batches, replicated
+from jaxclust.typing import Array, Batch, PyTree, TrainState
+
+Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+MAX_CHUNK = 32  # steps between two looks of the host: the longest wait of a progress bar
+
+
+class Progress(NamedTuple):
+    """What the host learns between two chunks.
+
+    terms: means over the chunk's steps, by name.  examples: how many were trained on in the chunk, padding included.
+    """
+
+    state: TrainState
+    terms: dict[str, float]
+    steps_done: int
+    n_steps: int
+    examples: int
+    seconds: float
+
+
+class Diverged(InputError):
+    """A loss or a parameter is no longer finite."""
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def run_chunk(step: Step, state: TrainState, images: Array, index: Array, weight: Array) -> tuple[TrainState, PyTree]:
+    """`index.shape[0]` steps as one program: index (steps, b) int32, weight (steps, b) -> state, mean terms."""
+
+    def body(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
+        index, weight = batch
+        return step(state, Batch(images[index], index, weight))
+
+    state, terms = lax.scan(body, state, (index, weight))
+    return state, jax.tree.map(lambda values: values.mean(0), terms)
+
+
+def chunk_steps(per_epoch: int) -> int:
+    """Steps in a chunk: an epoch in equal parts of at most MAX_CHUNK steps, or several epochs if they are short."""
+    if per_epoch >= MAX_CHUNK:
+        return -(-per_epoch // -(-per_epoch // MAX_CHUNK))
+    return per_epoch * (MAX_CHUNK // per_epoch)
+
+
+def total_steps(epochs: float, per_epoch: int) -> int:
+    """Steps of a training of that many epochs, rounded up to whole chunks so that every chunk has one shape."""
+    chunk = chunk_steps(per_epoch)
+    return -(-max(1, round(epochs * per_epoch)) // chunk) * chunk
+
+
+def run(
+    step: Step,
+    state: TrainState,
+    images: np.ndarray | Array,
+    batches: Batches,
+    n_steps: int,
+    *,
+    on_chunk: Callable[[Progress], None] | None = None,
+    mesh: Mesh | None = None,
+) -> TrainState:
+    """Train until `state.step` is n_steps, compiling once.
+
+    Args:
+      step: the method's update. It must be the same object for every call that shall share a compilation.
+      state: where to start; it is donated. A restored state goes on where it was.
+      images: (n, ...) uint8 or float32, put on the device once.
+      batches: the order of the examples, a pure function of the step.
+      n_steps: from `total_steps`, a whole number of chunks.
+      on_chunk: called between chunks, for progress, history and checkpoints.
+      mesh: devices to use; by default as many as divide the batch.
+
+    Raises:
+      Diverged: a term of the loss is not finite; the message names it and the step.
+    """
+    mesh = mesh or largest_mesh(batches.size)
+    state = jax.device_put(state, replicated(mesh))
+    images = jax.device_put(images, replicated(mesh))
+    done, chunk = int(state.step), chunk_steps(batches.per_epoch)
+    while done < n_steps:
+        start = time.perf_counter()
+        index, weight = jax.device_put(batches.indices(done, chunk), over_batches(mesh))
+        state, terms = run_chunk(step, state, images, index, weight)
+        wait(terms)
+        done += chunk
+        values = {name: float(value) for name, value in jax.device_get(terms).items()}
+        _check(values, done)
+        if on_chunk:
+            on_chunk(Progress(state, values, done, n_steps, chunk * batches.size, time.perf_counter() - start))
+    return state
+
+
+def wait(tree: PyTree) -> None:
+    """Wait for the device in Python, so that Ctrl-C is answered at once."""
+    leaves = jax.tree.leaves(tree)
+    pause = 1e-4
+    while not all(leaf.is_ready() for leaf in leaves):
+        time.sleep(pause)
+        pause = min(2 * pause, 0.02)
+
+
+def _check(terms: dict[str, float], step: int) -> None:
+    bad = [name for name, value in terms.items() if not np.isfinite(value)]
+    if bad:
+        raise Diverged(f"training diverged by step {step}: {', '.join(bad)} not finite; lower --learning-rate")
+
+
+def in_batches(function: Callable[..., PyTree], images: np.ndarray | Array, batch_size: int = 500) -> PyTree:
+    """`function(images)` over all rows in batches of one static shape: (n, ...) -> NumPy arrays (n, ...).
+
+    The last batch is padded with its first row, so the result for a row does not depend on the others.
+    """
+    n = len(images)
+    parts = []
+    for first in range(0, n, batch_size):
+        rows = jnp.asarray(images[first : first + batch_size])
+        padding = batch_size - len(rows)
+        if padding:
+            rows = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (padding, *rows.shape[1:]))])
+        out = function(rows)
+        wait(out)
+        parts.append(jax.tree.map(lambda a, keep=batch_size - padding: np.asarray(a)[:keep], out))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

@@ -1,0 +1,190 @@
+"""The phases of a run: each is done once, its result kept on disk, so that a killed run goes on where it was."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import jax
+import numpy as np
+
+from jaxclust import atomic
+from jaxclust.data.batches import Batches, shuffled
+from jaxclust.host import seeds
+from jaxclust.numerics import fold_name
+from jaxclust.train import history, loop
+from jaxclust.train.checkpoint import Checkpoints
+from jaxclust.train.progress import Reporter, Silent
+from jaxclust.typing import Array, Batch, Key, TrainState
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+
+class Trainable(Protocol):
+    """The half of a `methods.base.Method` that a training needs."""
+
+    @property
+    def init(self) -> Callable[[Key, tuple[int, ...]], TrainState]: ...
+
+    @property
+    def step(self) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]: ...
+
+
+class Phases:
+    """Runs named phases in order; what is already on disk is read instead.
+
+    Args:
+      directory: the run directory. None keeps nothing.
+      report: told what happens.
+      save_every: seconds between two checkpoints of a training.
+
+    seconds: how long each phase took, in order, over all resumes.
+    """
+
+    def __init__(self, directory: Path | None = None, report: Reporter | None = None, save_every: float = 60.0):
+        self.directory = directory
+        self.report = report or Silent()
+        self.save_every = save_every
+        self.seconds: dict[str, float] = {}
+        self._used: set[str] = set()
+        if directory is not None:
+            (directory / "phases").mkdir(parents=True, exist_ok=True)
+            if self._timings.exists():
+                self.seconds = json.loads(self._timings.read_text())
+
+    def note(self, text: str) -> None:
+        """One line to the user."""
+        self.report.note(text)
+
+    def compute(self, name: str, function: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """A phase on the host: `function()` -> named arrays (of kinds that .npz holds), or those kept on disk."""
+        self._begin(name)
+        path = self._path(name, ".npz")
+        if path is not None and path.exists():
+            self.note(f"{name}: kept from before")
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        self.report.phase(name)
+        start = time.perf_counter()
+        arrays = {key: np.asarray(value) for key, value in function().items()}
+        if path is not None:
+            atomic.write_arrays(path, arrays)
+        self._finish(name, time.perf_counter() - start)
+        return arrays
+
+    def train(
+        self,
+        name: str,
+        method: Trainable,
+        images: np.ndarray | Array,
+        *,
+        key: Key,
+        epochs: float,
+        batch_size: int | None = None,
+        batches: Batches | None = None,
+        state: TrainState | None = None,
+    ) -> TrainState:
+        """A phase on the device: train `method`, with checkpoints from which it goes on bit by bit.
+
+        Args:
+          images: (n, ...) uint8 or float32.
+          key: gives the initial state and the order of the examples.
+          epochs: how often every example is visited.
+          batch_size: examples a batch, or else `batches`, their order.
+          state: where to start, instead of a fresh one; it is donated.
+
+        Raises:
+          Diverged: the loss is not finite.
+        """
+        self._begin(name)
+        if batches is None:
+            if batch_size is None:
+                raise TypeError("give batch_size or batches")
+            batches = shuffled(len(images), batch_size, seeds.seed(key, "order"))
+        total = loop.total_steps(epochs, batches.per_epoch)
+        shape = (batches.size, *images.shape[1:])
+        start = state if state is not None else _initial(method, fold_name(key, "init"), shape)
+        if self.directory is None:
+            return self._run(name, method, start, images, batches, total, None)
+        with Checkpoints(self.directory / "phases" / name) as checkpoints:
+            if checkpoints.latest is not None:
+                start = checkpoints.restore(start)
+                if checkpoints.latest >= total:
+                    self.note(f"{name}: kept from before")
+                    return start
+                self.note(f"{name}: goes on from step {checkpoints.latest} of {total}")
+            return self._run(name, method, start, images, batches, total, checkpoints)
+
+    def _run(
+        self,
+        name: str,
+        method: Trainable,
+        state: TrainState,
+        images: np.ndarray | Array,
+        batches: Batches,
+        total: int,
+        checkpoints: Checkpoints | None,
+    ) -> TrainState:
+        self.report.phase(name)
+        self.report.compiling()
+        before = self.seconds.get(name, 0.0)
+        start = saved = time.perf_counter()
+        if self.directory is not None:
+            history.truncate(self.directory, name, int(state.step))
+
+        def on_chunk(chunk: loop.Progress) -> None:
+            nonlocal saved
+            now = time.perf_counter()
+            self.report.progress(chunk.steps_done, chunk.n_steps, chunk.examples / chunk.seconds, chunk.terms)
+            if self.directory is None or checkpoints is None:
+                return
+            spent, epoch = before + now - start, chunk.steps_done / batches.per_epoch
+            history.append(self.directory, name, chunk.steps_done, epoch, spent, chunk.terms)
+            if now - saved >= self.save_every:
+                checkpoints.save(chunk.steps_done, chunk.state)
+                self._keep_time(name, spent)
+                saved = time.perf_counter()
+
+        state = loop.run(method.step, state, images, batches, total, on_chunk=on_chunk)
+        if checkpoints is not None:
+            checkpoints.save(total, state)
+        self._finish(name, before + time.perf_counter() - start)
+        return state
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Report and time work whose results the caller keeps itself."""
+        self._begin(name)
+        self.report.phase(name)
+        start = time.perf_counter()
+        yield
+        self._finish(name, time.perf_counter() - start)
+
+    @property
+    def _timings(self) -> Path:
+        assert self.directory is not None
+        return self.directory / "phases" / "seconds.json"
+
+    def _path(self, name: str, suffix: str) -> Path | None:
+        return None if self.directory is None else self.directory / "phases" / (name + suffix)
+
+    def _begin(self, name: str) -> None:
+        if not NAME.fullmatch(name) or name in self._used:
+            raise ValueError(f"phase {name!r}: names are file names in lower case, each used once")
+        self._used.add(name)
+
+    def _keep_time(self, name: str, seconds: float) -> None:
+        self.seconds[name] = round(seconds, 3)
+        if self.directory is not None:
+            atomic.write_json(self._timings, self.seconds)
+
+    def _finish(self, name: str, seconds: float) -> None:
+        self._keep_time(name, seconds)
+        self.report.done(seconds)
+
+
+def _initial(method: Trainable, key: Key, shape: tuple[int, ...]) -> TrainState:
+    return jax.jit(method.init, static_argnums=1)(key, shape)

@@ -1,0 +1,281 @@
+"""The command line on the toy method; the real method's run is in methods/moe_vae_test.py and cli_slow_test.py."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxclust import __version__, cli
+from tests import toy as toys
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = "import sys; from jaxclust import methods, cli; methods.SYSTEMS['toy'] = 'tests.toy'"
+
+
+@pytest.fixture
+def here(toy, tmp_path, monkeypatch):
+    """A working directory with images of three kinds, train.npz and new.npz, and the toy method at hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    images, labels = toys.blobs(150)
+    np.savez("train.npz", images=images, labels=labels)
+    images, labels = toys.blobs(40, seed=1)
+    np.savez("new.npz", images=images, labels=labels)
+    return tmp_path
+
+
+def jaxclust(*arguments):
+    return cli.main(["fit", "toy", *arguments, "--no-figures"] if arguments[0] == "train.npz" else list(arguments))
+
+
+@pytest.fixture
+def fitted(here, capsys):
+    assert jaxclust("train.npz", "--out", "run") == 0
+    capsys.readouterr()
+    return here
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def error(capsys, code, *arguments):
+    """The single line of an error that exits with `code`."""
+    assert jaxclust(*arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = [line for line in err.splitlines() if line.startswith("jaxclust: error: ")]
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+def test_help_and_version(capsys):
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for command in ("fit", "predict", "sample", "evaluate", "methods", "data", "doctor"):
+        assert re.search(rf"^  {command}\b", text, re.M)
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"jaxclust {__version__}"
+    assert cli.main([]) == 2
+
+
+def test_fit_ends_with_a_table(here, capsys):
+    assert jaxclust("train.npz") == 0
+    out, err = capsys.readouterr()
+    for pattern in (
+        r"^clusters +3$", r"^noise +0.0%$", r"^latent size +2$", r"^silhouette +0\.\d+$", r"^ACC +100.0%$",
+        r"^NMI +100.0%$", r"^  seeds +[\d.]+ s$", r"^  centres +[\d.]+ s$", r"^run +runs/toy-train-0$",
+    ):  # fmt: skip
+        assert re.search(pattern, out, re.M), (pattern, out)
+    assert "centres: compiling" in err
+    config = json.loads((here / "runs/toy-train-0/config.json").read_text())
+    assert config["preset"] == "quick"
+    assert config["data"] == "train.npz"
+
+
+def test_options_reach_the_config(here):
+    arguments = ["--n-clusters", "4", "--epochs", "3", "--seed", "7", "--out", "x", "--max-samples", "60", "--quiet"]
+    assert jaxclust("train.npz", *arguments) == 0
+    config = json.loads(Path("x/config.json").read_text())
+    assert config["config"]["n_clusters"] == 4
+    assert config["config"]["epochs"] == 3
+    assert config["config"]["batch_size"] == toys.ToyConfig().batch_size
+    assert config["seed"] == 7
+    assert config["max_samples"] == 60
+    index = [int(row["index"]) for row in rows("x/assignments.csv")]
+    assert len(index) == 60
+    assert max(index) > 60
+    assert index == sorted(set(index))
+
+
+def test_options_may_stand_before_the_method(here):
+    assert cli.main(["fit", "--seed", "3", "toy", "train.npz", "--epochs", "1", "--no-figures"]) == 0
+    assert Path("runs/toy-train-3/metrics.json").exists()
+
+
+@pytest.mark.parametrize(("preset", "epochs"), [("quick", 40), ("paper", 400)])
+def test_help_shows_the_preset_s_values(here, capsys, preset, epochs):
+    with pytest.raises(SystemExit) as raised:
+        cli.main(["fit", "toy", "--help", "--preset", preset])
+    assert raised.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: jaxclust fit toy" in text
+    assert f"--epochs FLOAT  (default: {epochs})" in text
+    assert "--n-clusters" in text
+    assert "--config" not in text
+
+
+def test_predict_labels_new_images_as_the_run_did(fitted):
+    assert jaxclust("predict", "run", "new.npz", "--out", "labels.csv") == 0
+    found = rows("labels.csv")
+    assert [int(row["index"]) for row in found] == list(range(40))
+    assert set(found[0]) == {"index", "label", "probability"}
+    # the same kinds of images come in the same order in both files
+    fit_labels = [row["label"] for row in rows("run/assignments.csv")]
+    assert [row["label"] for row in found] == fit_labels[:40]
+
+
+def test_predict_writes_to_standard_output(fitted, capsys):
+    assert jaxclust("predict", "run", "new.npz") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 41
+
+
+def test_evaluate_compares_and_writes_nothing(fitted, capsys):
+    before = sorted(Path().rglob("*.*"))
+    assert jaxclust("evaluate", "run", "new.npz") == 0
+    assert re.search(r"^ACC +100.0%$", capsys.readouterr().out, re.M)
+    assert [p for p in sorted(Path().rglob("*.*")) if "cache" not in p.parts] == [
+        p for p in before if "cache" not in p.parts
+    ]
+    assert jaxclust("evaluate", "run", "new.npz", "--out", "scores.json") == 0
+    assert json.loads(Path("scores.json").read_text())["acc"] == 1.0
+
+
+def test_sample_draws_a_grid_or_writes_arrays(fitted):
+    assert jaxclust("sample", "run", "--cluster", "1", "-n", "10", "--out", "grid.png") == 0
+    with Image.open("grid.png") as picture:
+        assert picture.size == ((4 * 9 + 1) * 4, (3 * 9 + 1) * 4)
+        assert picture.getextrema()[0] < picture.getextrema()[1]
+    assert jaxclust("sample", "run", "--cluster", "1", "-n", "10", "--out", "grid.npy") == 0
+    assert np.load("grid.npy").shape == (10, 8, 8, 1)
+
+
+def test_lists(toy, capsys):
+    assert cli.main(["methods"]) == 0
+    assert "soft k-means, for tests" in capsys.readouterr().out
+    assert cli.main(["data"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^digits +1797 +8x8x1 +10 +scikit-learn", text, re.M)
+    assert "folder of images" in text
+
+
+def test_doctor(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    assert cli.main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for word in ("versions", "jax ", "umap-learn", "devices", "memory", "compile cache", str(tmp_path), "remarks"):
+        assert word in text
+
+
+def test_doctor_names_what_is_missing(capsys, monkeypatch):
+    from jaxclust.commands import doctor
+
+    monkeypatch.setattr(doctor.environment, "versions", lambda: {"jax": "1", "umap-learn": None})
+    assert "not installed: umap-learn" in next(doctor.remarks())
+
+
+# what can go wrong: one line, exit code 2, nothing written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["fit", "toy", "no-such-file.npz"], "no-such-file.npz"),
+        (["fit", "no-such-method", "train.npz"], "method 'no-such-method' is unknown: choose one of"),
+        (["frobnicate"], "'frobnicate' is unknown"),
+        (["fit"], "missing"),
+        (["train.npz", "--n-clusters", "151"], "only 150 examples"),
+        (["train.npz", "--n-clusters", "1"], "at least 2"),
+        (["train.npz", "--only-one"], "--n-clusters"),
+        (["train.npz", "--max-samples", "1"], "--max-samples is 1"),
+        (["train.npz", "--seed", "-1"], "seed is -1"),
+        (["train.npz", "--overwrite", "--resume"], "exclude each other"),
+        (["train.npz", "--preset", "huge"], "preset 'huge' is unknown"),
+        (["train.npz", "--out", "train.npz"], "train.npz: is a file"),
+        (["predict", "no-run", "train.npz"], "no-run: holds no run"),
+        (["evaluate", "no-run", "train.npz"], "no-run: holds no run"),
+        (["sample", "no-run", "--cluster", "0"], "no-run: holds no run"),
+    ],
+)
+def test_bad_input_is_one_line(here, capsys, arguments, named):
+    assert named in error(capsys, 2, *arguments)
+    assert {path.name for path in here.iterdir()} - {"cache"} == {"train.npz", "new.npz"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["train.npz", "--out", "run"], "already holds a run"),
+        (["sample", "run", "--cluster", "3"], "0 to 2"),
+        (["sample", "run", "--cluster", "0", "-n", "0"], "n is 0"),
+        (["sample", "run", "--cluster", "0", "--out", "x.gif"], ".png or .npy"),
+        (["sample", "run", "--cluster", "0", "--out", "no/x.png"], "does not exist"),
+        (["predict", "run", "digits_of_pi"], "digits_of_pi"),
+        (["predict", "run", "iris"], "fitted to"),
+        (["predict", "run", "new.npz", "--out", "no/x.csv"], "does not exist"),
+        (["evaluate", "run", "unlabelled.npy"], "has no classes"),
+    ],
+)
+def test_bad_use_of_a_run_is_one_line(fitted, capsys, arguments, named):
+    np.save("unlabelled.npy", toys.blobs(5)[0])
+    assert named in error(capsys, 2, *arguments)
+    assert not {path.name for path in fitted.iterdir()} & {"samples.png", "x.gif", "no"}
+
+
+def test_a_full_disk_is_one_line(here, capsys, monkeypatch):
+    import errno
+
+    from jaxclust import runs
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/x/embedding.npy")
+
+    monkeypatch.setattr(runs.atomic, "write_array", full)
+    line = error(capsys, 2, "train.npz")
+    assert "runs/x/embedding.npy: no space left" in line
+    assert "--resume" in line
+    monkeypatch.undo()
+
+
+def start(*arguments):
+    program = f"{PROGRAM}; sys.exit(cli.main({list(arguments)!r}))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(here):
+    arguments = ["fit", "toy", "train.npz", "--epochs", "300000", "--no-figures", "--out", "run"]
+    process = start(*arguments)
+    deadline = time.monotonic() + 60
+    while not Path("run/history.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    sent = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert time.monotonic() - sent < 10
+    assert "jaxclust fit toy train.npz --epochs 300000 --no-figures --out run --resume" in err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert json.loads(Path("run/config.json").read_text())["state"] == "interrupted"
+
+
+def test_ctrl_c_ends_what_python_cannot_interrupt():
+    """A handler of Python's own would wait for the main thread, which compiled code holds."""
+    program = """
+import signal, threading, time
+from jaxclust import interrupts
+signal.signal(signal.SIGINT, lambda *args: None)  # as if KeyboardInterrupt never came
+with interrupts.answered():
+    print("ready", flush=True)
+    for _ in range(300):
+        time.sleep(0.1)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert "interrupted" in err

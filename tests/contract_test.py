@@ -1,0 +1,205 @@
+"""What holds for every method. A new one joins by its entry in methods.SYSTEMS, and in TINY for a quick fit."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxclust import atomic, estimators, methods, models
+from jaxclust.commands import fit as fit_command
+from jaxclust.models import Request
+from jaxclust.train import checkpoint
+from jaxclust.train.phases import Phases
+from jaxclust.train.progress import Silent
+from tests import toy
+
+methods_and_toy = {**methods.SYSTEMS, "toy": "tests.toy"}
+TINY = {  # changes to the preset 'quick' that make a fit of the three blobs take seconds
+    "toy": {},
+    "moe-vae": {
+        "n_clusters": 3, "clusterer": "gmm", "epochs": 3, "search_epochs": 1, "manager_epochs": 8, "mixture_epochs": 2,
+        "expert_epochs": 1, "draws": 1, "width": 0.1, "min_filters": 4, "expert_width": 0.1, "expert_min_filters": 4,
+        "search_latent_dim": 8, "batch_size": 30,
+    },
+}  # fmt: skip
+IMAGES, LABELS = toy.blobs(150)
+IMAGES = IMAGES[..., None]
+
+
+@pytest.fixture(params=methods_and_toy, scope="module")
+def system(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(methods.SYSTEMS, "toy", "tests.toy")
+        yield methods.find(request.param)
+
+
+def request_of(system):
+    return Request(system, dataclasses.replace(system.presets["quick"], **TINY[system.name]))
+
+
+def run(system, phases):
+    request = request_of(system)
+    preprocess, images = models.prepared(request.config, IMAGES)
+    return models.fit(request, images, preprocess, phases), preprocess
+
+
+@pytest.fixture(scope="module")
+def fitted(system):
+    trainings = Trainings()
+    result, preprocess = run(system, Phases(report=trainings))
+    return models.fitted(request_of(system), preprocess, result), result, trainings.names
+
+
+class Trainings(Silent):
+    """Remembers the phases that train; those on the host make no progress reports."""
+
+    def __init__(self):
+        self.now, self.names = "", []
+
+    def phase(self, name):
+        self.now = name
+
+    def progress(self, done, total, examples_per_second, terms):
+        if self.now not in self.names:
+            self.names.append(self.now)
+
+
+class StopIn(Silent):
+    """Like Ctrl-C, when one phase says that it went on."""
+
+    def __init__(self, name):
+        self.name, self.now = name, ""
+
+    def phase(self, name):
+        self.now = name
+
+    def progress(self, done, total, examples_per_second, terms):
+        if self.now == self.name:
+            raise KeyboardInterrupt
+
+
+# what it says about itself
+
+
+def test_names_and_texts(system):
+    assert system.name in methods_and_toy
+    assert system.title
+    assert "\n" not in system.title
+    assert any(character.isdigit() for character in system.source), "a source has a year"
+
+
+def test_presets(system):
+    assert {"quick", "paper"} <= set(system.presets)
+    assert all(type(config) is system.Config for config in system.presets.values())
+    if system.name != "toy":
+        assert system.presets["paper"] == system.Config(), "a config's defaults are the paper's values"
+
+
+def test_the_config_is_frozen_plain_and_checked(system):
+    config = system.presets["quick"]
+    assert hasattr(config, "n_clusters")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.n_clusters = 3
+    models.check_config(config)
+    plain = json.loads(json.dumps(atomic.plain(dataclasses.asdict(config))))
+    again = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    assert system.Config(**again) == config
+
+
+def test_every_field_is_an_option_of_its_own(system):
+    general = {field.name for field in dataclasses.fields(fit_command.Options)}
+    assert not general & {field.name for field in dataclasses.fields(system.Config)}
+    options, config = fit_command.parse(system, ["digits", "--n-clusters", "7"])
+    assert (options.data, options.preset) == ("digits", "quick")
+    assert config == dataclasses.replace(system.presets["quick"], n_clusters=7)
+
+
+def test_it_has_an_estimator(system):
+    if system.name != "toy":
+        (estimator,) = (found for found in estimators.ESTIMATORS if found.method == system.name)
+        fields = [field.name for field in dataclasses.fields(system.Config)]
+        assert set(estimator().get_params()) == {*fields, "preset", "seed", "verbose"}
+        assert estimator.__doc__
+
+
+# what it returns
+
+
+def test_the_result_keeps_the_contract(fitted):
+    _, result, _ = fitted
+    n, k = len(IMAGES), 3
+    assert result.labels.shape == (n,)
+    assert result.labels.dtype == np.int32
+    assert result.probabilities.shape == (n, k)
+    np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-4)
+    np.testing.assert_array_equal(result.probabilities.argmax(1), result.labels)
+    assert result.noise.shape == (n,)
+    assert result.noise.dtype == bool
+    assert result.embedding.shape[0] == n
+    assert np.isfinite(result.embedding).all()
+    for name, opinion in result.opinions.items():
+        assert opinion.shape == (n,), name
+        assert np.issubdtype(opinion.dtype, np.integer), name
+        assert -1 <= opinion.min() <= opinion.max() < k, name
+    assert result.summary["n_clusters"] == k
+    assert {"latent_dim", "expert_latent_dims"} <= set(result.summary)
+    atomic.plain(result.summary)
+    atomic.plain(dict(result.model.meta))
+
+
+def test_blobs_are_separated(fitted):
+    assert models.score(fitted[1].labels, LABELS)["acc"] > 0.9
+
+
+def test_a_model_from_disk_is_the_model(system, fitted, tmp_path):
+    model, _, _ = fitted
+    checkpoint.save_dicts(tmp_path / "arrays", model.model.arrays)
+    meta = json.loads(json.dumps(atomic.plain(dict(model.model.meta))))
+    loaded = model._replace(
+        model=model.model._replace(
+            meta=meta, arrays=checkpoint.load_dicts(tmp_path / "arrays"), functions=system.restore(meta)
+        )
+    )
+    np.testing.assert_array_equal(models.predict_proba(loaded, IMAGES), models.predict_proba(model, IMAGES))
+    np.testing.assert_array_equal(models.embed(loaded, IMAGES), models.embed(model, IMAGES))
+
+
+def test_prediction_is_what_fitting_said_and_independent_of_the_batch(fitted):
+    model, result, _ = fitted
+    together = models.predict_proba(model, IMAGES)
+    np.testing.assert_array_equal(together.argmax(1), result.labels)
+    np.testing.assert_allclose(together, result.probabilities, atol=1e-5)
+    alone = np.concatenate([models.predict_proba(model, IMAGES[i : i + 1]) for i in range(5)])
+    np.testing.assert_array_equal(alone, together[:5])
+    order = np.random.default_rng(0).permutation(len(IMAGES))
+    np.testing.assert_allclose(models.predict_proba(model, IMAGES[order]), together[order], atol=1e-5)
+
+
+def test_samples_and_reconstructions_are_finite_and_in_range(fitted):
+    model, _, _ = fitted
+    if model.model.functions.sample is not None:
+        drawn = models.sample(model, 3, cluster=1)
+        assert drawn.shape == (3, *IMAGES.shape[1:])
+        assert np.isfinite(drawn).all()
+        assert drawn.min() >= 0
+        assert drawn.max() <= 1
+        assert not np.array_equal(drawn, models.sample(model, 3, cluster=0))
+    if model.model.functions.reconstruct is not None:
+        again = models.reconstruct(model, IMAGES[:7])
+        assert again.shape == IMAGES[:7].shape
+        assert again.min() >= 0
+        assert again.max() <= 1
+
+
+def test_a_resumed_fit_equals_a_straight_one(system, fitted, tmp_path):
+    """Interrupted in its last training and resumed, from a directory."""
+    _, straight, trainings = fitted
+    with pytest.raises(KeyboardInterrupt):
+        run(system, Phases(tmp_path, StopIn(trainings[-1]), save_every=0.0))
+    resumed, _ = run(system, Phases(tmp_path))
+    np.testing.assert_array_equal(resumed.labels, straight.labels)
+    np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
+    for ours, theirs in zip(*(jax.tree.leaves(r.model.arrays) for r in (resumed, straight)), strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
