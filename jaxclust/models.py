@@ -182,5 +182,5 @@ def _offered(fitted: Fitted, name: str) -> Callable[..., Any]:
 def _raw(fitted: Fitted, outputs: np.ndarray) -> np.ndarray:
     p = fitted.preprocess
     if p.kind == "images":
-        return prepare.crop(p, outputs)
+        return np.clip(prepare.crop(p, outputs), 0.0, 1.0)  # linear outputs may pass the ends of the range
     return (outputs * np.asarray(p.scale) + np.asarray(p.mean)).astype(np.float32)

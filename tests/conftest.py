@@ -1,6 +1,18 @@
-"""Shared by all tests: the toy system in the registry, where a test asks for it."""
+"""Shared by all tests: the toy system in the registry, where a test asks for it, and a cache of compiled programs."""
+
+import os
+import tempfile
 
 import pytest
+
+
+def pytest_configure(config):
+    """One cache of compiled programs for all workers of a session, and for the processes that tests start."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        directory = tempfile.TemporaryDirectory(prefix="jaxclust-tests-")
+        config.add_cleanup(directory.cleanup)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = directory.name
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 @pytest.fixture

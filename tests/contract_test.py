@@ -19,7 +19,7 @@ methods_and_toy = {**methods.SYSTEMS, "toy": "tests.toy"}
 TINY = {  # changes to the preset 'quick' that make a fit of the three blobs take seconds
     "toy": {},
     "moe-vae": {
-        "n_clusters": 3, "clusterer": "gmm", "epochs": 3, "search_epochs": 1, "manager_epochs": 8, "mixture_epochs": 2,
+        "n_clusters": 3, "clusterer": "gmm", "epochs": 20, "search_epochs": 2, "manager_epochs": 20, "mixture_epochs": 2,
         "expert_epochs": 1, "draws": 1, "width": 0.1, "min_filters": 4, "expert_width": 0.1, "expert_min_filters": 4,
         "search_latent_dim": 8, "batch_size": 30,
     },

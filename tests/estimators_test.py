@@ -176,7 +176,6 @@ def test_nothing_saved_is_a_pickle(fitted, tmp_path):
 
 def test_the_command_line_and_python_read_each_other(Toy, fitted, tmp_path, monkeypatch):  # noqa: N803
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
     np.savez("x.npz", images=X)
     assert cli.main(["fit", "toy", "x.npz", "--out", "run", "--quiet", "--no-figures"]) == 0
     loaded = Toy.load("run")

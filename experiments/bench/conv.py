@@ -231,7 +231,7 @@ def training_table(side: int, steps: int, limit: float) -> None:
 def experts_table(side: int, limit: float) -> None:
     """Print a training step of stacked experts against vmapped nn.Conv."""
     timers = {
-        "patches, scan": training("patches", side, 1, experts=EXPERTS),
+        "patches, scan": training("patches", side, 4, experts=EXPERTS),
         "nn.Conv, step by step": training("nn.Conv", side, 1, scanned=False, experts=EXPERTS),
     }
     seconds = interleaved(timers, 3, limit)
@@ -245,10 +245,10 @@ def experts_table(side: int, limit: float) -> None:
 def main() -> None:
     """Run the parts asked for, all by default."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=["layers", "16", "32", "experts", []], default=[])
+    parser.add_argument("--only", action="append", choices=["16", "32", "experts", "layers"], help="repeatable")
     parser.add_argument("--limit", type=float, default=20, help="seconds of measurement for a table's group")
     arguments = parser.parse_args()
-    parts = arguments.parts or ["16", "32", "experts", "layers"]
+    parts = arguments.only or ["16", "32", "experts", "layers"]
     print(f"jax {jax.__version__} on {jax.devices()[0].platform}, {jax.local_device_count()} device(s)")
     if "16" in parts:
         training_table(16, 10, arguments.limit)

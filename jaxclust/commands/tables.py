@@ -26,7 +26,7 @@ def run_table(metrics: Mapping[str, Any], out: Path) -> str:
         rows.insert(1, ("latent size", _latent(metrics["latent_dim"], metrics["expert_latent_dims"])))
     rows += score_rows(metrics)
     rows += [(f"  {name}", f"{seconds:.1f} s") for name, seconds in metrics["phases"].items()]
-    rows += [("all phases", f"{metrics['seconds']:.1f} s"), ("run", str(out))]
+    rows += [("in all", f"{metrics['seconds']:.1f} s"), ("run", str(out))]
     return "\n" + columns(rows)
 
 

@@ -17,7 +17,12 @@ def l1_normalise(x: np.ndarray) -> np.ndarray:
 
 
 def umap(
-    x: np.ndarray, n_components: int, seed: int, metric: str = "euclidean", min_dist: float = 0.1
+    x: np.ndarray,
+    n_components: int,
+    seed: int,
+    metric: str = "euclidean",
+    min_dist: float = 0.1,
+    n_epochs: int | None = None,
 ) -> np.ndarray:
     """UMAP coordinates of x (n, d): (n, n_components) float32, the same for the same seed (single-threaded).
 
@@ -31,6 +36,7 @@ def umap(
         metric=metric,
         random_state=seed,
         min_dist=min_dist,
+        n_epochs=n_epochs,
         n_jobs=1,
     )
     return np.asarray(reducer.fit_transform(x), np.float32)

@@ -40,15 +40,12 @@ from jaxclust.data.prepare import Preprocess
 from jaxclust.errors import InputError
 from jaxclust.host import consensus, latent_dim, manifold, seeds
 from jaxclust.methods.base import Functions, Model, Result, System
-from jaxclust.methods.parts import autoencoder, classifier, mixture
-from jaxclust.methods.parts.networks import eval_mode
-from jaxclust.nn.autoencoders import Classifier
+from jaxclust.methods.parts import autoencoder, classifier, mixture, mixture_model
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.apply import apply_in_batches
 from jaxclust.train.phases import Phases
-from jaxclust.train.state import to_unit
-from jaxclust.typing import Array, Key, PyTree, TrainState
+from jaxclust.typing import Key, PyTree, TrainState
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,8 @@ class Config:
     """One latent size for all experts (the rounded mean of the clusters'), or each its own."""
     batch_size: int = 100
     """Examples a batch."""
+    min_steps: int = 0
+    """Fewest steps of any training: small data sets are visited more often than the epochs say."""
     learning_rate: float = 5e-4
     """Learning rate of the autoencoder (Adam)."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -117,6 +116,8 @@ class Config:
     """Components of UMAP; 'latent' is as many as the latent size."""
     umap_min_dist: float = 0.1
     """UMAP's min_dist."""
+    umap_epochs: int | None = None
+    """Epochs of UMAP's layout; unset, UMAP's own choice (500 up to 10,000 points, then 200)."""
     draws: int = 1
     """Draws of UMAP over which the number of clusters must last."""
     min_cluster_shares: tuple[float, ...] = (0.02,)
@@ -176,6 +177,7 @@ QUICK = Config(
     min_filters=16,
     epochs=12,
     search_epochs=6,
+    min_steps=800,
     learning_rate=1e-3,
     schedule="cosine",
     search_latent_dim=50,
@@ -185,6 +187,7 @@ QUICK = Config(
     umap_metric="euclidean",
     umap_components=10,
     umap_min_dist=0.0,
+    umap_epochs=200,
     draws=3,
     min_cluster_shares=(0.01, 0.0133, 0.0178, 0.0237, 0.0316, 0.0422, 0.0562, 0.075),
     selection="eom",
@@ -206,6 +209,16 @@ def augmentation(config: Config, likelihood: str) -> Augmentation:
     return Augmentation(config.rotation, config.zoom, config.shift, flip)
 
 
+def _shared(config: Config, likelihood: str) -> dict[str, Any]:
+    """What all networks of a run have in common."""
+    return {
+        "schedule": config.schedule,
+        "augmentation": augmentation(config, likelihood),
+        "form": config.form,
+        "dtype": jnp.dtype(config.precision),
+    }
+
+
 def autoencoder_spec(config: Config, likelihood: str, latent: int, n_steps: int) -> autoencoder.AutoencoderSpec:
     """The autoencoder of phases 1 and 3."""
     return autoencoder.AutoencoderSpec(
@@ -215,7 +228,6 @@ def autoencoder_spec(config: Config, likelihood: str, latent: int, n_steps: int)
         width=config.width,
         floor=config.min_filters,
         learning_rate=config.learning_rate,
-        schedule=config.schedule,
         n_steps=n_steps,
         ramp_steps=round(config.kl_ramp * n_steps),
         kl_weight=config.kl_weight,
@@ -224,10 +236,8 @@ def autoencoder_spec(config: Config, likelihood: str, latent: int, n_steps: int)
         wae_encoder=config.wae_encoder,
         wae_penalty=config.wae_penalty,
         wae_weight=config.wae_weight,
-        augmentation=augmentation(config, likelihood),
         clean_target=config.clean_target,
-        form=config.form,
-        dtype=jnp.dtype(config.precision),
+        **_shared(config, likelihood),
     )
 
 
@@ -238,38 +248,31 @@ def classifier_spec(config: Config, likelihood: str, n_clusters: int, n_steps: i
         width=config.width,
         floor=config.min_filters,
         learning_rate=config.manager_learning_rate,
-        schedule=config.schedule,
         n_steps=n_steps,
-        augmentation=augmentation(config, likelihood),
-        form=config.form,
-        dtype=jnp.dtype(config.precision),
+        **_shared(config, likelihood),
     )
 
 
 def mixture_spec(config: Config, likelihood: str, expert_dims: np.ndarray, n_steps: int) -> mixture.MixtureSpec:
     """The mixture of phase 8; expert_dims (K,): the latent size of each expert."""
     n_clusters = len(expert_dims)
-    top = n_clusters if config.top_experts == "all" else min(config.top_experts, n_clusters)
     return mixture.MixtureSpec(
         latent_dims=tuple(int(d) for d in expert_dims),
         likelihood=likelihood,
+        manager=classifier_spec(config, likelihood, n_clusters, n_steps),
         loss=config.loss,
         alpha=config.alpha,
         beta=config.batch_entropy_weight,
         kl_weight=config.expert_kl_weight,
         ramp_steps=round(config.kl_ramp * n_steps),
-        top_experts=top,
-        manager=classifier_spec(config, likelihood, n_clusters, n_steps),
+        top_experts=n_clusters if config.top_experts == "all" else min(config.top_experts, n_clusters),
         manager_learning_rate=config.mixture_learning_rate,
         width=config.expert_width,
         floor=config.expert_min_filters,
         learning_rate=config.expert_learning_rate,
-        schedule=config.schedule,
         n_steps=n_steps,
-        augmentation=augmentation(config, likelihood),
         clean_target=config.clean_target,
-        form=config.form,
-        dtype=jnp.dtype(config.precision),
+        **_shared(config, likelihood),
     )
 
 
@@ -320,22 +323,30 @@ def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, ph
     encoder_arrays = {"params": encoder.params[0]["encoder"], "stats": encoder.extra["encoder"]}
     model = Model(meta, jax.device_get({"encoder": encoder_arrays, **experts}), restore(meta))
     plots = {"explained_variance": latent_dim.explained_variance(codes), "expert_latent_dims": dims}
-    return _result(model, images, means, sample, clusters, first, plots)
+    result = _result(model, images, means, sample, clusters, first, plots)
+    if phases.directory is not None:
+        spec, seed = _specs(meta)[1], seeds.seed(key, "pictures")
+        result.plots.update(phases.compute("pictures", lambda: mixture_model.pictures(spec, result, images, seed)))
+    return result
 
 
-def _n_steps(config: Config, n: int, epochs: float) -> int:
-    return loop.total_steps(epochs, -(-n // min(config.batch_size, n)))
+def _length(config: Config, n: int, epochs: float) -> tuple[float, int]:
+    """Epochs of a training on n examples, raised to `min_steps` steps, and its steps."""
+    per_epoch = -(-n // min(config.batch_size, n))
+    epochs = max(epochs, config.min_steps / per_epoch) if epochs else 0
+    return epochs, loop.total_steps(epochs, per_epoch)
 
 
 def _autoencode(
     config: Config, images: np.ndarray, likelihood: str, latent: int, name: str, key: Key, phases: Phases
 ) -> tuple[TrainState, np.ndarray]:
     """Phases 1 and 3: the trained autoencoder and the posterior means (n, latent) of all images."""
-    epochs = config.epochs if name == "autoencoder" else config.search_epochs
-    spec = autoencoder_spec(config, likelihood, latent, _n_steps(config, len(images), epochs))
+    asked = config.epochs if name == "autoencoder" else config.search_epochs
+    epochs, n_steps = _length(config, len(images), asked)
+    spec = autoencoder_spec(config, likelihood, latent, n_steps)
     method = autoencoder.autoencoder(spec, images.shape[1:])
     state = phases.train(name, method, images, key=fold_name(key, name), epochs=epochs, batch_size=config.batch_size)
-    return state, loop.in_batches(jax.jit(partial(method.embed, state)), images)
+    return state, loop.in_batches(partial(jax.jit(method.embed), state), images)
 
 
 def _sample(n: int, largest: int, key: Key) -> np.ndarray:
@@ -349,10 +360,8 @@ def _clusters(config: Config, means: np.ndarray, key: Key, note: Callable[[str],
     """Phases 4 and 5: UMAP and HDBSCAN, or a Gaussian mixture, of posterior means (m, latent)."""
     codes = manifold.l1_normalise(means) if config.umap_metric == "manhattan" else means
     components = means.shape[1] if config.umap_components == "latent" else min(config.umap_components, means.shape[1])
-    draws = [
-        manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), config.umap_metric, config.umap_min_dist)
-        for i in range(config.draws)
-    ]
+    options = {"metric": config.umap_metric, "min_dist": config.umap_min_dist, "n_epochs": config.umap_epochs}
+    draws = [manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), **options) for i in range(config.draws)]
     if config.clusterer == "gmm":
         return consensus.gaussian_clusters(draws[0], config.n_clusters, seeds.seed(key, "gmm"))
     sizes = [max(2, round(share * len(means))) for share in config.min_cluster_shares]
@@ -372,7 +381,7 @@ def _manage(
 ) -> tuple[TrainState, np.ndarray]:
     """Phase 6: the manager, trained on the sample without its noise, and its labels (n,) of all images."""
     kept = clusters.labels >= 0
-    n_steps = _n_steps(config, int(kept.sum()), config.manager_epochs)
+    epochs, n_steps = _length(config, int(kept.sum()), config.manager_epochs)
     spec = classifier_spec(config, likelihood, clusters.memberships.shape[1], n_steps)
     method = classifier.classifier(spec, clusters.memberships[kept])
     state = phases.train(
@@ -380,10 +389,10 @@ def _manage(
         method,
         images[sample[kept]],
         key=fold_name(key, "manager"),
-        epochs=config.manager_epochs,
+        epochs=epochs,
         batch_size=config.batch_size,
     )
-    return state, loop.in_batches(jax.jit(partial(method.log_posterior, state)), images).argmax(1)
+    return state, loop.in_batches(partial(jax.jit(method.log_posterior), state), images).argmax(1)
 
 
 def _mix(
@@ -397,9 +406,10 @@ def _mix(
 ) -> dict[str, PyTree]:
     """Phase 8: stages 1 and 2 of the mixture; params and statistics of the manager and of the experts."""
     shape, n = images.shape[1:], len(images)
-    spec = mixture_spec(config, likelihood, dims, _n_steps(config, n, config.mixture_epochs))
+    epochs, n_steps = _length(config, n, config.mixture_epochs)
+    spec = mixture_spec(config, likelihood, dims, n_steps)
     one = mixture.stage_one(spec, shape)
-    state = one.init(fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
+    state = jax.jit(one.init, static_argnums=1)(fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
     if manager is not None:
         state = mixture.with_manager(spec, state, manager.params, manager.extra["stats"])
     state = phases.train(
@@ -407,13 +417,13 @@ def _mix(
         one,
         images,
         key=fold_name(key, "mixture"),
-        epochs=config.mixture_epochs,
+        epochs=epochs,
         batch_size=config.batch_size,
         state=state,
     )
     arrays = {name: {"params": state.params[name], "stats": state.extra[name]} for name in ("manager", "experts")}
-    posterior = partial(_log_posterior, classifier.module(spec.manager), arrays)
-    labels = loop.in_batches(jax.jit(posterior), images).argmax(1)
+    posterior = jax.jit(partial(mixture_model.log_posterior, classifier.module(spec.manager)))
+    labels = loop.in_batches(partial(posterior, arrays), images).argmax(1)
     batches = grouped(labels, len(dims), config.expert_batch_size, seeds.seed(key, "experts"))
     spec = spec._replace(n_steps=loop.total_steps(config.expert_epochs, batches.per_epoch))
     two = mixture.stage_two(spec, shape)
@@ -430,35 +440,15 @@ def _mix(
     return {"manager": arrays["manager"], "experts": {"params": state.params, "stats": state.extra}}
 
 
-def _log_posterior(network: Classifier, arrays: PyTree, images: Array) -> Array:
-    manager = arrays["manager"]
-    return jax.nn.log_softmax(eval_mode(network, manager["params"], manager["stats"], to_unit(images)))
-
-
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted mixture: arrays hold params and statistics of 'encoder', 'manager' and 'experts'."""
-    config, shape, likelihood = Config(**meta["config"]), tuple(meta["shape"]), meta["likelihood"]
-    encoder, _ = autoencoder.modules(autoencoder_spec(config, likelihood, meta["latent_dim"], 1), shape)
-    spec = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
-    network = classifier.module(spec.manager)
+    return mixture_model.functions(*_specs(meta), tuple(meta["shape"]))
 
-    def embed(arrays: PyTree, images: Array) -> Array:
-        return eval_mode(encoder, arrays["encoder"]["params"], arrays["encoder"]["stats"], to_unit(images))[0]
 
-    def decode(arrays: PyTree, latent: Array, cluster: Array) -> Array:
-        return mixture.decode(spec, shape, arrays["experts"], latent, cluster)
-
-    def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
-        return decode(arrays, jax.random.normal(key, (n, max(spec.latent_dims))), cluster)
-
-    def reconstruct(arrays: PyTree, images: Array) -> Array:
-        labels = _log_posterior(network, arrays, images).argmax(-1)
-        return mixture.reconstructions(spec, shape, arrays["experts"], images)[0][labels, jnp.arange(len(images))]
-
-    def second_opinion(arrays: PyTree, images: Array) -> Array:
-        return mixture.reconstructions(spec, shape, arrays["experts"], images)[1].argmin(0).astype(jnp.int32)
-
-    return Functions(embed, partial(_log_posterior, network), sample, reconstruct, second_opinion, decode)
+def _specs(meta: Mapping[str, Any]) -> tuple[autoencoder.AutoencoderSpec, mixture.MixtureSpec]:
+    config, likelihood = Config(**meta["config"]), meta["likelihood"]
+    experts = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
+    return autoencoder_spec(config, likelihood, meta["latent_dim"], 1), experts
 
 
 def _result(
@@ -482,6 +472,7 @@ def _result(
         opinions["first"][sample] = clusters.labels
         noise[sample] = clusters.labels < 0
     summary = {
+        "latent_threshold": model.meta["config"]["explained_variance"],
         "n_clusters": probabilities.shape[1],
         "latent_dim": model.meta["latent_dim"],
         "expert_latent_dims": model.meta["expert_latent_dims"],

@@ -29,7 +29,7 @@ def _value_and_slope(x: Array) -> tuple[Array, Array]:
     r = 1 / (n + 2)
     t = n * r
     slope = t + wide * (4 * u * (u + 1) * r * r)
-    return (wide * t).astype(x.dtype), jnp.where(wide < _SATURATED, slope, 1.0).astype(x.dtype)
+    return (wide * t).astype(x.dtype), slope.astype(x.dtype)
 
 
 def _forward(x: Array) -> tuple[Array, Array]:

@@ -97,11 +97,11 @@ def _check(x: Array, kernel: Array, strides: int) -> None:
 
 
 class _Taps(NamedTuple):
-    """Which of `size` positions along `axis` the k taps of `count` windows see: s o + t - before."""
+    """Which of `size` positions along `axis` tap t of window o sees: s o + t - before, t < k, o < windows."""
 
     axis: int
     size: int
-    count: int
+    windows: int
     k: int
     s: int
     before: int
@@ -109,8 +109,8 @@ class _Taps(NamedTuple):
 
 def _same(axis: int, size: int, k: int, s: int) -> _Taps:
     """Return the taps of a SAME convolution."""
-    count = -(-size // s)
-    return _Taps(axis, size, count, k, s, max((count - 1) * s + k - size, 0) // 2)
+    windows = -(-size // s)
+    return _Taps(axis, size, windows, k, s, max((windows - 1) * s + k - size, 0) // 2)
 
 
 def _mirror(taps: _Taps) -> _Taps:
@@ -130,8 +130,28 @@ def _all_taps(kernel: Array) -> Array:
 
 
 def _product(x: Array, matrix: Array) -> Array:
-    """Return x (..., c) times matrix (c, d) as one two-dimensional product: others make XLA transpose."""
-    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+    """Return x (..., c) times matrix (c, d), as one two-dimensional product: others make XLA transpose."""
+    rows = x.reshape(-1, x.shape[-1])
+    return _matmul(rows, matrix).reshape(*x.shape[:-1], matrix.shape[-1])
+
+
+@jax.custom_vjp
+def _matmul(x: Array, matrix: Array) -> Array:
+    return x @ matrix
+
+
+def _matmul_backward(kept: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    """Contract the long axis with the narrower factor first: up to 3 times faster on a CPU."""
+    x, matrix = kept
+    over_rows = (((0,), (0,)), ((), ()))
+    if g.shape[1] >= x.shape[1]:
+        dmatrix = lax.dot_general(x, g, over_rows)
+    else:  # the barrier keeps XLA from swapping the factors back
+        dmatrix = lax.optimization_barrier(lax.dot_general(g, x, over_rows)).T
+    return g @ matrix.T, dmatrix
+
+
+_matmul.defvjp(lambda x, matrix: (_matmul(x, matrix), (x, matrix)), _matmul_backward)
 
 
 def _place(x: Array, axis: int, start: int, size: int) -> Array:
@@ -144,29 +164,28 @@ def _place(x: Array, axis: int, start: int, size: int) -> Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _gather(x: Array, taps: _Taps) -> Array:
-    """Return the k taps of every window: (..., size, ..., c) to (..., count, ..., k c)."""
-    axis, _, count, k, s, before = taps
-    span = count + (k - 1) // s
+    """Return the k taps of every window: (..., size, ..., c) to (..., windows, ..., k c)."""
+    axis, _, windows, k, s, before = taps
+    span = windows + (k - 1) // s
     x = _place(x, axis, before, s * span)
     x = x.reshape(*x.shape[:axis], span, s, *x.shape[axis + 1 :])
-    moved = (lax.slice_in_dim(x, t // s, t // s + count, axis=axis) for t in range(k))
+    moved = (lax.slice_in_dim(x, t // s, t // s + windows, axis=axis) for t in range(k))
     return jnp.concatenate([lax.index_in_dim(m, t % s, axis + 1, keepdims=False) for t, m in enumerate(moved)], -1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def _scatter(y: Array, taps: _Taps) -> Array:
-    """Return the transpose of _gather: (..., count, ..., k c) to sums (..., size, ..., c)."""
+    """Return the transpose of _gather: (..., windows, ..., k c) to sums (..., size, ..., c)."""
     axis, size, _, k, s, before = taps
     length = -(-size // s)
     groups = jnp.split(y, k, -1)
     phases = []
     for p in range(s):
         moved = [_place(groups[t], axis, (t - before - p) // s, length) for t in range(k) if (t - before - p) % s == 0]
-        phases.append(sum(moved[1:], moved[0]) if moved else None)
-    some = next(m for m in phases if m is not None)
-    phases = [jnp.zeros_like(some) if m is None else m for m in phases]
+        zeros = (*y.shape[:axis], length, *y.shape[axis + 1 : -1], y.shape[-1] // k)
+        phases.append(sum(moved[1:], moved[0]) if moved else jnp.zeros(zeros, y.dtype))
     x = phases[0] if s == 1 else jnp.stack(phases, axis + 1)
-    x = x.reshape(*some.shape[:axis], s * length, *some.shape[axis + 1 :])
+    x = x.reshape(*phases[0].shape[:axis], s * length, *phases[0].shape[axis + 1 :])
     return x if s * length == size else lax.slice_in_dim(x, 0, size, axis=axis)
 
 

@@ -100,15 +100,18 @@ class Phases:
           Diverged: the loss is not finite.
         """
         self._begin(name)
+        begun = time.perf_counter()
         if batches is None:
             if batch_size is None:
                 raise TypeError("give batch_size or batches")
             batches = shuffled(len(images), batch_size, seeds.seed(key, "order"))
         total = loop.total_steps(epochs, batches.per_epoch)
         shape = (batches.size, *images.shape[1:])
-        start = state if state is not None else _initial(method, fold_name(key, "init"), shape)
+        self.report.phase(name)
+        self.report.compiling()
+        start = state if state is not None else initial(method, fold_name(key, "init"), shape)
         if self.directory is None:
-            return self._run(name, method, start, images, batches, total, None)
+            return self._run(name, method, start, images, batches, total, None, begun)
         with Checkpoints(self.directory / "phases" / name) as checkpoints:
             if checkpoints.latest is not None:
                 start = checkpoints.restore(start)
@@ -116,7 +119,7 @@ class Phases:
                     self.note(f"{name}: kept from before")
                     return start
                 self.note(f"{name}: goes on from step {checkpoints.latest} of {total}")
-            return self._run(name, method, start, images, batches, total, checkpoints)
+            return self._run(name, method, start, images, batches, total, checkpoints, begun)
 
     def _run(
         self,
@@ -127,11 +130,9 @@ class Phases:
         batches: Batches,
         total: int,
         checkpoints: Checkpoints | None,
+        begun: float,
     ) -> TrainState:
-        self.report.phase(name)
-        self.report.compiling()
-        before = self.seconds.get(name, 0.0)
-        start = saved = time.perf_counter()
+        before, saved = self.seconds.get(name, 0.0), time.perf_counter()
         if self.directory is not None:
             history.truncate(self.directory, name, int(state.step))
 
@@ -141,7 +142,7 @@ class Phases:
             self.report.progress(chunk.steps_done, chunk.n_steps, chunk.examples / chunk.seconds, chunk.terms)
             if self.directory is None or checkpoints is None:
                 return
-            spent, epoch = before + now - start, chunk.steps_done / batches.per_epoch
+            spent, epoch = before + now - begun, chunk.steps_done / batches.per_epoch
             history.append(self.directory, name, chunk.steps_done, epoch, spent, chunk.terms)
             if now - saved >= self.save_every:
                 checkpoints.save(chunk.steps_done, chunk.state)
@@ -151,7 +152,7 @@ class Phases:
         state = loop.run(method.step, state, images, batches, total, on_chunk=on_chunk)
         if checkpoints is not None:
             checkpoints.save(total, state)
-        self._finish(name, before + time.perf_counter() - start)
+        self._finish(name, before + time.perf_counter() - begun)
         return state
 
     @contextmanager
@@ -186,5 +187,7 @@ class Phases:
         self.report.done(seconds)
 
 
-def _initial(method: Trainable, key: Key, shape: tuple[int, ...]) -> TrainState:
-    return jax.jit(method.init, static_argnums=1)(key, shape)
+def initial(method: Trainable, key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+    """`method.init` as one program; on a CPU without optimisation, which takes a fraction of the time to compile."""
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return jax.jit(method.init, static_argnums=1, compiler_options=options)(key, batch_shape)

@@ -74,7 +74,8 @@ class Terminal:
             self._line(f"{self.name}: compiling")
 
     def progress(self, done: int, total: int, examples_per_second: float, terms: Mapping[str, float]) -> None:
-        values = ", ".join(f"{name} {value:.4g}" for name, value in list(terms.items())[:3])
+        first = sorted(terms.items(), key=lambda term: term[0] != "loss")[:3]
+        values = ", ".join(f"{name} {value:.4g}" for name, value in first)
         if self.bars:
             self._draw(done, total, f"{examples_per_second:,.0f} examples/s, {values}")
             return

@@ -23,9 +23,7 @@ def new_state(params: PyTree, optimiser: optax.GradientTransformation, extra: Py
     return TrainState(jnp.zeros((), jnp.int32), params, optimiser.init(params), extra, key)
 
 
-def advance(
-    state: TrainState, grads: PyTree, optimiser: optax.GradientTransformation, extra: PyTree
-) -> TrainState:
+def advance(state: TrainState, grads: PyTree, optimiser: optax.GradientTransformation, extra: PyTree) -> TrainState:
     """One update of the parameters by `optimiser`, with the new `extra`."""
     updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

@@ -130,9 +130,7 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Method:
         output, made = train_mode(decoder, params["decoder"], state.extra["decoder"], z, weight)
         terms = {
             "reconstruction": weighted_mean(losses.reconstruction(spec.likelihood, output, target), weight),
-            "penalty": penalty(
-                spec, step_key(state, "prior"), z, mean, log_var, weight, critic, prod(shape)
-            ),
+            "penalty": penalty(spec, step_key(state, "prior"), z, mean, log_var, weight, critic, prod(shape)),
             "l1_means": weighted_mean(jnp.abs(mean).sum(-1), weight),
         }
         total = terms["reconstruction"] + spec.kl_weight * ramp(state.step, spec.ramp_steps) * terms["penalty"]
@@ -149,7 +147,9 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Method:
         side = state.opt_state[1]
         if has_critic:
             key = step_key(state, "critic")
-            terms["critic"], grads = jax.value_and_grad(critic_loss)(critic, key, jax.lax.stop_gradient(z), batch.weight)
+            terms["critic"], grads = jax.value_and_grad(critic_loss)(
+                critic, key, jax.lax.stop_gradient(z), batch.weight
+            )
             change, side = critic_optimiser.update(grads, side, critic)
             critic = optax.apply_updates(critic, change)
         params = (optax.apply_updates(params, updates), critic)

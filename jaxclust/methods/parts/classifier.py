@@ -1,6 +1,6 @@
 """A classifier trained on soft labels: the manager of a mixture, or a head distilled from host-side clusters.
 
-    L = 1/B sum_i KL(t_i || p(x_i)),  t_i the soft label of x_i  (Santos 2020, section 3.3.4)
+L = 1/B sum_i KL(t_i || p(x_i)),  t_i the soft label of x_i  (Santos 2020, section 3.3.4)
 """
 
 from typing import NamedTuple

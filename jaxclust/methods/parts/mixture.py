@@ -197,7 +197,9 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
         function = jax.value_and_grad(mixture_loss, argnums=(1, 2), has_aux=True)
         (loss, terms), (pi_grad, cost_grad) = function(spec, pi, routes.scatter(costs, b), took, batch.weight)
         (manager_grads,) = manager_pullback(pi_grad)
-        (expert_grads,) = jax.vmap(lambda pull, grad: pull(grad))(expert_pullback, routes.gather(cost_grad) * routes.taken)
+        (expert_grads,) = jax.vmap(lambda pull, grad: pull(grad))(
+            expert_pullback, routes.gather(cost_grad) * routes.taken
+        )
         change, first = manager_optimiser.update(manager_grads, state.opt_state[0], params["manager"])
         expert_change, second = expert_optimiser.update(expert_grads, state.opt_state[1], params["experts"])
         new_params = {
@@ -297,3 +299,11 @@ def reconstructions(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, i
         return losses.mean_image(spec.likelihood, output), error
 
     return jax.vmap(one)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
+
+
+def codes(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, images: Array, cluster: int) -> Array:
+    """Posterior means of images (n, ...) by expert `cluster`, its own dimensions only: (n, latent_dims[cluster])."""
+    networks = experts(spec, shape)
+    params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
+    mean, _ = eval_mode(networks.encoder, params["encoder"], stats["encoder"], to_unit(images))
+    return mean[:, : spec.latent_dims[cluster]]

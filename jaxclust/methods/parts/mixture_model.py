@@ -1,0 +1,68 @@
+"""A fitted mixture of experts: labels, codes, samples and reconstructions of prepared images, and its pictures."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxclust.host import manifold
+from jaxclust.methods.base import Functions, Result
+from jaxclust.methods.parts import autoencoder, classifier, mixture
+from jaxclust.methods.parts.networks import eval_mode
+from jaxclust.nn.autoencoders import Classifier
+from jaxclust.train.state import to_unit
+from jaxclust.typing import Array, Key, PyTree
+
+PICTURED, PICTURED_PER_EXPERT, FEWEST_PICTURED = 3000, 150, 15  # points of the two-dimensional maps
+
+
+def log_posterior(network: Classifier, arrays: PyTree, images: Array) -> Array:
+    """log pi(x), the manager's: images (n, ...) -> (n, K). arrays['manager'] has 'params' and 'stats'."""
+    manager = arrays["manager"]
+    return jax.nn.log_softmax(eval_mode(network, manager["params"], manager["stats"], to_unit(images)))
+
+
+def functions(code: autoencoder.AutoencoderSpec, spec: mixture.MixtureSpec, shape: tuple[int, ...]) -> Functions:
+    """What a fitted mixture can do; arrays: params and stats of 'encoder', 'manager' and (stacked) 'experts'."""
+    encoder, _ = autoencoder.modules(code, shape)
+    network = classifier.module(spec.manager)
+
+    def embed(arrays: PyTree, images: Array) -> Array:
+        return eval_mode(encoder, arrays["encoder"]["params"], arrays["encoder"]["stats"], to_unit(images))[0]
+
+    def decode(arrays: PyTree, latent: Array, cluster: Array) -> Array:
+        return mixture.decode(spec, shape, arrays["experts"], latent, cluster)
+
+    def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
+        return decode(arrays, jax.random.normal(key, (n, max(spec.latent_dims))), cluster)
+
+    def reconstruct(arrays: PyTree, images: Array) -> Array:
+        labels = log_posterior(network, arrays, images).argmax(-1)
+        return mixture.reconstructions(spec, shape, arrays["experts"], images)[0][labels, jnp.arange(len(images))]
+
+    def second_opinion(arrays: PyTree, images: Array) -> Array:
+        return mixture.reconstructions(spec, shape, arrays["experts"], images)[1].argmin(0).astype(jnp.int32)
+
+    return Functions(embed, partial(log_posterior, network), sample, reconstruct, second_opinion, decode)
+
+
+def pictures(spec: mixture.MixtureSpec, result: Result, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Arrays for the figures, of at most PICTURED examples.
+
+    map (m, 2), map_index (m,):               2-D UMAP of the codes of a random sample.
+    expert_map (e, 2), expert_map_index (e,): 2-D UMAP of each expert's own codes of its own examples.
+    ones (K, ...):                            every expert's reconstruction of an image of ones.
+    """
+    n, n_clusters = result.probabilities.shape
+    rows = np.sort(np.random.default_rng(seed).choice(n, min(n, PICTURED), replace=False))
+    own = [rows[result.labels[rows] == k][:PICTURED_PER_EXPERT] for k in range(n_clusters)]
+    own = [members for members in own if len(members) >= FEWEST_PICTURED]
+    experts, shape = result.model.arrays["experts"], images.shape[1:]
+    drawn = {"map": manifold.umap(result.embedding[rows], 2, seed), "map_index": rows}
+    if own:
+        codes = [mixture.codes(spec, shape, experts, jnp.asarray(images[m]), int(result.labels[m[0]])) for m in own]
+        maps = [manifold.umap(np.asarray(code), 2, seed) for code in codes]
+        drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
+    ones = mixture.reconstructions(spec, shape, experts, jnp.ones((1, *shape)))[0][:, 0]
+    return {**drawn, "ones": np.asarray(ones)}

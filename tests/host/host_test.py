@@ -1,0 +1,111 @@
+"""The host stages on data whose answer is known."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
+
+from jaxclust.errors import InputError
+from jaxclust.host import consensus, density, latent_dim, manifold, mixtures
+
+X, Y = make_blobs(400, centers=4, cluster_std=0.6, random_state=0, n_features=3)
+X = X.astype(np.float32)
+
+
+def test_explained_variance_matches_scikit_learn():
+    means = np.random.default_rng(0).normal(size=(200, 6)) * np.arange(1, 7)
+    np.testing.assert_allclose(
+        latent_dim.explained_variance(means), PCA().fit(means).explained_variance_ratio_, rtol=1e-6
+    )
+
+
+def test_latent_dim_of_a_known_rank_does_not_depend_on_the_size_chosen():
+    rng = np.random.default_rng(0)
+    for size in (10, 50):
+        means = rng.normal(size=(500, 4)) @ np.linalg.qr(rng.normal(size=(size, size)))[0][:4]
+        assert latent_dim.latent_dim(means + 1e-3 * rng.normal(size=means.shape), 0.999) == 4
+
+
+def test_latent_dim_thresholds_by_hand():
+    means = np.diag([3.0, 2.0, 1.0])  # any shape of cloud: take the shares from the function itself
+    shares = np.cumsum(latent_dim.explained_variance(means))
+    assert latent_dim.latent_dim(means, shares[1] - 1e-6) == 2
+    assert latent_dim.latent_dim(means, 1.0) >= 2
+
+
+def test_cluster_latent_dims():
+    rng = np.random.default_rng(0)
+    flat = np.zeros((100, 8))
+    flat[:, :3] = rng.normal(size=(100, 3))
+    round_ = rng.normal(size=(100, 8))
+    dims = latent_dim.cluster_latent_dims(np.concatenate([flat, round_]), np.repeat([0, 1], 100), 3, 0.95)
+    assert dims[0] == 3
+    assert dims[1] >= 7
+    assert dims[2] == 2  # no members
+
+
+@pytest.mark.parametrize(("n", "expected"), [(300, 10), (9298, 30), (70_000, 100), (8, 7)])
+def test_n_neighbors(n, expected):
+    assert manifold.n_neighbors(n) == expected
+
+
+def test_l1_normalise():
+    rows = manifold.l1_normalise(np.array([[1.0, -3.0], [0.0, 0.0]]))
+    np.testing.assert_allclose(rows, [[0.25, -0.75], [0.0, 0.0]])
+
+
+def test_umap_is_deterministic():
+    first, second = (manifold.umap(X[:120], 2, seed=3, n_epochs=20) for _ in range(2))
+    assert first.shape == (120, 2)
+    assert (first == second).all()
+
+
+def test_hdbscan_finds_blobs_and_memberships_agree():
+    found = density.hdbscan(X, 20)
+    assert found.memberships.shape == (400, 4)
+    np.testing.assert_allclose(found.memberships.sum(1), 1.0, rtol=1e-5)
+    kept = found.labels >= 0
+    assert (found.memberships[kept].argmax(1) == found.labels[kept]).mean() > 0.97
+    assert adjusted_rand_score(Y[kept], found.labels[kept]) > 0.97
+
+
+def test_min_cluster_size_shrinks_and_says_so():
+    notes = []
+    found = density.hdbscan_or_smaller(X, 300, notes.append)
+    assert found.memberships.shape[1] >= 2
+    assert notes
+    assert "min_cluster_size" in notes[0]
+
+
+def test_no_clusters_at_all_names_the_remedy():
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="--n-clusters"):
+        density.hdbscan_or_smaller(rng.normal(size=(12, 2)), 6)
+
+
+def test_vote():
+    assert consensus.vote([10, 10, 11, 9, 10]) == 10
+    assert consensus.vote([1, 0, 1]) == 0
+    assert consensus.vote([9, 9, 11, 11, 10]) == 9
+    assert consensus.vote([8, 9, 10]) == 9
+
+
+def test_medoid_is_the_labelling_that_agrees_most():
+    odd = np.random.default_rng(0).integers(0, 4, 400)
+    assert consensus.medoid([odd, Y, (Y + 1) % 4]) in (1, 2)
+
+
+def test_consensus_finds_the_number_of_blobs():
+    draws = [X, X + np.random.default_rng(1).normal(scale=0.05, size=X.shape).astype(np.float32)]
+    found = consensus.density_clusters(draws, [15, 30, 60], "auto", "eom", "euclidean", 0, lambda text: None)
+    assert found.memberships.shape[1] == 4
+    given = consensus.density_clusters(draws, [15, 30], 7, "eom", "euclidean", 0, lambda text: None)
+    assert given.memberships.shape == (400, 7)
+
+
+def test_gaussian_mixture_finds_k_by_bic():
+    found = consensus.gaussian_clusters(X, "auto", 0)
+    assert found.memberships.shape[1] == 4
+    assert adjusted_rand_score(Y, found.labels) > 0.97
+    np.testing.assert_allclose(mixtures.gaussian_mixture(X, 4, 0).sum(1), 1.0, rtol=1e-5)

@@ -1,0 +1,105 @@
+"""Loss terms against hand-worked values, SciPy and float64 formulas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import entropy as scipy_entropy
+from scipy.stats import multivariate_normal
+
+from jaxclust import losses
+
+
+def test_bernoulli_reconstruction_by_hand():
+    logits = jnp.log(jnp.array([[0.25 / 0.75, 0.9 / 0.1]]))  # probabilities 0.25 and 0.9
+    value = losses.bernoulli_reconstruction(logits, jnp.array([[1.0, 0.0]]))
+    np.testing.assert_allclose(value, [-np.log(0.25) - np.log(0.1)], rtol=1e-6)
+
+
+def test_bernoulli_reconstruction_is_finite_at_extreme_logits():
+    logits = jnp.array([[1e4, -1e4]])
+    value, grad = jax.value_and_grad(lambda x: losses.bernoulli_reconstruction(x, jnp.array([[0.0, 1.0]])).sum())(logits)
+    assert value == pytest.approx(2e4)
+    assert np.isfinite(grad).all()
+
+
+def test_gaussian_reconstruction_sums_over_pixels():
+    images = jnp.zeros((2, 2, 2, 1))
+    output = images.at[1].set(0.5)
+    np.testing.assert_allclose(losses.gaussian_reconstruction(output, images), [0.0, 1.0])
+
+
+def test_kl_against_monte_carlo():
+    mean, log_var = np.array([0.7, -1.0]), np.log(np.array([0.5, 2.0]))
+    rng = np.random.default_rng(0)
+    z = mean + np.exp(log_var / 2) * rng.normal(size=(200_000, 2))
+    q = multivariate_normal(mean, np.diag(np.exp(log_var))).logpdf(z)
+    ratio = q - multivariate_normal(np.zeros(2), np.eye(2)).logpdf(z)
+    exact = float(losses.kl_standard_normal(jnp.array([mean]), jnp.array([log_var])).sum())
+    assert abs(exact - ratio.mean()) < 4 * ratio.std() / np.sqrt(len(z))
+
+
+def test_soft_label_kl_matches_scipy_and_is_zero_at_the_target():
+    target = np.array([[0.7, 0.3, 0.0], [0.2, 0.2, 0.6]])
+    p = np.array([[0.5, 0.25, 0.25], [0.2, 0.2, 0.6]])
+    value = losses.soft_label_kl(jnp.log(jnp.array(p)), jnp.array(target))
+    np.testing.assert_allclose(value, [scipy_entropy(target[0], p[0]), 0.0], atol=1e-6)
+
+
+def test_entropies_of_one_hot_and_balanced_assignments():
+    weight = jnp.ones(4)
+    one_hot = jnp.eye(4)
+    assert float(losses.sample_entropy(one_hot, weight)) == 0.0
+    assert float(losses.negative_batch_entropy(one_hot, weight)) == pytest.approx(-np.log(4))
+    collapsed = jnp.zeros((4, 4)).at[:, 0].set(1.0)
+    assert float(losses.negative_batch_entropy(collapsed, weight)) == 0.0
+    uniform = jnp.full((4, 4), 0.25)
+    assert float(losses.sample_entropy(uniform, weight)) == pytest.approx(np.log(4))
+
+
+def test_padding_leaves_the_entropies_alone():
+    p = jnp.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
+    weight = jnp.array([1.0, 1.0, 0.0])
+    np.testing.assert_allclose(losses.sample_entropy(p, weight), losses.sample_entropy(p[:2], jnp.ones(2)), rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.negative_batch_entropy(p, weight), losses.negative_batch_entropy(p[:2], jnp.ones(2)), rtol=1e-6
+    )
+
+
+def test_entropy_gradients_are_finite_at_one_hot_rows():
+    grad = jax.grad(lambda p: losses.sample_entropy(p, jnp.ones(3)))(jnp.eye(3))
+    assert np.isfinite(grad).all()
+
+
+def slow_mmd(x, y):
+    n, d = x.shape
+    total = 0.0
+    for scale in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0):
+        c = 2 * d * scale
+
+        def k(a, b, c=c):
+            return c / (c + ((a - b) ** 2).sum())
+
+        for i in range(n):
+            for j in range(n):
+                if i != j:
+                    total += (k(x[i], x[j]) + k(y[i], y[j])) / (n * (n - 1))
+                total -= 2 * k(x[i], y[j]) / n**2
+    return total
+
+
+def test_mmd_against_loops_and_padding():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 3)) + 1
+    value = losses.maximum_mean_discrepancy(jnp.array(x), jnp.array(y), jnp.ones(6))
+    np.testing.assert_allclose(value, slow_mmd(x, y), rtol=1e-4)
+    padded = [jnp.concatenate([jnp.array(a), jnp.full((2, 3), 9.0)]) for a in (x, y)]
+    weight = jnp.array([1.0] * 6 + [0.0] * 2)
+    np.testing.assert_allclose(losses.maximum_mean_discrepancy(*padded, weight), value, rtol=1e-4)
+
+
+def test_mmd_tells_distributions_apart():
+    rng = np.random.default_rng(1)
+    a, b, far = (jnp.array(rng.normal(size=(300, 2)) + shift) for shift in (0, 0, 2))
+    near = abs(float(losses.maximum_mean_discrepancy(a, b, jnp.ones(300))))
+    assert near < 0.05 < float(losses.maximum_mean_discrepancy(a, far, jnp.ones(300)))
