@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             commands[argv[0]](argv[1:])
     except InputError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"\ninterrupted{f': {interrupt}' if interrupt.args else ''}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output has gone: jaxclust data | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -39,7 +39,7 @@ def _make_init(config: type) -> Any:
         for name, value in values.items():
             setattr(self, name, value)
 
-    __init__.__signature__ = signature
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
     return __init__
 
 

@@ -15,20 +15,29 @@ from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent
 from tests import toy
 
-methods_and_toy = {**methods.SYSTEMS, "toy": "tests.toy"}
+METHODS = {**methods.SYSTEMS, "toy": "tests.toy"}
 TINY = {  # changes to the preset 'quick' that make a fit of the three blobs take seconds
     "toy": {},
     "moe-vae": {
-        "n_clusters": 3, "clusterer": "gmm", "epochs": 20, "search_epochs": 2, "manager_epochs": 20, "mixture_epochs": 2,
-        "expert_epochs": 1, "draws": 1, "width": 0.1, "min_filters": 4, "expert_width": 0.1, "expert_min_filters": 4,
-        "search_latent_dim": 8, "batch_size": 30,
+        "n_clusters": 3, "clusterer": "gmm", "draws": 1, "batch_size": 30, "search_latent_dim": 8, "width": 0.1,
+        "min_filters": 4, "expert_width": 0.1, "expert_min_filters": 4, "epochs": 20, "search_epochs": 2,
+        "manager_epochs": 20, "mixture_epochs": 2, "expert_epochs": 1,
     },
 }  # fmt: skip
 IMAGES, LABELS = toy.blobs(150)
 IMAGES = IMAGES[..., None]
 
 
-@pytest.fixture(params=methods_and_toy, scope="module")
+def pytest_generate_tests(metafunc):
+    """Every test for every method; those that fit are slow, but for the toy's."""
+    if "system" in metafunc.fixturenames:
+        fits = "fitted" in metafunc.fixturenames
+        marks = {name: [pytest.mark.slow] if fits and name != "toy" else [] for name in METHODS}
+        params = [pytest.param(name, marks=marks[name]) for name in METHODS]
+        metafunc.parametrize("system", params, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def system(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(methods.SYSTEMS, "toy", "tests.toy")
@@ -84,7 +93,7 @@ class StopIn(Silent):
 
 
 def test_names_and_texts(system):
-    assert system.name in methods_and_toy
+    assert system.name in METHODS
     assert system.title
     assert "\n" not in system.title
     assert any(character.isdigit() for character in system.source), "a source has a year"

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import re
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,9 +75,8 @@ def main(argv: list[str]) -> None:
     out = options.out or Path("runs") / f"{name}-{_slug(options.data)}-{options.seed}"
     try:
         metrics = _fit(system, options, config, out)
-    except KeyboardInterrupt:
-        _explain_interrupt(out, argv)
-        raise
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(_remedy(out, argv)) from interrupt
     print(run_table(metrics, out))
 
 
@@ -183,9 +181,9 @@ def _slug(data: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem if path.suffix else path.name or data).strip("-.") or "data"
 
 
-def _explain_interrupt(out: Path, argv: list[str]) -> None:
+def _remedy(out: Path, argv: list[str]) -> str:
+    """How to go on after Ctrl-C."""
     if not (out / "config.json").exists():
-        print("\nnothing was written", file=sys.stderr)
-        return
+        return "nothing was written"
     words = [word for word in argv if word not in ("--overwrite", "--resume")]
-    print(f"\ngo on with: {shlex.join(['jaxclust', 'fit', *words, '--resume'])}", file=sys.stderr)
+    return f"go on with {shlex.join(['jaxclust', 'fit', *words, '--resume'])}"

@@ -44,8 +44,8 @@ def warp(images: Array, matrices: Array, shifts: Array) -> Array:
     source = jnp.einsum("nij,jp->nip", matrices, grid) + shifts[:, :, None]
     row = (source[:, 0] + 1) * (h - 1) / 2 + 1  # + 1: the border of zeros added below
     col = (source[:, 1] + 1) * (w - 1) / 2 + 1
-    row, col = jnp.clip(row, 0.0, h + 0.999), jnp.clip(col, 0.0, w + 0.999)
-    top, left = jnp.floor(row).astype(jnp.int32), jnp.floor(col).astype(jnp.int32)
+    row, col = jnp.clip(row, 0, h + 1), jnp.clip(col, 0, w + 1)
+    top, left = jnp.floor(row).astype(jnp.int32).clip(0, h), jnp.floor(col).astype(jnp.int32).clip(0, w)
     down, right = (row - top)[..., None], (col - left)[..., None]
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))).reshape(n, (h + 2) * (w + 2), -1)
     corner = top * (w + 2) + left

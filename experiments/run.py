@@ -1,0 +1,71 @@
+"""Runs rows of the tables: `python -m experiments.run moe_vae_usps --seeds 0 1 2`.
+
+Each seed is a process of its own, `jaxclust fit` into experiments/out/<name>/<seed>. Complete runs are skipped,
+interrupted ones go on.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments import configs
+from experiments.configs import Row
+from jaxclust import rundir
+from jaxclust.errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code, that of the first `jaxclust fit` that failed or 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.run", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"one or more of {', '.join(configs.names())}")
+    parser.add_argument("--seeds", nargs="+", type=int, help="instead of the seeds that the config states")
+    parser.add_argument("--overwrite", action="store_true", help="run again what was run before")
+    options = parser.parse_args(argv)
+    try:
+        for row in [configs.find(name) for name in options.names]:
+            for seed in options.seeds or row.seeds:
+                code = run_seed(row, seed, overwrite=options.overwrite)
+                if code:
+                    return code
+    except InputError as error:
+        print(f"experiments.run: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run_seed(row: Row, seed: int, *, overwrite: bool = False) -> int:
+    """One run of a row, unless it is there already; returns the exit code of `jaxclust fit`.
+
+    Raises InputError for missing data, and for a complete run with other settings than the row's.
+    """
+    out = configs.OUT / row.name / str(seed)
+    how = "--overwrite" if overwrite else how_to_go_on(row, out)
+    if how is None:
+        print(f"{row.name}, seed {seed}: complete")
+        return 0
+    command = configs.arguments(row, seed, configs.data_of(row), out) + ([how] if how else [])
+    print(f"{row.name}, seed {seed}: jaxclust {' '.join(command)}", flush=True)
+    process = subprocess.Popen([sys.executable, "-m", "jaxclust", *command], cwd=configs.ROOT, stdin=subprocess.DEVNULL)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # the process got it too, and marks its run
+        return process.wait() or 130
+
+
+def how_to_go_on(row: Row, out: Path) -> str | None:
+    """None where `out` holds a complete run of the row; else the option with which fit can use `out`, '' for none."""
+    if not (out / "config.json").is_file():
+        return ""
+    config = rundir.read_config(out)
+    if config["state"] != rundir.COMPLETE:
+        return "--resume"
+    changed = configs.differences(row, config)
+    if changed:
+        raise InputError(f"{out}: was run with another {', '.join(changed)}: give --overwrite to run it again")
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

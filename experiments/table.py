@@ -1,0 +1,122 @@
+"""Prints results beside the text's numbers as Markdown: `python -m experiments.table moe_vae`.
+
+Reads the complete runs in experiments/out of all rows whose name starts so. Means and standard deviations (n - 1) are
+over seeds; runs with settings that are no longer the row's are left out, and named.
+"""
+
+import argparse
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import configs
+from experiments.configs import Row
+from jaxclust import rundir
+from jaxclust.errors import InputError
+
+Metrics = Mapping[str, Any]
+HEADER = (
+    "data", "preset", "n seeds", "ACC %", "ACC % manager only", "NMI %", "ARI %", "K by seed", "noise %", "seconds",
+    "peak memory MB", "text: ACC %", "text: manager only", "text: K",
+)  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.table", description=__doc__.splitlines()[0])
+    parser.add_argument("prefix", nargs="?", default="", help="what the rows' names start with, for instance moe_vae")
+    options = parser.parse_args(argv)
+    rows = [configs.find(name) for name in configs.names() if name.startswith(options.prefix)]
+    try:
+        if not rows:
+            raise InputError(f"no experiment starts with {options.prefix!r}: there are {', '.join(configs.names())}")
+        print(table(rows, configs.OUT))
+    except InputError as error:
+        print(f"experiments.table: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def table(rows: Sequence[Row], out: Path) -> str:
+    """The rows' results under `out` as a Markdown table, and remarks below it."""
+    lines, remarks = [], []
+    for row in rows:
+        runs, stale = complete_runs(row, out)
+        lines.append(cells(row, runs))
+        remarks += [f"- left out, run with another {', '.join(changed)}: {path}" for path, changed in stale]
+    text = "\n".join(_line(line) for line in [HEADER, ["---"] * len(HEADER), *lines])
+    return "\n".join([text, "", *remarks]) if remarks else text
+
+
+def complete_runs(row: Row, out: Path) -> tuple[dict[int, Metrics], list[tuple[Path, list[str]]]]:
+    """metrics.json of each complete run by seed, and the runs whose settings are not the row's, with these."""
+    found: dict[int, Metrics] = {}
+    stale = []
+    for path in sorted((out / row.name).glob("*/metrics.json"), key=lambda p: (len(p.parent.name), p.parent.name)):
+        config = rundir.read_config(path.parent)
+        if config["state"] != rundir.COMPLETE:
+            continue
+        changed = configs.differences(row, config)
+        if changed:
+            stale.append((path.parent, changed))
+        else:
+            metrics = rundir.read_json(path)
+            found[int(metrics["seed"])] = metrics
+    return dict(sorted(found.items())), stale
+
+
+def cells(row: Row, runs: Mapping[int, Metrics]) -> list[str]:
+    """One line of the table, in the order of HEADER."""
+    all_runs = list(runs.values())
+    name = f"{Path(row.data).stem}"
+    if all_runs:
+        first = all_runs[0]
+        name += f" (n = {first['n_samples']}, split {first['split']})"
+    manager = [run["opinions"].get("manager", {}).get("acc") for run in all_runs]
+    return [
+        name,
+        row.preset,
+        str(len(all_runs)),
+        spread((run["acc"] for run in all_runs), _percent),
+        spread(manager, _percent),
+        spread((run["nmi"] for run in all_runs), _percent),
+        spread((run["ari"] for run in all_runs), _percent),
+        " ".join(str(run["n_clusters"]) for run in all_runs) or "-",
+        spread((run["noise_fraction"] for run in all_runs), _percent),
+        spread((run["seconds"] for run in all_runs), _whole),
+        spread((run["peak_memory_mb"] for run in all_runs), _whole),
+        _text(row, "acc", _percent),
+        _text(row, "manager", _percent),
+        _text(row, "n_clusters", _whole),
+    ]
+
+
+def spread(values: Iterable[float | None], show: Callable[[float], str]) -> str:
+    """'mean ± standard deviation' of the known values; the mean alone for one, '-' for none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = show(statistics.fmean(known))
+    return mean if len(known) == 1 else f"{mean} ± {show(statistics.stdev(known))}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}"
+
+
+def _text(row: Row, name: str, show: Callable[[float], str]) -> str:
+    return show(row.text[name]) if name in row.text else "-"
+
+
+def _line(values: Iterable[str]) -> str:
+    return f"| {' | '.join(values)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

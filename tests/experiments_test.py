@@ -1,0 +1,239 @@
+"""The committed experiments: their configs are well-formed, and the table computes what it says."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import configs, run, table
+from jaxclust import InputError, atomic, methods
+from jaxclust.commands import fit as fit_command
+
+ROWS = [configs.find(name) for name in configs.names()]
+
+
+@pytest.fixture(params=ROWS, ids=lambda row: row.name)
+def row(request):
+    return request.param
+
+
+def metrics(seed, **changes):
+    """What metrics.json of a run holds, as far as the table reads it."""
+    return {
+        "seed": seed, "n_samples": 100, "split": "all", "acc": 0.9, "nmi": 0.8, "ari": 0.7, "n_clusters": 10,
+        "noise_fraction": 0.02, "seconds": 60.0, "peak_memory_mb": 1000.0, "opinions": {"manager": {"acc": 0.85}},
+    } | changes  # fmt: skip
+
+
+def write(out, row, values, state="complete", **changes):
+    """A run of `row` in `out` with these metrics; `changes` are to its config."""
+    directory = out / row.name / str(values["seed"])
+    directory.mkdir(parents=True)
+    config = dataclasses.asdict(configs.config_of(row)) | changes
+    described = {"state": state, "method": row.method, "data": f"/some/where/{row.data}", "config": config}
+    atomic.write_json(directory / "config.json", described)
+    atomic.write_json(directory / "metrics.json", values)
+    return directory
+
+
+def columns(text):
+    """Cells of the last line of a table by the header's names."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    header, last = ([cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], lines[-1]))
+    return dict(zip(header, last, strict=True))
+
+
+# configs
+
+
+def test_there_are_configs():
+    assert {"moe_vae_digits", "moe_vae_usps", "moe_vae_mnist10k", "moe_vae_fmnist10k"} <= set(configs.names())
+
+
+def test_a_config_is_well_formed(row):
+    assert row.method in methods.SYSTEMS
+    assert row.name.startswith(row.method.replace("-", "_") + "_")
+    assert row.preset in methods.find(row.method).presets
+    assert len(set(row.seeds)) == len(row.seeds) >= 3
+    assert f"python -m experiments.run {row.name}\n" in row.about
+    assert re.search(r"Hardware: .* minutes", row.about)
+    assert set(row.text) <= {"acc", "manager", "n_clusters"}
+    assert all(0 < row.text[name] < 1 for name in ("acc", "manager") if name in row.text)
+
+
+def test_the_command_line_says_what_the_config_says(row):
+    argv = configs.arguments(row, 5, "data.npz", Path("somewhere"))
+    assert argv[:2] == ["fit", row.method]
+    options, config = fit_command.parse(methods.find(row.method), argv[2:])
+    assert config == configs.config_of(row)
+    assert (options.data, options.seed, options.out, options.preset) == ("data.npz", 5, Path("somewhere"), row.preset)
+
+
+def test_overrides_of_every_kind_reach_the_command_line():
+    overrides = {
+        "n_clusters": 7, "width": 0.25, "clean_target": False, "flip": True, "pretrain": False, "beta": 0.5,
+        "min_cluster_shares": (0.02, 0.05), "selection": "leaf", "umap_epochs": None,
+    }  # fmt: skip
+    row = configs.find("moe_vae_digits")._replace(overrides=overrides)
+    argv = configs.arguments(row, 0, "digits", Path("x"))
+    config = fit_command.parse(methods.find(row.method), argv[2:])[1]
+    assert config == configs.config_of(row) != configs.config_of(row._replace(overrides={}))
+
+
+def test_data_is_a_name_or_a_file_that_exists(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    assert configs.data_of(configs.find("moe_vae_digits")) == "digits"
+    usps = configs.find("moe_vae_usps")
+    with pytest.raises(InputError, match=r"usps\.npz: is missing: set JAXCLUST_DATA"):
+        configs.data_of(usps)
+    (tmp_path / "usps.npz").touch()
+    assert configs.data_of(usps) == str(tmp_path / "usps.npz")
+    monkeypatch.delenv("JAXCLUST_DATA")
+    if (configs.ROOT.parent / "shared/data/usps.npz").exists():
+        assert Path(configs.data_of(usps)) == configs.ROOT.parent / "shared/data/usps.npz"
+
+
+# run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(["no_such_row"], "'no_such_row' is unknown: choose one of"), (["moe_vae_usps"], "usps.npz: is missing")],
+)
+def test_what_cannot_be_run_is_one_line(capsys, monkeypatch, tmp_path, arguments, named):
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    monkeypatch.setattr(configs, "OUT", tmp_path / "out")
+    assert run.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert named in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """The commands that would be started, into tmp_path; each ends with code 3 if its seed is 9, else 0."""
+    commands = []
+
+    class Process:
+        def __init__(self, command, **options):
+            assert options["stdin"] == subprocess.DEVNULL
+            assert options["cwd"] == configs.ROOT
+            commands.append(command)
+
+        def wait(self):
+            return 3 if commands[-1][commands[-1].index("--seed") + 1] == "9" else 0
+
+    monkeypatch.setattr(run.subprocess, "Popen", Process)
+    monkeypatch.setattr(configs, "OUT", tmp_path)
+    return commands
+
+
+def test_each_seed_is_a_process(started, tmp_path):
+    assert run.main(["moe_vae_digits", "--seeds", "4", "5"]) == 0
+    for command, seed in zip(started, ("4", "5"), strict=True):
+        assert command[:6] == [sys.executable, "-m", "jaxclust", "fit", "moe-vae", "digits"]
+        assert command[-2:] == ["--out", str(tmp_path / "moe_vae_digits" / seed)]
+
+
+def test_complete_runs_are_skipped_and_others_go_on(started, tmp_path):
+    row = configs.find("moe_vae_digits")
+    write(tmp_path, row, metrics(0))
+    write(tmp_path, row, metrics(1), state="interrupted")
+    assert run.main([row.name]) == 0
+    assert [command[command.index("--seed") + 1] for command in started] == ["1", "2"]
+    assert ["--resume" in command for command in started] == [True, False]
+    started.clear()
+    assert run.main([row.name, "--overwrite"]) == 0
+    assert len(started) == 3
+    assert all(command[-1] == "--overwrite" for command in started)
+
+
+def test_a_failure_ends_it(started):
+    assert run.main(["moe_vae_digits", "--seeds", "9", "1"]) == 3
+    assert len(started) == 1
+
+
+def test_a_run_with_other_settings_is_not_taken_for_this_one(started, tmp_path, capsys):
+    row = configs.find("moe_vae_digits")
+    write(tmp_path, row, metrics(0), epochs=77)
+    assert run.main([row.name]) == 2
+    assert "another epochs: give --overwrite" in capsys.readouterr().err
+    assert started == []
+
+
+# table
+
+
+def test_the_table_s_arithmetic(tmp_path):
+    row = configs.find("moe_vae_usps")
+    managers = ({"manager": {"acc": 0.80}}, {"manager": {"acc": 0.90}}, {})
+    for seed, acc, k, opinions in zip((0, 1, 10), (0.96, 0.97, 0.98), (10, 9, 11), managers, strict=True):
+        write(tmp_path, row, metrics(seed, acc=acc, n_clusters=k, opinions=opinions, seconds=100.0 + seed))
+    found = columns(table.table([row], tmp_path))
+    assert found == {
+        "data": "usps (n = 100, split all)",
+        "preset": "quick",
+        "n seeds": "3",
+        "ACC %": "97.0 ± 1.0",
+        "ACC % manager only": "85.0 ± 7.1",  # of the two that have one: sqrt(2 * 0.05^2)
+        "NMI %": "80.0 ± 0.0",
+        "ARI %": "70.0 ± 0.0",
+        "K by seed": "10 9 11",
+        "noise %": "2.0 ± 0.0",
+        "seconds": "104 ± 6",  # 100, 101, 110: squares 13.4 + 7.1 + 40.1 over 2, root 5.5
+        "peak memory MB": "1000 ± 0",
+        "text: ACC %": "98.6",
+        "text: manager only": "97.1",
+        "text: K": "10",
+    }
+
+
+def test_one_run_has_no_spread_and_none_no_numbers(tmp_path):
+    row = configs.find("moe_vae_digits")
+    empty = columns(table.table([row], tmp_path))
+    assert (empty["n seeds"], empty["ACC %"], empty["K by seed"], empty["text: ACC %"]) == ("0", "-", "-", "-")
+    write(tmp_path, row, metrics(0, peak_memory_mb=None))
+    one = columns(table.table([row], tmp_path))
+    assert (one["n seeds"], one["ACC %"], one["peak memory MB"]) == ("1", "90.0", "-")
+
+
+def test_only_complete_runs_of_today_s_settings_count(tmp_path):
+    row = configs.find("moe_vae_digits")
+    write(tmp_path, row, metrics(0))
+    write(tmp_path, row, metrics(1, acc=0.1), state="running")
+    stale = write(tmp_path, row, metrics(2, acc=0.2), epochs=77, width=9.0)
+    text = table.table([row], tmp_path)
+    assert columns(text)["ACC %"] == "90.0"
+    (remark,) = (line for line in text.splitlines() if line.startswith("- left out"))
+    assert str(stale) in remark
+    assert {"epochs", "width"} == set(re.search(r"another (.*?):", remark)[1].split(", "))
+
+
+def test_the_table_of_a_prefix(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(configs, "OUT", tmp_path)
+    assert table.main(["moe_vae_d"]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["digits"]
+    assert table.main(["no_such"]) == 2
+    assert "no experiment starts with 'no_such'" in capsys.readouterr().err
+
+
+def test_the_fabricated_runs_look_like_real_ones(tmp_path, toy):
+    """The names that `metrics` makes up are those that a run writes."""
+    import numpy as np
+
+    from jaxclust import runs
+    from jaxclust.data import sources
+    from jaxclust.models import Request
+    from tests import toy as toys
+
+    images, labels = toys.blobs(60)
+    np.savez(tmp_path / "x.npz", images=images, labels=labels)
+    dataset = sources.load(str(tmp_path / "x.npz"))
+    written = runs.fit(Request(toy, toy.presets["quick"]), dataset, tmp_path / "run")
+    assert set(metrics(0)) <= set(json.loads((tmp_path / "run/metrics.json").read_text())) == set(written)
+    assert {"state", "method", "data", "config"} <= set(json.loads((tmp_path / "run/config.json").read_text()))
