@@ -156,7 +156,11 @@ print(labels[:20], certainty[:20].round(2))
 grids.reconstructions(new[:28], model.reconstruct(new[:28]))
 """,
     ),
-    ("markdown", "save-text", "## Save and load\n\nPlain arrays and JSON; nothing is pickled. The command line reads it too."),
+    (
+        "markdown",
+        "save-text",
+        "## Save and load\n\nPlain arrays and JSON; nothing is pickled. The command line reads it too.",
+    ),
     (
         "code",
         "save",

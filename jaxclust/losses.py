@@ -53,12 +53,12 @@ def soft_label_kl(log_probabilities: Array, target: Array) -> Array:
 
 
 def sample_entropy(probabilities: Array, weight: Array) -> Array:
-    """S = -1/B sum_i sum_k p_ik log p_ik (Santos 2020, eq. 3.4): (b, K), (b,) -> () in nats. One-hot rows give 0."""
+    """S = -1/B sum_i sum_k p_ik log p_ik (Santos 2020, eq. 3.3): (b, K), (b,) -> () in nats. One-hot rows give 0."""
     return weighted_mean(entropy(probabilities), weight)
 
 
 def negative_batch_entropy(probabilities: Array, weight: Array) -> Array:
-    """Bt = sum_k q_k log q_k, q the batch mean of p (Santos 2020, eq. 3.5): () in nats, -log K when balanced."""
+    """Bt = sum_k q_k log q_k, q the batch mean of p (Santos 2020, eq. 3.4): () in nats, -log K when balanced."""
     return -entropy(weighted_mean(probabilities, weight))
 
 

@@ -42,7 +42,6 @@ def fit(
     out: Path,
     *,
     options: Mapping[str, Any] | None = None,
-    index: np.ndarray | None = None,
     overwrite: bool = False,
     resume: bool = False,
     report: Reporter | None = None,
@@ -55,7 +54,6 @@ def fit(
 
     Args:
       options: what else config.json shall hold: 'split', 'preset', ...
-      index: (n,) rows of the data that `dataset` is a part of, for assignments.csv.
       draw: makes the figures, from (out, result, prepared images, preprocess, dataset).
 
     Raises:
@@ -72,7 +70,7 @@ def fit(
         phases = Phases(out, report)
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
-        _write_assignments(out, models.assignments(result), index)
+        _write_assignments(out, models.assignments(result))
         _write_model(out / "model", models.fitted(request, preprocess, result))
         if draw is not None:
             with phases.timed("figures"):
@@ -202,10 +200,10 @@ def _describe(
     return json.loads(json.dumps(atomic.plain(described)))
 
 
-def _write_assignments(out: Path, assigned: Assignments, index: np.ndarray | None = None) -> None:
+def _write_assignments(out: Path, assigned: Assignments) -> None:
     n = len(assigned.labels)
     columns = (
-        range(n) if index is None else index.tolist(),
+        range(n),
         assigned.labels.tolist(),
         (f"{p:.6f}" for p in assigned.probabilities.max(1).tolist()),
         assigned.noise.astype(int).tolist(),

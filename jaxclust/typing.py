@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """
 
     image: Array
-    index: Array
+    index: Array  # type: ignore[assignment]  # tuple.index is not missed
     weight: Array
 
 

@@ -83,18 +83,14 @@ def test_fit_ends_with_a_table(here, capsys):
 
 
 def test_options_reach_the_config(here):
-    arguments = ["--n-clusters", "4", "--epochs", "3", "--seed", "7", "--out", "x", "--max-samples", "60", "--quiet"]
+    arguments = ["--n-clusters", "4", "--epochs", "3", "--seed", "7", "--out", "x", "--quiet"]
     assert jaxclust("train.npz", *arguments) == 0
     config = json.loads(Path("x/config.json").read_text())
     assert config["config"]["n_clusters"] == 4
     assert config["config"]["epochs"] == 3
     assert config["config"]["batch_size"] == toys.ToyConfig().batch_size
     assert config["seed"] == 7
-    assert config["max_samples"] == 60
-    index = [int(row["index"]) for row in rows("x/assignments.csv")]
-    assert len(index) == 60
-    assert max(index) > 60
-    assert index == sorted(set(index))
+    assert [int(row["index"]) for row in rows("x/assignments.csv")] == list(range(config["n_samples"]))
 
 
 def test_options_may_stand_before_the_method(here):
@@ -184,7 +180,6 @@ def test_doctor_names_what_is_missing(capsys, monkeypatch):
         (["train.npz", "--n-clusters", "151"], "only 150 examples"),
         (["train.npz", "--n-clusters", "1"], "at least 2"),
         (["train.npz", "--only-one"], "--n-clusters"),
-        (["train.npz", "--max-samples", "1"], "--max-samples is 1"),
         (["train.npz", "--seed", "-1"], "seed is -1"),
         (["train.npz", "--overwrite", "--resume"], "exclude each other"),
         (["train.npz", "--preset", "huge"], "preset 'huge' is unknown"),

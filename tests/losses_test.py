@@ -18,7 +18,8 @@ def test_bernoulli_reconstruction_by_hand():
 
 def test_bernoulli_reconstruction_is_finite_at_extreme_logits():
     logits = jnp.array([[1e4, -1e4]])
-    value, grad = jax.value_and_grad(lambda x: losses.bernoulli_reconstruction(x, jnp.array([[0.0, 1.0]])).sum())(logits)
+    images = jnp.array([[0.0, 1.0]])
+    value, grad = jax.value_and_grad(lambda x: losses.bernoulli_reconstruction(x, images).sum())(logits)
     assert value == pytest.approx(2e4)
     assert np.isfinite(grad).all()
 

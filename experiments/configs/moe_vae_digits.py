@@ -2,7 +2,8 @@
 
     python -m experiments.run moe_vae_digits
 
-Hardware: 2 CPU cores. Asked of the mean over the seeds: ACC 0.90 or more, 2 minutes a run. Measured: experiments/RESULTS.md.
+Hardware: 2 CPU cores. Asked of the mean over the seeds: ACC 0.90 or more, 2 minutes a run.
+Measured: experiments/RESULTS.md.
 The text has no numbers for this data set.
 """
 

@@ -2,7 +2,8 @@
 
     python -m experiments.run moe_vae_fmnist10k
 
-Hardware: 2 CPU cores. Asked of the mean over the seeds: ACC 0.58 or more, 10 minutes a run. Measured: experiments/RESULTS.md.
+Hardware: 2 CPU cores. Asked of the mean over the seeds: ACC 0.58 or more, 10 minutes a run.
+Measured: experiments/RESULTS.md.
 The text's numbers are for all 70,000 images, with other settings (preset paper).
 """
 

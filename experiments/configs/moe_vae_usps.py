@@ -2,7 +2,8 @@
 
     python -m experiments.run moe_vae_usps
 
-Hardware: 2 CPU cores. Asked of the mean over the seeds: ACC 0.965 or more, 6 minutes a run. Measured: experiments/RESULTS.md.
+Hardware: 2 CPU cores. Asked of the mean over the seeds: ACC 0.965 or more, 6 minutes a run.
+Measured: experiments/RESULTS.md.
 The text clusters both splits too, with other settings (preset paper).
 """
 

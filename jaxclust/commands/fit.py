@@ -15,7 +15,7 @@ import tyro
 from jaxclust import environment, methods, presets, rundir, runs
 from jaxclust.commands.tables import run_table
 from jaxclust.data import prepare, sources
-from jaxclust.data.dataset import Dataset, fingerprint
+from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Result, System
 from jaxclust.models import Request
@@ -46,8 +46,6 @@ class Options:
     'quick' unless there is a TPU or GPU."""
     split: Literal["all", "train", "test"] = "all"
     """Part of the data to cluster, where the data states its parts."""
-    max_samples: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Cluster a random part of that many examples."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None
     """Resize images to SIDE x SIDE; needed where they differ in size."""
     skip_bad: bool = False
@@ -110,16 +108,14 @@ def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, 
     )
     for path in dataset.skipped:
         report.note(f"skipped: {path}")
-    dataset, index = _part(dataset, options.max_samples, options.seed)
     shape = "x".join(map(str, dataset.images.shape[1:]))
     report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; preset {options.preset}; run {out}")
-    stated = {name: getattr(options, name) for name in ("preset", "split", "max_samples", "image_size", "skip_bad")}
+    stated = {name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad")}
     return runs.fit(
         Request(system, config, options.seed),
         dataset,
         out,
         options=stated,
-        index=index,
         overwrite=options.overwrite,
         resume=options.resume,
         report=report,
@@ -148,24 +144,6 @@ def _draw(seed: int, report: Reporter) -> runs.Draw:
                 report.note(f"a figure is missing: {error}")
 
     return draw
-
-
-def _part(dataset: Dataset, max_samples: int | None, seed: int) -> tuple[Dataset, np.ndarray]:
-    """A random part of at most `max_samples` examples, in their old order, and their rows."""
-    n = len(dataset.images)
-    if max_samples is None or max_samples >= n:
-        return dataset, np.arange(n)
-    if max_samples < 2:
-        raise InputError(f"--max-samples is {max_samples}: give at least 2")
-    index = np.sort(np.random.default_rng(abs(seed)).choice(n, max_samples, replace=False))
-    images = dataset.images[index]
-    part = dataset._replace(
-        images=images,
-        labels=None if dataset.labels is None else dataset.labels[index],
-        split=None if dataset.split is None else dataset.split[index],
-        fingerprint=fingerprint(images),
-    )
-    return part, index
 
 
 def _split_method(argv: list[str]) -> tuple[str, list[str]]:

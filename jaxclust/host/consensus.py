@@ -19,7 +19,7 @@ LARGEST_BIC = 30  # components up to which a Gaussian mixture looks for its own 
 
 
 def vote(counts: Sequence[int]) -> int:
-    """The most frequent number of clusters of at least two; of equally frequent ones the middle (lower) one. 0 if none."""
+    """The most frequent number of clusters of at least two, the middle (lower) one of equally frequent ones; 0 if none."""
     votes = Counter(k for k in counts if k >= 2)
     if not votes:
         return 0
@@ -53,9 +53,8 @@ def density_clusters(
     With a given `n_clusters`, the medoid of those with that number, or a Gaussian mixture where none has it.
     Raises InputError where fewer than two clusters are found at any size.
     """
-    options = {"metric": metric, "selection": selection}
     tried = list(product(draws, sizes))
-    labellings = [density.labels(draw, size, **options) for draw, size in tried]
+    labellings = [density.labels(draw, size, metric, selection) for draw, size in tried]
     counts = [int(labels.max()) + 1 for labels in labellings]
     k = vote(counts) if n_clusters == "auto" else int(n_clusters)
     if len(counts) > 1:
@@ -64,9 +63,9 @@ def density_clusters(
     chosen = [i for i, count in enumerate(counts) if count == k]
     if chosen:
         draw, size = tried[chosen[medoid([labellings[i] for i in chosen])]]
-        return density.hdbscan(draw, size, **options)
+        return density.hdbscan(draw, size, metric, selection)
     if n_clusters == "auto":
-        return density.hdbscan_or_smaller(draws[0], min(sizes), note=note, **options)
+        return density.hdbscan_or_smaller(draws[0], min(sizes), note, metric, selection)
     note(f"HDBSCAN finds no {k} clusters: a Gaussian mixture of {k} is used")
     return gaussian_clusters(draws[0], k, seed)
 

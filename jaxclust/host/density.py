@@ -1,6 +1,7 @@
 """HDBSCAN between two device phases: clusters, noise and soft memberships, and a number of clusters that lasts."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ class Clusters(NamedTuple):
 MIN_SAMPLES = 10  # neighbours that make a point's density: smooth, whatever the size of the clusters
 
 
-def _fit(x: np.ndarray, min_cluster_size: int, metric: str, selection: str, prediction_data: bool):
+def _fit(x: np.ndarray, min_cluster_size: int, metric: str, selection: str, prediction_data: bool) -> Any:
     import hdbscan as package
 
     return package.HDBSCAN(
@@ -52,14 +53,20 @@ def hdbscan(x: np.ndarray, min_cluster_size: int, metric: str = "euclidean", sel
     return Clusters(found, (memberships / memberships.sum(1, keepdims=True)).astype(np.float32))
 
 
-def hdbscan_or_smaller(x: np.ndarray, min_cluster_size: int, note=lambda text: None, **options) -> Clusters:
+def hdbscan_or_smaller(
+    x: np.ndarray,
+    min_cluster_size: int,
+    note: Callable[[str], None],
+    metric: str = "euclidean",
+    selection: str = "leaf",
+) -> Clusters:
     """`hdbscan`, with min_cluster_size made smaller step by step, saying so, until it finds two clusters.
 
     Raises InputError if even a size of 5 finds fewer.
     """
     size = min_cluster_size
     while True:
-        found = hdbscan(x, size, **options)
+        found = hdbscan(x, size, metric, selection)
         if found.memberships.shape[1] >= 2:
             return found
         if size <= 5:

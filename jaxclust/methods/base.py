@@ -8,20 +8,26 @@ import numpy as np
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
 
+def not_offered(state: TrainState, images: Array) -> Array:
+    """Stands for a function that a training does not have."""
+    raise NotImplementedError("this training offers no such function")
+
+
 class Method(NamedTuple):
     """One training, as pure functions. A published system is a host loop over one or several of these.
 
     init:          (key, batch_shape) -> TrainState. `batch_shape` is (b, h, w, c) or (b, d).
     step:          (state, batch) -> (state, terms): one update, and named scalars of the loss, () float32 each.
     embed:         (state, images (n, ...)) -> (n, d) float32, deterministic and independent of the batch.
-    log_posterior: (state, images (n, ...)) -> (n, K) float32, log probabilities whose exp sums to one;
-                   None for a training that assigns no clusters.
+    log_posterior: (state, images (n, ...)) -> (n, K) float32, log probabilities whose exp sums to one.
+
+    A training without codes, or without clusters, leaves `embed` or `log_posterior` out.
     """
 
     init: Callable[[Key, tuple[int, ...]], TrainState]
     step: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
-    embed: Callable[[TrainState, Array], Array]
-    log_posterior: Callable[[TrainState, Array], Array] | None
+    embed: Callable[[TrainState, Array], Array] = not_offered
+    log_posterior: Callable[[TrainState, Array], Array] = not_offered
 
 
 class Functions(NamedTuple):

@@ -13,267 +13,38 @@ The pipeline, and the parts of the text that it follows:
   7 latent size of every cluster's expert             (3.3.1)
   8 mixture, stage 1: manager and experts together    (3.2, parts/mixture.py)
 
-        L = R + alpha S + beta B                                            (eq. 3.2)
-        R = 1/n sum_i sum_k pi_k(x_i) c_ik
+        L = R + alpha S + beta B                                            (eq. 3.5)
+        R = 1/n sum_i sum_k pi_k(x_i) c_ik                                  (eq. 3.2)
         S = -1/n sum_i sum_k pi_k(x_i) log pi_k(x_i)      towards one-hot   (eq. 3.3)
         B = sum_k q_k log q_k,  q = 1/n sum_i pi(x_i)     towards balance   (eq. 3.4)
 
     and stage 2: hard labels, each expert alone on its own points.
 
-Deviations, all switched off in the preset 'paper': decoders are asked for the image before augmentation, learning
-rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its `top_experts`, and K is what lasts over
-several draws of UMAP and sizes of HDBSCAN (host/consensus.py).
+Settings are in parts/moe_vae_config.py. Deviations, all switched off in the preset 'paper': decoders are asked for
+the image before augmentation, learning rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its
+`top_experts`, and K is what lasts over several draws of UMAP and sizes of HDBSCAN (host/consensus.py).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.data.augment import Augmentation
 from jaxclust.data.batches import grouped
 from jaxclust.data.prepare import Preprocess
 from jaxclust.errors import InputError
 from jaxclust.host import consensus, latent_dim, manifold, seeds
 from jaxclust.methods.base import Functions, Model, Result, System
 from jaxclust.methods.parts import autoencoder, classifier, mixture, mixture_model
+from jaxclust.methods.parts.moe_vae_config import QUICK, Config, autoencoder_spec, classifier_spec, mixture_spec
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.apply import apply_in_batches
-from jaxclust.train.phases import Phases
+from jaxclust.train.phases import Phases, initial
 from jaxclust.typing import Key, PyTree, TrainState
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of moe-vae; the defaults are the text's (preset 'paper')."""
-
-    n_clusters: int | Literal["auto"] = "auto"
-    """Number of clusters K; 'auto' finds it."""
-    autoencoder: Literal["vae", "ae", "beta-vae", "wae"] = "vae"
-    """Kind of the autoencoder whose codes are clustered."""
-    clusterer: Literal["hdbscan", "gmm"] = "hdbscan"
-    """What finds the first clusters: HDBSCAN, or a Gaussian mixture with K by BIC."""
-    max_samples: int = 20_000
-    """Largest sample that UMAP and HDBSCAN see; the manager labels the rest."""
-    width: float = 1.0
-    """Filters of the first block, as a share of the image's side (features: of 512 hidden units)."""
-    min_filters: int = 1
-    """Fewest filters of the first block, for small images at small widths."""
-    epochs: float = 1000
-    """Epochs of the autoencoder."""
-    search_epochs: float = 1000
-    """Epochs of the first autoencoder, whose codes give the latent size."""
-    latent_dim: int | Literal["auto"] = "auto"
-    """Size of the latent space; 'auto' finds it."""
-    search_latent_dim: int = 100
-    """Latent size of the first autoencoder."""
-    explained_variance: float = 0.90
-    """Share of the variance of the codes that the latent size keeps."""
-    expert_explained_variance: float = 0.95
-    """The same for each expert's own cluster."""
-    expert_sizes: Literal["equal", "unequal"] = "equal"
-    """One latent size for all experts (the rounded mean of the clusters'), or each its own."""
-    batch_size: int = 100
-    """Examples a batch."""
-    min_steps: int = 0
-    """Fewest steps of any training: small data sets are visited more often than the epochs say."""
-    learning_rate: float = 5e-4
-    """Learning rate of the autoencoder (Adam)."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rates: constant, or a warm-up and a cosine towards zero."""
-    kl_weight: float = 1.0
-    """Weight W of the KL at the end of its ramp."""
-    kl_ramp: float = 0.2
-    """Share of the steps over which W rises from 0."""
-    beta: float | None = None
-    """Free beta of 'beta-vae'; unset, latent_dim / input_dim."""
-    l1_means: float = 1e-4
-    """Weight of the L1 norm of the posterior means."""
-    wae_encoder: Literal["deterministic", "random"] = "random"
-    """Whether a 'wae' draws its codes."""
-    wae_penalty: Literal["mmd", "gan"] = "mmd"
-    """Divergence of a 'wae' from its prior."""
-    wae_weight: float = 10.0
-    """Weight of that divergence."""
-    rotation: float = 10.0
-    """Augmentation: rotation within so many degrees."""
-    zoom: float = 0.1
-    """Augmentation: zoom within this share."""
-    shift: float = 0.1
-    """Augmentation: shift within this share of each side."""
-    flip: bool | Literal["auto"] = "auto"
-    """Augmentation: mirror left to right; 'auto' does for Gaussian data (objects) and not for Bernoulli (digits)."""
-    clean_target: bool = False
-    """Ask decoders for the image before augmentation instead of after."""
-    umap_metric: Literal["manhattan", "euclidean"] = "manhattan"
-    """Metric of UMAP; 'manhattan' goes with L1-normalised codes."""
-    umap_components: int | Literal["latent"] = "latent"
-    """Components of UMAP; 'latent' is as many as the latent size."""
-    umap_min_dist: float = 0.1
-    """UMAP's min_dist."""
-    umap_epochs: int | None = None
-    """Epochs of UMAP's layout; unset, UMAP's own choice (500 up to 10,000 points, then 200)."""
-    draws: int = 1
-    """Draws of UMAP over which the number of clusters must last."""
-    min_cluster_shares: tuple[float, ...] = (0.02,)
-    """HDBSCAN's min_cluster_size as shares of the sample; several are put to the vote."""
-    selection: Literal["leaf", "eom"] = "leaf"
-    """HDBSCAN's cluster selection."""
-    manager_epochs: float = 1000
-    """Epochs of the manager."""
-    manager_learning_rate: float = 1e-3
-    """Learning rate of the manager."""
-    loss: Literal["moe", "damic"] = "moe"
-    """Loss of stage 1: R + alpha S + beta B, or DAMIC's -log sum_k pi_k exp(-rec_k)."""
-    pretrain: bool = True
-    """Pre-train the manager; False with a given K is MIXAE."""
-    alpha: float = 100.0
-    """Weight of the sample entropy S."""
-    batch_entropy_weight: float = 1.0
-    """Weight beta of the negative batch entropy B."""
-    top_experts: int | Literal["all"] = "all"
-    """Experts that each image is routed to in stage 1."""
-    expert_width: float = 1.0
-    """Width of the experts."""
-    expert_min_filters: int = 1
-    """Fewest filters of an expert's first block."""
-    expert_kl_weight: float = 1.0
-    """Weight of the experts' KL, per latent dimension."""
-    mixture_epochs: float = 100
-    """Epochs of stage 1."""
-    mixture_learning_rate: float = 1e-4
-    """Learning rate of the manager in stage 1."""
-    expert_learning_rate: float = 1e-4
-    """Learning rate of the experts in both stages."""
-    expert_epochs: float = 100
-    """Epochs of stage 2."""
-    expert_batch_size: int = 100
-    """Examples of each expert in a batch of stage 2."""
-    form: Literal["auto", "patches", "native"] = "auto"
-    """Form of the convolutions: what the platform does best, or one of the two."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Compute type of the networks; parameters, losses and statistics stay float32."""
-
-    def __post_init__(self) -> None:
-        if self.n_clusters != "auto" and self.n_clusters < 2:
-            raise InputError(f"n_clusters is {self.n_clusters}: give 'auto' or a number of at least 2")
-        for name in ("width", "epochs", "search_epochs", "batch_size", "learning_rate", "max_samples", "draws"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
-        for name in ("explained_variance", "expert_explained_variance"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: give a share above 0 and at most 1")
-        if not self.pretrain and self.n_clusters == "auto":
-            raise InputError("n_clusters is 'auto' without pre-training: give a number, or leave pretrain on")
-
-
-QUICK = Config(
-    width=0.5,
-    min_filters=16,
-    epochs=12,
-    search_epochs=4,
-    min_steps=800,
-    learning_rate=1e-3,
-    schedule="cosine",
-    search_latent_dim=50,
-    kl_weight=0.1,
-    clean_target=True,
-    shift=0.05,
-    umap_metric="euclidean",
-    umap_components=10,
-    umap_min_dist=0.0,
-    umap_epochs=200,
-    draws=3,
-    min_cluster_shares=(0.01, 0.016, 0.025, 0.04, 0.063),
-    selection="eom",
-    manager_epochs=12,
-    top_experts=2,
-    expert_width=0.25,
-    expert_min_filters=8,
-    expert_learning_rate=1e-3,
-    expert_kl_weight=0.02,
-    mixture_epochs=3,
-    expert_epochs=4,
-    expert_batch_size=32,
-)
-
-
-def augmentation(config: Config, likelihood: str) -> Augmentation:
-    """The ranges of the random transformations for data of that likelihood."""
-    flip = likelihood == "gaussian" if config.flip == "auto" else config.flip
-    return Augmentation(config.rotation, config.zoom, config.shift, flip)
-
-
-def _shared(config: Config, likelihood: str) -> dict[str, Any]:
-    """What all networks of a run have in common."""
-    return {
-        "schedule": config.schedule,
-        "augmentation": augmentation(config, likelihood),
-        "form": config.form,
-        "dtype": jnp.dtype(config.precision),
-    }
-
-
-def autoencoder_spec(config: Config, likelihood: str, latent: int, n_steps: int) -> autoencoder.AutoencoderSpec:
-    """The autoencoder of phases 1 and 3."""
-    return autoencoder.AutoencoderSpec(
-        kind=config.autoencoder,
-        latent_dim=latent,
-        likelihood=likelihood,
-        width=config.width,
-        floor=config.min_filters,
-        learning_rate=config.learning_rate,
-        n_steps=n_steps,
-        ramp_steps=round(config.kl_ramp * n_steps),
-        kl_weight=config.kl_weight,
-        beta=config.beta,
-        l1_means=config.l1_means,
-        wae_encoder=config.wae_encoder,
-        wae_penalty=config.wae_penalty,
-        wae_weight=config.wae_weight,
-        clean_target=config.clean_target,
-        **_shared(config, likelihood),
-    )
-
-
-def classifier_spec(config: Config, likelihood: str, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
-    """The manager of phase 6."""
-    return classifier.ClassifierSpec(
-        n_classes=n_clusters,
-        width=config.width,
-        floor=config.min_filters,
-        learning_rate=config.manager_learning_rate,
-        n_steps=n_steps,
-        **_shared(config, likelihood),
-    )
-
-
-def mixture_spec(config: Config, likelihood: str, expert_dims: np.ndarray, n_steps: int) -> mixture.MixtureSpec:
-    """The mixture of phase 8; expert_dims (K,): the latent size of each expert."""
-    n_clusters = len(expert_dims)
-    return mixture.MixtureSpec(
-        latent_dims=tuple(int(d) for d in expert_dims),
-        likelihood=likelihood,
-        manager=classifier_spec(config, likelihood, n_clusters, n_steps),
-        loss=config.loss,
-        alpha=config.alpha,
-        beta=config.batch_entropy_weight,
-        kl_weight=config.expert_kl_weight,
-        ramp_steps=round(config.kl_ramp * n_steps),
-        top_experts=n_clusters if config.top_experts == "all" else min(config.top_experts, n_clusters),
-        manager_learning_rate=config.mixture_learning_rate,
-        width=config.expert_width,
-        floor=config.expert_min_filters,
-        learning_rate=config.expert_learning_rate,
-        n_steps=n_steps,
-        clean_target=config.clean_target,
-        **_shared(config, likelihood),
-    )
 
 
 def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
@@ -305,7 +76,8 @@ def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, ph
         manager, first = _manage(config, images, likelihood, sample, clusters, key, phases)
     else:
         sample, clusters, manager = np.arange(n), None, None
-        n_clusters, first = config.n_clusters, np.random.default_rng(0).integers(0, config.n_clusters, n)
+        n_clusters = int(config.n_clusters)
+        first = np.arange(n, dtype=np.int32) % n_clusters  # only for equal latent sizes: no clusters are known yet
 
     # 7-8: the experts' latent sizes, and the mixture
     dims = latent_dim.cluster_latent_dims(means, first, n_clusters, config.expert_explained_variance)
@@ -360,8 +132,8 @@ def _clusters(config: Config, means: np.ndarray, key: Key, note: Callable[[str],
     """Phases 4 and 5: UMAP and HDBSCAN, or a Gaussian mixture, of posterior means (m, latent)."""
     codes = manifold.l1_normalise(means) if config.umap_metric == "manhattan" else means
     components = means.shape[1] if config.umap_components == "latent" else min(config.umap_components, means.shape[1])
-    options = {"metric": config.umap_metric, "min_dist": config.umap_min_dist, "n_epochs": config.umap_epochs}
-    draws = [manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), **options) for i in range(config.draws)]
+    options = (config.umap_metric, config.umap_min_dist, config.umap_epochs)
+    draws = [manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), *options) for i in range(config.draws)]
     if config.clusterer == "gmm":
         return consensus.gaussian_clusters(draws[0], config.n_clusters, seeds.seed(key, "gmm"))
     sizes = [max(2, round(share * len(means))) for share in config.min_cluster_shares]
@@ -409,7 +181,7 @@ def _mix(
     epochs, n_steps = _length(config, n, config.mixture_epochs)
     spec = mixture_spec(config, likelihood, dims, n_steps)
     one = mixture.stage_one(spec, shape)
-    state = jax.jit(one.init, static_argnums=1)(fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
+    state = initial(one, fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
     if manager is not None:
         state = mixture.with_manager(spec, state, manager.params, manager.extra["stats"])
     state = phases.train(
@@ -464,6 +236,7 @@ def _result(
     apply = partial(apply_in_batches, arrays=model.arrays, images=images)
     probabilities = np.exp(apply(model.functions.log_posterior))
     labels = probabilities.argmax(1).astype(np.int32)
+    assert model.functions.second_opinion is not None
     opinions = {"reconstruction": apply(model.functions.second_opinion)}
     noise = np.zeros(len(images), bool)
     if clusters is not None:

@@ -81,7 +81,7 @@ def test_min_cluster_size_shrinks_and_says_so():
 def test_no_clusters_at_all_names_the_remedy():
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="--n-clusters"):
-        density.hdbscan_or_smaller(rng.normal(size=(12, 2)), 6)
+        density.hdbscan_or_smaller(rng.normal(size=(12, 2)), 6, print)
 
 
 def test_vote():

@@ -124,7 +124,9 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Method:
         opt_state = (optimiser.init(params), critic_optimiser.init(critic))
         return TrainState(jnp.zeros((), jnp.int32), (params, critic), opt_state, stats, key)
 
-    def loss(params: PyTree, critic: PyTree, state: TrainState, image: Array, target: Array, weight: Array):
+    def loss(
+        params: PyTree, critic: PyTree, state: TrainState, image: Array, target: Array, weight: Array
+    ) -> tuple[Array, PyTree]:
         (mean, log_var), seen = train_mode(encoder, params["encoder"], state.extra["encoder"], image, weight)
         z = draw(step_key(state, "posterior"), mean, log_var) if is_stochastic(spec) else mean
         output, made = train_mode(decoder, params["decoder"], state.extra["decoder"], z, weight)
@@ -158,4 +160,4 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Method:
     def embed(state: TrainState, images: Array) -> Array:
         return eval_mode(encoder, state.params[0]["encoder"], state.extra["encoder"], to_unit(images))[0]
 
-    return Method(start, step, embed, None)
+    return Method(start, step, embed)

@@ -48,7 +48,7 @@ def classifier(spec: ClassifierSpec, targets: np.ndarray) -> Method:
         extra = {"stats": stats, "targets": jnp.asarray(targets, jnp.float32)}
         return new_state(params, optimiser, extra, key)
 
-    def loss(params: PyTree, state: TrainState, image: Array, batch: Batch):
+    def loss(params: PyTree, state: TrainState, image: Array, batch: Batch) -> tuple[Array, PyTree]:
         logits, stats = train_mode(network, params, state.extra["stats"], image, batch.weight)
         target = state.extra["targets"][batch.index]
         value = weighted_mean(losses.soft_label_kl(jax.nn.log_softmax(logits), target), batch.weight)

@@ -117,7 +117,7 @@ class Rows(NamedTuple):
 class Routes(NamedTuple):
     """Which images each expert takes: index (K, c) int32 into the batch, taken (K, c) in {0, 1}."""
 
-    index: Array
+    index: Array  # type: ignore[assignment]  # tuple.index is not missed
     taken: Array
 
     def gather(self, matrix: Array) -> Array:
@@ -148,7 +148,7 @@ def route(pi: Array, top_experts: int, weight: Array) -> Routes:
 def mixture_loss(
     spec: MixtureSpec, pi: Array, costs: Array, took: Array, weight: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """L = R + alpha S + beta B (Santos 2020, eq. 3.2), or DAMIC's -log sum_k pi_k exp(-c_k) (Chazan et al. 2019).
+    """L = R + alpha S + beta B (Santos 2020, eq. 3.5), or DAMIC's -log sum_k pi_k exp(-c_k) (Chazan et al. 2019).
 
     pi, costs and took (b, K), weight (b,) -> (), named terms. pi is normalised over the experts that took an image.
     """
@@ -209,7 +209,7 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
         new_stats = {"manager": manager_stats, "experts": expert_stats}
         return TrainState(state.step + 1, new_params, (first, second), new_stats, state.key), {"loss": loss, **terms}
 
-    return Method(start, step, None, None)
+    return Method(start, step)
 
 
 def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: PyTree) -> TrainState:
@@ -227,12 +227,22 @@ def augmented(spec: MixtureSpec, state: TrainState, batch: Batch) -> tuple[Array
     return image, clean if spec.clean_target else image
 
 
-def _pull(spec, shape, mask, state, routes, image, target):
+def _pull(
+    spec: MixtureSpec,
+    shape: tuple[int, ...],
+    mask: Array,
+    state: TrainState,
+    routes: Routes,
+    image: Array,
+    target: Array,
+) -> tuple[Array, PyTree, PyTree]:
     """Costs (K, c) of all experts on their own rows, each expert's pullback, and the new statistics."""
     keys = jax.random.split(step_key(state, "posterior"), len(mask))
     kl_scale = spec.kl_weight * ramp(state.step, spec.ramp_steps)
 
-    def one(params, stats, mask, key, index, taken):
+    def one(
+        params: PyTree, stats: PyTree, mask: Array, key: Key, index: Array, taken: Array
+    ) -> tuple[Array, PyTree, PyTree]:
         rows = Rows(image[index], target[index], taken, kl_scale)
         return jax.vjp(lambda p: expert_costs(spec, shape, p, stats, mask, key, rows), params, has_aux=True)
 
@@ -252,7 +262,7 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
         params, stats = init_experts(spec, shape, fold_name(key, "init"))
         return new_state(params, optimiser, stats, key)
 
-    def loss(params, stats, mask, key, rows):
+    def loss(params: PyTree, stats: PyTree, mask: Array, key: Key, rows: Rows) -> tuple[Array, PyTree]:
         costs, new_stats = expert_costs(spec, shape, params, stats, mask, key, rows)
         return (costs * rows.taken).sum() / jnp.maximum(rows.taken.sum(), 1.0), new_stats
 
@@ -266,7 +276,7 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
         present = (rows.taken.sum(-1) > 0).astype(jnp.float32)
         return advance(state, grads, optimiser, stats), {"loss": weighted_mean(values, present)}
 
-    return Method(start, step, None, None)
+    return Method(start, step)
 
 
 def stage_two_state(spec: MixtureSpec, arrays: PyTree, key: Key) -> TrainState:
