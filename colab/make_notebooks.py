@@ -31,8 +31,9 @@ It runs on a CPU, a GPU or a TPU (*Runtime > Change runtime type*).
         "code",
         "install",
         """
-# Leaves the runtime's jax alone: what Colab ships is new enough. Do not upgrade it, or it may no longer see the TPU.
-%pip install -q jaxclust
+# jaxclust is not on PyPI: put its sources beside this notebook first (git clone, or upload and unzip, as jaxclust/).
+# This leaves the runtime's jax alone: what Colab ships is new enough. Upgraded, it may no longer see the TPU.
+%pip install -q ./jaxclust
 """,
     ),
     (
@@ -72,7 +73,7 @@ result, never to find it.
         "settings",
         """
 DATA = "digits"
-SETTINGS = {"preset": "quick"}  # "paper" has the published values: for a GPU or TPU, and for hours
+SETTINGS = {"preset": "quick"}  # "paper" has the published values: it takes a GPU or TPU, and long
 """,
     ),
     (

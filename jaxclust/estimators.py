@@ -111,9 +111,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
         fitted = self._fitted()
-        assigned = Assignments(
-            self.labels_, self.probabilities_, self.noise_, self.embedding_, self._reconstruction
-        )
+        assigned = Assignments(self.labels_, self.probabilities_, self.noise_, self.embedding_, self._reconstruction)
         parameters = {name: getattr(self, name) for name in OWN}
         runs.save(Path(directory), fitted, assigned, parameters, overwrite=overwrite)
 

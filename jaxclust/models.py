@@ -99,9 +99,7 @@ def fit(request: Request, images: np.ndarray, preprocess: prepare.Preprocess, ph
 
 def fitted(request: Request, preprocess: prepare.Preprocess, result: Result) -> Fitted:
     """What is needed to use `result` on new data."""
-    return Fitted(
-        request.system.name, asdict(request.config), preprocess, result.probabilities.shape[1], result.model
-    )
+    return Fitted(request.system.name, asdict(request.config), preprocess, result.probabilities.shape[1], result.model)
 
 
 def assignments(result: Result) -> Assignments:

@@ -1,10 +1,10 @@
 """A run directory: made, refused, resumed, saved, loaded.
 
-    config.json      what was asked for, defaults included, and what it ran on; "state" says how it ended
-    metrics.json     scores, latent sizes, seconds        assignments.csv    one line an example
-    embedding.npy    (n, d) float32                       probabilities.npy  (n, K) float32
-    history.jsonl    training curves                      figures/*.png
-    model/           model.json and arrays/               phases/            work in progress, gone on completion
+config.json      what was asked for, defaults included, and what it ran on; "state" says how it ended
+metrics.json     scores, latent sizes, seconds        assignments.csv    one line an example
+embedding.npy    (n, d) float32                       probabilities.npy  (n, K) float32
+history.jsonl    training curves                      figures/*.png
+model/           model.json and arrays/               phases/            work in progress, gone on completion
 """
 
 import csv
@@ -224,5 +224,3 @@ def _write_model(directory: Path, fitted: Fitted) -> None:
         "meta": dict(fitted.model.meta),
     }
     atomic.write_json(directory / "model.json", saved)
-
-

@@ -59,7 +59,7 @@ def test_colab_keeps_its_jax(name):
     """What the notebook installs never upgrades or pins jax."""
     node = nbformat.read(ROOT / "colab" / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
     lines = [line for cell in node.cells for line in cell.source.splitlines() if "pip install" in line]
-    assert lines == ["%pip install -q jaxclust"]
+    assert lines == ["%pip install -q ./jaxclust"]
 
 
 @pytest.mark.slow

@@ -103,9 +103,7 @@ def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, 
     rundir.check_free(out, overwrite=options.overwrite, resume=options.resume)
     environment.enable_compilation_cache()
     report = Silent() if options.quiet else Terminal()
-    dataset = sources.load(
-        options.data, split=options.split, image_size=options.image_size, skip_bad=options.skip_bad
-    )
+    dataset = sources.load(options.data, split=options.split, image_size=options.image_size, skip_bad=options.skip_bad)
     for path in dataset.skipped:
         report.note(f"skipped: {path}")
     shape = "x".join(map(str, dataset.images.shape[1:]))
@@ -126,9 +124,7 @@ def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, 
 def _draw(seed: int, report: Reporter) -> runs.Draw:
     """Draws what can be drawn; a figure that fails is noted and costs nothing else."""
 
-    def draw(
-        out: Path, result: Result, images: np.ndarray, preprocess: prepare.Preprocess, dataset: Dataset
-    ) -> None:
+    def draw(out: Path, result: Result, images: np.ndarray, preprocess: prepare.Preprocess, dataset: Dataset) -> None:
         import jax
 
         from jaxclust.numerics import fold_name

@@ -1,7 +1,7 @@
 """A clustering, and a number of clusters, that lasts over draws of UMAP and over HDBSCAN's min_cluster_size.
 
-One draw of UMAP and one min_cluster_size give a K that depends on luck. So every draw is clustered at every size;
-the K that comes up most often wins, and of the clusterings with that K the one that agrees best with the others of
+One draw of UMAP and one min_cluster_size give a K that depends on luck. So every draw is clustered at every size
+(and by leaf and by excess-of-mass selection); the K that comes up most often wins, and of the clusterings with that K the one that agrees best with the others of
 the same K is taken (the medoid by adjusted Rand index). With one draw and one size this is HDBSCAN itself.
 """
 
@@ -19,7 +19,7 @@ LARGEST_BIC = 30  # components up to which a Gaussian mixture looks for its own 
 
 
 def vote(counts: Sequence[int]) -> int:
-    """The most frequent number of clusters of at least two, the middle (lower) one of equally frequent ones; 0 if none."""
+    """The most frequent number of clusters of at least two (of equals the middle, lower one); 0 if there is none."""
     votes = Counter(k for k in counts if k >= 2)
     if not votes:
         return 0
@@ -43,29 +43,29 @@ def density_clusters(
     draws: Sequence[np.ndarray],
     sizes: Sequence[int],
     n_clusters: int | str,
-    selection: str,
+    selections: Sequence[str],
     metric: str,
     seed: int,
     note: Callable[[str], None],
 ) -> Clusters:
-    """HDBSCAN of every draw (n, d) at every min_cluster_size, and the clustering that lasts.
+    """HDBSCAN of every draw (n, d) at every min_cluster_size and selection, and the clustering that lasts.
 
     With a given `n_clusters`, the medoid of those with that number, or a Gaussian mixture where none has it.
     Raises InputError where fewer than two clusters are found at any size.
     """
-    tried = list(product(draws, sizes))
-    labellings = [density.labels(draw, size, metric, selection) for draw, size in tried]
+    tried = list(product(draws, sizes, selections))
+    labellings = [density.labels(draw, size, metric, selection) for draw, size, selection in tried]
     counts = [int(labels.max()) + 1 for labels in labellings]
     k = vote(counts) if n_clusters == "auto" else int(n_clusters)
     if len(counts) > 1:
         votes = ", ".join(f"{k}: {v}" for k, v in sorted(Counter(counts).items()))
-        note(f"clusters found over {len(draws)} draws and {len(sizes)} sizes (K: times) {votes}")
+        note(f"numbers of clusters over {len(counts)} clusterings (K: times): {votes}")
     chosen = [i for i, count in enumerate(counts) if count == k]
     if chosen:
-        draw, size = tried[chosen[medoid([labellings[i] for i in chosen])]]
+        draw, size, selection = tried[chosen[medoid([labellings[i] for i in chosen])]]
         return density.hdbscan(draw, size, metric, selection)
     if n_clusters == "auto":
-        return density.hdbscan_or_smaller(draws[0], min(sizes), note, metric, selection)
+        return density.hdbscan_or_smaller(draws[0], min(sizes), note, metric, selections[0])
     note(f"HDBSCAN finds no {k} clusters: a Gaussian mixture of {k} is used")
     return gaussian_clusters(draws[0], k, seed)
 

@@ -21,6 +21,7 @@ def umap(
     n_components: int,
     seed: int,
     metric: str = "euclidean",
+    neighbors: int | None = None,
     min_dist: float = 0.1,
     n_epochs: int | None = None,
 ) -> np.ndarray:
@@ -32,7 +33,7 @@ def umap(
 
     reducer = UMAP(
         n_components=min(n_components, len(x) - 2),
-        n_neighbors=n_neighbors(len(x)),
+        n_neighbors=min(neighbors or n_neighbors(len(x)), len(x) - 1),
         metric=metric,
         random_state=seed,
         min_dist=min_dist,

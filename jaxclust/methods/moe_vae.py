@@ -103,9 +103,9 @@ def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, ph
 
 
 def _length(config: Config, n: int, epochs: float) -> tuple[float, int]:
-    """Epochs of a training on n examples, raised to `min_steps` steps, and its steps."""
+    """Epochs of a training on n examples and its steps; small data sets are visited more often (`min_steps`)."""
     per_epoch = -(-n // min(config.batch_size, n))
-    epochs = max(epochs, config.min_steps / per_epoch) if epochs else 0
+    epochs = max(epochs, config.min_steps * epochs / config.epochs / per_epoch)
     return epochs, loop.total_steps(epochs, per_epoch)
 
 
@@ -132,13 +132,15 @@ def _clusters(config: Config, means: np.ndarray, key: Key, note: Callable[[str],
     """Phases 4 and 5: UMAP and HDBSCAN, or a Gaussian mixture, of posterior means (m, latent)."""
     codes = manifold.l1_normalise(means) if config.umap_metric == "manhattan" else means
     components = means.shape[1] if config.umap_components == "latent" else min(config.umap_components, means.shape[1])
-    options = (config.umap_metric, config.umap_min_dist, config.umap_epochs)
+    neighbors = manifold.n_neighbors(len(codes)) if config.umap_neighbors == "auto" else config.umap_neighbors
+    options = (config.umap_metric, neighbors, config.umap_min_dist, config.umap_epochs)
     draws = [manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), *options) for i in range(config.draws)]
     if config.clusterer == "gmm":
         return consensus.gaussian_clusters(draws[0], config.n_clusters, seeds.seed(key, "gmm"))
     sizes = [max(2, round(share * len(means))) for share in config.min_cluster_shares]
+    selections = ("leaf", "eom") if config.selection == "both" else (config.selection,)
     return consensus.density_clusters(
-        draws, sizes, config.n_clusters, config.selection, config.umap_metric, seeds.seed(key, "gmm"), note
+        draws, sizes, config.n_clusters, selections, config.umap_metric, seeds.seed(key, "gmm"), note
     )
 
 

@@ -56,7 +56,7 @@ def test_l1_normalise():
 
 
 def test_umap_is_deterministic():
-    first, second = (manifold.umap(X[:120], 2, seed=3, n_epochs=20) for _ in range(2))
+    first, second = (manifold.umap(X[:120], 2, seed=3, n_epochs=20, neighbors=8) for _ in range(2))
     assert first.shape == (120, 2)
     assert (first == second).all()
 
@@ -98,9 +98,9 @@ def test_medoid_is_the_labelling_that_agrees_most():
 
 def test_consensus_finds_the_number_of_blobs():
     draws = [X, X + np.random.default_rng(1).normal(scale=0.05, size=X.shape).astype(np.float32)]
-    found = consensus.density_clusters(draws, [15, 30, 60], "auto", "eom", "euclidean", 0, lambda text: None)
+    found = consensus.density_clusters(draws, [15, 30, 60], "auto", ["leaf", "eom"], "euclidean", 0, lambda text: None)
     assert found.memberships.shape[1] == 4
-    given = consensus.density_clusters(draws, [15, 30], 7, "eom", "euclidean", 0, lambda text: None)
+    given = consensus.density_clusters(draws, [15, 30], 7, ["eom"], "euclidean", 0, lambda text: None)
     assert given.memberships.shape == (400, 7)
 
 

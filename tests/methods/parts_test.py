@@ -10,6 +10,7 @@ from jaxclust.data.batches import grouped, shuffled
 from jaxclust.methods.parts import autoencoder, classifier, mixture
 from jaxclust.nn.autoencoders import block_filters
 from jaxclust.train import loop
+from jaxclust.train.phases import initial
 from jaxclust.typing import Batch
 
 rng = np.random.default_rng(0)
@@ -28,7 +29,7 @@ KINDS = [
 def train(method, data, epochs, size=20, batches=None, state=None):
     batches = batches or shuffled(len(data), size, 0)
     if state is None:
-        state = jax.jit(method.init, static_argnums=1)(jax.random.key(0), (batches.size, *data.shape[1:]))
+        state = initial(method, jax.random.key(0), (batches.size, *data.shape[1:]))
     seen = []
     state = loop.run(
         method.step,
@@ -79,7 +80,7 @@ def test_beta_is_latent_over_input_size_unless_given():
 def test_padding_does_not_change_a_step():
     spec = autoencoder.AutoencoderSpec(kind="ae", latent_dim=3, width=0.5, floor=4, augmentation=NONE)
     method = autoencoder.autoencoder(spec, (8, 8, 1))
-    state = method.init(jax.random.key(0), (6, 8, 8, 1))
+    state = initial(method, jax.random.key(0), (6, 8, 8, 1))
     image = jnp.asarray(IMAGES[:6])
     whole = Batch(image[:4], jnp.arange(4), jnp.ones(4))
     padded = Batch(image, jnp.arange(6), jnp.array([1.0] * 4 + [0.0] * 2))
@@ -134,7 +135,7 @@ def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
     """The step pulls gradients back expert by expert; here they come from differentiating L itself."""
     spec = mixture_spec(3, loss)._replace(kl_weight=0.0)
     method = mixture.stage_one(spec, (5,))
-    state = method.init(jax.random.key(1), (12, 5))
+    state = initial(method, jax.random.key(1), (12, 5))
     image = jnp.asarray(FEATURES[:12])
     batch = Batch(image, jnp.arange(12), jnp.ones(12))
     mask = jnp.asarray(mixture.experts(spec, (5,)).mask)
@@ -160,8 +161,8 @@ def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
         pi, took = jax.nn.softmax(logits), jnp.ones((12, 3))
         return mixture.mixture_loss(spec, pi, jnp.stack(costs, 1), took, batch.weight)[0]
 
-    value, grads = jax.value_and_grad(whole)(state.params)
-    new, terms = method.step(state, batch)
+    value, grads = jax.jit(jax.value_and_grad(whole))(state.params)
+    new, terms = jax.jit(method.step)(state, batch)
     assert float(terms["loss"]) == pytest.approx(float(value), rel=1e-5)
     first_moments = {"manager": new.opt_state[0][0].mu, "experts": new.opt_state[1][0].mu}  # 0.1 g after one step
     for ours, expected in zip(jax.tree.leaves(first_moments), jax.tree.leaves(grads), strict=True):
@@ -184,7 +185,7 @@ def test_unequal_experts_keep_to_their_dimensions():
 def test_stage_two_trains_each_expert_on_its_own_points():
     spec = mixture_spec(3)._replace(kl_weight=0.01)
     one, two = mixture.stage_one(spec, (5,)), mixture.stage_two(spec, (5,))
-    start = one.init(jax.random.key(0), (12, 5))
+    start = initial(one, jax.random.key(0), (12, 5))
     arrays = {"params": start.params["experts"], "stats": start.extra["experts"]}
     state = mixture.stage_two_state(spec, arrays, jax.random.key(1))
     state, seen = train(two, FEATURES, 150, batches=grouped(LABELS, 3, 8, 0), state=state)
@@ -197,7 +198,7 @@ def test_stage_two_trains_each_expert_on_its_own_points():
 def test_an_expert_without_points_stays_as_it_was():
     spec = mixture_spec(3)
     two = mixture.stage_two(spec, (5,))
-    params, stats = mixture.init_experts(spec, (5,), jax.random.key(0))
+    params, stats = jax.jit(lambda key: mixture.init_experts(spec, (5,), key))(jax.random.key(0))
     before = jax.tree.map(lambda a: np.asarray(a[2]), params)
     state = mixture.stage_two_state(spec, {"params": params, "stats": stats}, jax.random.key(1))
     state, _ = train(two, FEATURES, 2, batches=grouped(LABELS % 2, 3, 8, 0), state=state)

@@ -45,7 +45,7 @@ class Config:
     batch_size: int = 100
     """Examples a batch."""
     min_steps: int = 0
-    """Fewest steps of any training: small data sets are visited more often than the epochs say."""
+    """Fewest steps of the autoencoder, and of the other trainings in proportion: small data are visited more often."""
     learning_rate: float = 5e-4
     """Learning rate of the autoencoder (Adam)."""
     schedule: Literal["constant", "cosine"] = "constant"
@@ -76,6 +76,8 @@ class Config:
     """Ask decoders for the image before augmentation instead of after."""
     umap_metric: Literal["manhattan", "euclidean"] = "manhattan"
     """Metric of UMAP; 'manhattan' goes with L1-normalised codes."""
+    umap_neighbors: int | Literal["auto"] = "auto"
+    """UMAP's n_neighbors; 'auto' is n // 300, from 10 to 100."""
     umap_components: int | Literal["latent"] = "latent"
     """Components of UMAP; 'latent' is as many as the latent size."""
     umap_min_dist: float = 0.1
@@ -86,8 +88,8 @@ class Config:
     """Draws of UMAP over which the number of clusters must last."""
     min_cluster_shares: tuple[float, ...] = (0.02,)
     """HDBSCAN's min_cluster_size as shares of the sample; several are put to the vote."""
-    selection: Literal["leaf", "eom"] = "leaf"
-    """HDBSCAN's cluster selection."""
+    selection: Literal["leaf", "eom", "both"] = "leaf"
+    """HDBSCAN's cluster selection; both are put to the vote."""
     manager_epochs: float = 1000
     """Epochs of the manager."""
     manager_learning_rate: float = 1e-3
@@ -139,8 +141,8 @@ class Config:
 QUICK = Config(
     width=0.5,
     min_filters=16,
-    epochs=12,
-    search_epochs=4,
+    epochs=10,
+    search_epochs=3,
     min_steps=800,
     learning_rate=1e-3,
     schedule="cosine",
@@ -149,20 +151,21 @@ QUICK = Config(
     clean_target=True,
     shift=0.05,
     umap_metric="euclidean",
+    umap_neighbors=15,
     umap_components=10,
     umap_min_dist=0.0,
     umap_epochs=200,
     draws=3,
-    min_cluster_shares=(0.01, 0.016, 0.025, 0.04, 0.063),
-    selection="eom",
-    manager_epochs=12,
+    selection="both",
+    min_cluster_shares=(0.01, 0.0126, 0.016, 0.02, 0.0253, 0.032, 0.0405, 0.0513, 0.065, 0.0822),
+    manager_epochs=10,
     top_experts=2,
     expert_width=0.25,
     expert_min_filters=8,
     expert_learning_rate=1e-3,
     expert_kl_weight=0.02,
-    mixture_epochs=3,
-    expert_epochs=4,
+    mixture_epochs=2,
+    expert_epochs=3,
     expert_batch_size=32,
 )
 

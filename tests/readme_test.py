@@ -1,0 +1,71 @@
+"""What the README says is so: its commands, its files, and the Python in it, which is executed with small settings."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import jaxclust
+from jaxclust import methods
+from jaxclust.commands import fit as fit_command
+from jaxclust.data.sources import BUILT_IN
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.M | re.S)
+
+
+def test_the_two_commands_stand_there():
+    assert "pip install . && jaxclust fit moe-vae digits\n" in blocks("bash")
+    assert "pip install '.[test]' && pytest\n" in blocks("bash")
+
+
+def test_nothing_is_left_to_fill_in():
+    assert "TODO" not in TEXT
+
+
+def test_the_commands_of_fit_are_understood():
+    lines = re.findall(r"^jaxclust fit (.*)$", "".join(blocks("bash")), re.M)
+    assert len(lines) >= 2
+    for line in lines:
+        name, *rest = shlex.split(line, comments=True)
+        fit_command.parse(methods.find(name), rest)
+
+
+def test_built_in_data_is_all_named():
+    table = TEXT.partition("## Data")[2].partition("##")[0]
+    assert {name for name in BUILT_IN if f"`{name}`" not in table} == set()
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)#]+)\)", TEXT))
+def test_files_that_it_links_to_exist(link):
+    assert (ROOT / link).exists()
+
+
+@pytest.mark.slow
+def test_the_functional_core_runs():
+    (code,) = (block for block in blocks("python") if "log_posterior" in block)
+    assert "total_steps(10," in code
+    found = {}
+    exec(compile(code.replace("total_steps(10,", "total_steps(1,"), "README.md", "exec"), found)
+    assert found["codes"].shape == (1797, 10)
+    assert found["log_p"].shape == (1797, 10)
+
+
+@pytest.mark.slow
+def test_the_estimator_runs(tmp_path, monkeypatch):
+    (code,) = (block for block in blocks("python") if "MoEVAE(" in block)
+    small = (
+        'preset="quick", epochs=1, search_epochs=1, manager_epochs=1, mixture_epochs=1, expert_epochs=1, min_steps=1, '
+        "draws=1, umap_epochs=30, search_latent_dim=10, width=0.25, min_filters=4, expert_min_filters=4"
+    )
+    assert 'MoEVAE(n_clusters="auto", seed=0)' in code
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(compile(code.replace("seed=0)", f"seed=0, {small})"), "README.md", "exec"), found)
+    assert isinstance(found["model"], jaxclust.MoEVAE)
+    assert (tmp_path / "digits-model" / "config.json").exists()
