@@ -1,8 +1,9 @@
 """A clustering, and a number of clusters, that lasts over draws of UMAP and over HDBSCAN's min_cluster_size.
 
-One draw of UMAP and one min_cluster_size give a K that depends on luck. So every draw is clustered at every size
-(and by leaf and by excess-of-mass selection); the K that comes up most often wins, and of the clusterings with that K the one that agrees best with the others of
-the same K is taken (the medoid by adjusted Rand index). With one draw and one size this is HDBSCAN itself.
+One draw of UMAP and one min_cluster_size give a K that depends on luck. So every draw is clustered at every size,
+by leaf and by excess-of-mass selection. The K that comes up most often wins, and of the clusterings with that K the
+one that agrees best with the others of the same K is taken (the medoid by adjusted Rand index). With one draw, one
+size and one selection this is HDBSCAN itself.
 """
 
 from collections import Counter
@@ -19,12 +20,12 @@ LARGEST_BIC = 30  # components up to which a Gaussian mixture looks for its own 
 
 
 def vote(counts: Sequence[int]) -> int:
-    """The most frequent number of clusters of at least two (of equals the middle, lower one); 0 if there is none."""
+    """The number of clusters, at least two, that comes up most often; 0 if there is none.
+
+    Those within a tenth of the most votes count as equally frequent, and of these the fewest clusters are taken.
+    """
     votes = Counter(k for k in counts if k >= 2)
-    if not votes:
-        return 0
-    best = sorted(k for k, v in votes.items() if v == max(votes.values()))
-    return best[(len(best) - 1) // 2]
+    return min((k for k, v in votes.items() if v >= 0.9 * max(votes.values())), default=0)
 
 
 def medoid(labellings: Sequence[np.ndarray]) -> int:

@@ -88,7 +88,7 @@ def test_vote():
     assert consensus.vote([10, 10, 11, 9, 10]) == 10
     assert consensus.vote([1, 0, 1]) == 0
     assert consensus.vote([9, 9, 11, 11, 10]) == 9
-    assert consensus.vote([8, 9, 10]) == 9
+    assert consensus.vote([11] * 10 + [10] * 9 + [9] * 8) == 10
 
 
 def test_medoid_is_the_labelling_that_agrees_most():

@@ -14,7 +14,7 @@ from jaxclust.nn.autoencoders import Classifier
 from jaxclust.train.state import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
-PICTURED, PICTURED_PER_EXPERT, FEWEST_PICTURED = 3000, 150, 15  # points of the two-dimensional maps
+PICTURED, PICTURED_PER_EXPERT, FEWEST_PICTURED = 3000, 100, 15  # points of the two-dimensional maps
 
 
 def log_posterior(network: Classifier, arrays: PyTree, images: Array) -> Array:
@@ -59,10 +59,10 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: np.ndarray, seed
     own = [rows[result.labels[rows] == k][:PICTURED_PER_EXPERT] for k in range(n_clusters)]
     own = [members for members in own if len(members) >= FEWEST_PICTURED]
     experts, shape = result.model.arrays["experts"], images.shape[1:]
-    drawn = {"map": manifold.umap(result.embedding[rows], 2, seed), "map_index": rows}
+    drawn = {"map": manifold.umap(result.embedding[rows], 2, seed, n_epochs=200), "map_index": rows}
     if own:
         codes = [mixture.codes(spec, shape, experts, jnp.asarray(images[m]), int(result.labels[m[0]])) for m in own]
-        maps = [manifold.umap(np.asarray(code), 2, seed) for code in codes]
+        maps = [manifold.umap(np.asarray(code), 2, seed, n_epochs=100) for code in codes]
         drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
     ones = mixture.reconstructions(spec, shape, experts, jnp.ones((1, *shape)))[0][:, 0]
     return {**drawn, "ones": np.asarray(ones)}
