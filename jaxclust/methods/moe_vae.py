@@ -102,9 +102,12 @@ def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, ph
     return result
 
 
-def _length(config: Config, n: int, epochs: float) -> tuple[float, int]:
-    """Epochs of a training on n examples and its steps; small data sets are visited more often (`min_steps`)."""
-    per_epoch = -(-n // min(config.batch_size, n))
+def _per_epoch(config: Config, n: int) -> int:
+    return -(-n // min(config.batch_size, n))
+
+
+def _length(config: Config, per_epoch: int, epochs: float) -> tuple[float, int]:
+    """Epochs of a training, and its steps; small data are visited more often than asked (`min_steps`)."""
     epochs = max(epochs, config.min_steps * epochs / config.epochs / per_epoch)
     return epochs, loop.total_steps(epochs, per_epoch)
 
@@ -114,7 +117,7 @@ def _autoencode(
 ) -> tuple[TrainState, np.ndarray]:
     """Phases 1 and 3: the trained autoencoder and the posterior means (n, latent) of all images."""
     asked = config.epochs if name == "autoencoder" else config.search_epochs
-    epochs, n_steps = _length(config, len(images), asked)
+    epochs, n_steps = _length(config, _per_epoch(config, len(images)), asked)
     spec = autoencoder_spec(config, likelihood, latent, n_steps)
     method = autoencoder.autoencoder(spec, images.shape[1:])
     state = phases.train(name, method, images, key=fold_name(key, name), epochs=epochs, batch_size=config.batch_size)
@@ -155,7 +158,7 @@ def _manage(
 ) -> tuple[TrainState, np.ndarray]:
     """Phase 6: the manager, trained on the sample without its noise, and its labels (n,) of all images."""
     kept = clusters.labels >= 0
-    epochs, n_steps = _length(config, int(kept.sum()), config.manager_epochs)
+    epochs, n_steps = _length(config, _per_epoch(config, int(kept.sum())), config.manager_epochs)
     spec = classifier_spec(config, likelihood, clusters.memberships.shape[1], n_steps)
     method = classifier.classifier(spec, clusters.memberships[kept])
     state = phases.train(
@@ -180,7 +183,7 @@ def _mix(
 ) -> dict[str, PyTree]:
     """Phase 8: stages 1 and 2 of the mixture; params and statistics of the manager and of the experts."""
     shape, n = images.shape[1:], len(images)
-    epochs, n_steps = _length(config, n, config.mixture_epochs)
+    epochs, n_steps = _length(config, _per_epoch(config, n), config.mixture_epochs)
     spec = mixture_spec(config, likelihood, dims, n_steps)
     one = mixture.stage_one(spec, shape)
     state = initial(one, fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
@@ -199,7 +202,8 @@ def _mix(
     posterior = jax.jit(partial(mixture_model.log_posterior, classifier.module(spec.manager)))
     labels = loop.in_batches(partial(posterior, arrays), images).argmax(1)
     batches = grouped(labels, len(dims), config.expert_batch_size, seeds.seed(key, "experts"))
-    spec = spec._replace(n_steps=loop.total_steps(config.expert_epochs, batches.per_epoch))
+    epochs, n_steps = _length(config, batches.per_epoch, config.expert_epochs)
+    spec = spec._replace(n_steps=n_steps)
     two = mixture.stage_two(spec, shape)
     state = mixture.stage_two_state(spec, arrays["experts"], fold_name(key, "experts"))
     state = phases.train(
@@ -207,7 +211,7 @@ def _mix(
         two,
         images,
         key=fold_name(key, "experts"),
-        epochs=config.expert_epochs,
+        epochs=epochs,
         batches=batches,
         state=state,
     )

@@ -38,7 +38,9 @@ class Diverged(InputError):
     """A loss or a parameter is no longer finite."""
 
 
-def run_chunk(step: Step, state: TrainState, images: Array, index: Array, weight: Array) -> tuple[TrainState, PyTree]:
+def run_chunk(
+    step: Step, state: TrainState, images: np.ndarray | Array, index: Array, weight: Array
+) -> tuple[TrainState, PyTree]:
     """`index.shape[0]` steps as one program: index (steps, b) int32, weight (steps, b) -> state, mean terms.
 
     The state is donated. One compilation for a step function and shapes.

@@ -165,8 +165,8 @@ QUICK = Config(
     expert_learning_rate=1e-3,
     expert_kl_weight=0.02,
     mixture_epochs=2,
-    expert_epochs=3,
-    expert_batch_size=32,
+    expert_epochs=5,
+    expert_batch_size=16,
 )
 
 
