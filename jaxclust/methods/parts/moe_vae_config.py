@@ -147,6 +147,7 @@ QUICK = Config(
     learning_rate=1e-3,
     schedule="cosine",
     search_latent_dim=50,
+    explained_variance=0.95,
     kl_weight=0.1,
     clean_target=True,
     shift=0.05,
