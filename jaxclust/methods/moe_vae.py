@@ -22,7 +22,8 @@ The pipeline, and the parts of the text that it follows:
 
 Settings are in parts/moe_vae_config.py. Deviations, all switched off in the preset 'paper': decoders are asked for
 the image before augmentation, learning rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its
-`top_experts`, and K is what lasts over several draws of UMAP and sizes of HDBSCAN (host/consensus.py).
+`top_experts`, and K is what lasts over several draws of UMAP and sizes of HDBSCAN (host/consensus.py). In both presets
+HDBSCAN's min_samples is 10, whatever min_cluster_size is; the text does not state its own.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,0 +1,92 @@
+"""The system's own options, errors and results; what every system must hold is in contract_test.py."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.metrics import adjusted_rand_score
+
+from jaxclust.data import prepare
+from jaxclust.errors import InputError
+from jaxclust.methods import moe_vae
+from jaxclust.methods.parts.moe_vae_config import QUICK, Config, augmentation
+from jaxclust.metrics import clustering
+from jaxclust.train.phases import Phases
+
+X, Y = make_blobs(240, centers=3, n_features=6, random_state=0)
+TINY = dataclasses.replace(
+    QUICK, width=0.05, expert_width=0.05, epochs=20, search_epochs=2, manager_epochs=20, mixture_epochs=2,
+    expert_epochs=2, min_steps=0, draws=1, batch_size=40, search_latent_dim=6, min_cluster_shares=(0.05, 0.1, 0.2),
+)  # fmt: skip
+
+
+def fit(config, seed=0):
+    preprocess = prepare.plan(X.astype(np.float32))
+    return moe_vae.fit(config, prepare.apply(preprocess, X), preprocess, jax.random.key(seed), Phases())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"expert_sizes": "unequal", "top_experts": "all"},
+        {"loss": "damic", "clusterer": "gmm", "n_clusters": 3},
+        {"autoencoder": "wae", "wae_penalty": "gan", "n_clusters": 3},
+    ],
+    ids=lambda o: next(iter(o)),
+)
+def test_options_find_the_blobs(options):
+    result = fit(dataclasses.replace(TINY, **options))
+    assert result.probabilities.shape == (240, 3)
+    assert adjusted_rand_score(Y, result.labels) > 0.95
+    assert set(result.opinions) == {"reconstruction", "manager", "first"}
+    dims = result.summary["expert_latent_dims"]
+    assert len(dims) == 3
+    assert options.get("expert_sizes") == "unequal" or len(set(dims)) == 1
+
+
+@pytest.mark.slow
+def test_without_pre_training_it_is_mixae():
+    result = fit(dataclasses.replace(TINY, pretrain=False, n_clusters=3, mixture_epochs=5))
+    assert result.probabilities.shape == (240, 3)
+    assert not result.noise.any()
+    assert set(result.opinions) == {"reconstruction"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"n_clusters": 1}, "n_clusters is 1"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"explained_variance": 1.5}, "explained_variance is 1.5"),
+        ({"pretrain": False}, "without pre-training"),
+    ],
+)
+def test_config_errors_name_the_field_and_the_remedy(fields, match):
+    with pytest.raises(InputError, match=match):
+        Config(**fields)
+
+
+def test_more_clusters_than_examples():
+    with pytest.raises(InputError, match="240 examples"):
+        fit(dataclasses.replace(TINY, n_clusters=241))
+
+
+def test_only_objects_are_mirrored():
+    assert augmentation(Config(), "gaussian").flip
+    assert not augmentation(Config(), "bernoulli").flip
+    assert augmentation(Config(flip=True), "bernoulli").flip
+
+
+@pytest.mark.slow
+def test_digits_are_found_and_the_mixture_is_not_worse_than_the_manager():
+    images = np.round(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
+    preprocess = prepare.plan(images)
+    result = moe_vae.fit(QUICK, prepare.apply(preprocess, images), preprocess, jax.random.key(0), Phases())
+    truth = load_digits().target
+    accuracy = clustering.score(result.labels, truth)["acc"]
+    assert accuracy >= 0.88
+    assert abs(result.summary["n_clusters"] - 10) <= 1
+    assert accuracy >= clustering.score(result.opinions["manager"], truth)["acc"] - 0.02
