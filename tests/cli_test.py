@@ -230,7 +230,9 @@ def test_a_full_disk_is_one_line(here, capsys, monkeypatch):
 
 
 def start(*arguments):
-    program = f"{PROGRAM}; sys.exit(cli.main({list(arguments)!r}))"
+    # A shell's background jobs, and so their children, are started with SIGINT ignored.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listen}; {PROGRAM}; sys.exit(cli.main({list(arguments)!r}))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, env=environment)
 
