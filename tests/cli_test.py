@@ -179,6 +179,7 @@ def test_doctor_names_what_is_missing(capsys, monkeypatch):
         (["fit"], "missing"),
         (["train.npz", "--n-clusters", "151"], "only 150 examples"),
         (["train.npz", "--n-clusters", "1"], "at least 2"),
+        (["fit", "moe-vae", "train.npz", "--epochs", "-2"], "epochs is -2"),
         (["train.npz", "--only-one"], "--n-clusters"),
         (["train.npz", "--seed", "-1"], "seed is -1"),
         (["train.npz", "--overwrite", "--resume"], "exclude each other"),

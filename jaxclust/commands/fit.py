@@ -84,9 +84,10 @@ def parse(system: System, argv: Sequence[str]) -> tuple[Options, Any]:
     reader.add_argument("--preset", default="auto")
     preset, config = presets.choose(system, reader.parse_known_args(list(argv))[0].preset)
     group = system.name.replace("-", "_")
-    both = dataclasses.make_dataclass(
-        "Fit", [("general", Options), (group, system.Config, dataclasses.field(default=config))], frozen=True
-    )
+    # tyro would put the config's own one-line errors into a box, so it reads a twin that does not check
+    unchecked = type(system.Config.__name__, (system.Config,), {"__post_init__": lambda self: None})
+    default = dataclasses.field(default=unchecked(**vars(config)))
+    both = dataclasses.make_dataclass("Fit", [("general", Options), (group, unchecked, default)], frozen=True)
     parsed: Any = tyro.cli(
         both,
         prog=f"jaxclust fit {system.name}",
@@ -94,7 +95,7 @@ def parse(system: System, argv: Sequence[str]) -> tuple[Options, Any]:
         args=list(argv),
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
-    return dataclasses.replace(parsed.general, preset=preset), getattr(parsed, group)
+    return dataclasses.replace(parsed.general, preset=preset), system.Config(**vars(getattr(parsed, group)))
 
 
 def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, Any]:

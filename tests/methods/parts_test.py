@@ -115,6 +115,12 @@ def test_routing_by_hand():
     np.testing.assert_allclose(routes.scatter(routes.gather(pi), 4), np.asarray(pi) * took)
 
 
+def test_routing_ties_send_an_image_to_no_more_than_top_experts():
+    routes = mixture.route(jnp.full((6, 3), 1 / 3), 2, jnp.ones(6))  # room for all six images at each expert
+    took = np.asarray(routes.scatter(jnp.ones_like(routes.taken), 6))
+    np.testing.assert_array_equal(took.sum(1), 2)
+
+
 def test_mixture_loss_by_hand():
     pi = jnp.array([[0.75, 0.25], [1.0, 0.0]])
     costs = jnp.array([[1.0, 2.0], [3.0, 9.0]])

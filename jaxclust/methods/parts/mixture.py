@@ -139,8 +139,8 @@ def route(pi: Array, top_experts: int, weight: Array) -> Routes:
     if top_experts == k:
         return Routes(jnp.tile(jnp.arange(b), (k, 1)), jnp.tile(weight, (k, 1)))
     capacity = min(b, int(np.ceil(CAPACITY * b * top_experts / k)))
-    bar = lax.top_k(pi, top_experts)[0][:, -1:]
-    wanted = jnp.where((pi >= bar) & (weight[:, None] > 0), pi + 1e-9, 0.0)
+    chosen = jax.nn.one_hot(lax.top_k(pi, top_experts)[1], k).sum(1)
+    wanted = chosen * (weight[:, None] > 0) * (pi + 1e-9)
     strength, index = lax.top_k(wanted.T, capacity)
     return Routes(index, (strength > 0).astype(jnp.float32))
 

@@ -140,7 +140,7 @@ class Config:
 
 QUICK = Config(
     width=0.5,
-    min_filters=16,
+    min_filters=32,
     epochs=10,
     search_epochs=3,
     min_steps=800,
@@ -165,7 +165,7 @@ QUICK = Config(
     expert_min_filters=8,
     expert_learning_rate=1e-3,
     expert_kl_weight=0.02,
-    mixture_epochs=2,
+    mixture_epochs=10,
     expert_epochs=5,
     expert_batch_size=16,
 )
