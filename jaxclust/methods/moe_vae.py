@@ -142,9 +142,8 @@ def _clusters(config: Config, means: np.ndarray, key: Key, note: Callable[[str],
     if config.clusterer == "gmm":
         return consensus.gaussian_clusters(draws[0], config.n_clusters, seeds.seed(key, "gmm"))
     sizes = [max(2, round(share * len(means))) for share in config.min_cluster_shares]
-    selections = ("leaf", "eom") if config.selection == "both" else (config.selection,)
     return consensus.density_clusters(
-        draws, sizes, config.n_clusters, selections, config.umap_metric, seeds.seed(key, "gmm"), note
+        draws, sizes, config.n_clusters, config.selection, config.umap_metric, seeds.seed(key, "gmm"), note
     )
 
 

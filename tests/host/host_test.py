@@ -84,11 +84,29 @@ def test_no_clusters_at_all_names_the_remedy():
         density.hdbscan_or_smaller(rng.normal(size=(12, 2)), 6, print)
 
 
-def test_vote():
-    assert consensus.vote([10, 10, 11, 9, 10]) == 10
-    assert consensus.vote([1, 0, 1]) == 0
-    assert consensus.vote([9, 9, 11, 11, 10]) == 9
-    assert consensus.vote([11] * 10 + [10] * 9 + [9] * 8) == 10
+def test_vote_by_hand():
+    two, three = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
+    other_three, noise = np.array([0, 1, 2, 0, 1, 2]), np.full(6, -1)
+    assert consensus.vote([two, two, three, noise], [1, 1, 1, 1]) == 2  # 3 comes up once, noise is no cluster
+    assert consensus.vote([two, two, three, other_three, three], [1] * 5) == 2  # 3 more often, but never the same
+    assert consensus.vote([two, two, three, three], [1, 1, 2, 2]) == 3
+    assert consensus.vote([two, two, three, three], [1] * 4) == 2  # equal: the fewest clusters
+    assert consensus.vote([three], [1]) == 3
+    assert consensus.vote([noise, np.zeros(6, int)], [1, 1]) == 0
+
+
+def test_leaves_vote_and_excess_of_mass_seconds(monkeypatch):
+    leaf = {1: np.array([0, 0, 1, 1, 2, 2]), 2: np.array([0, 0, 1, 1, 2, 2]), 3: np.array([0, 0, 0, 1, 1, 1])}
+    eom = np.array([0, 0, 0, 1, 1, 1])
+    labels = lambda x, size, metric, selection: leaf[size] if selection == "leaf" else eom  # noqa: E731
+    monkeypatch.setattr(density, "labels", labels)
+    monkeypatch.setattr(density, "hdbscan", lambda x, size, metric, selection: (size, selection))
+    options = ("euclidean", 0, lambda text: None)
+    draws = [np.zeros((6, 1))] * 2
+    assert consensus.density_clusters(draws, [1, 2, 3], "auto", "leaf", *options)[1] == "leaf"
+    assert consensus.density_clusters(draws, [1, 2], "auto", "both", *options)[0] in (1, 2)  # eom alone is not asked
+    assert consensus.density_clusters(draws, [1, 3], "auto", "both", *options) == (3, "leaf")  # 2 votes against 4
+    assert consensus.density_clusters(draws, [1, 2], 2, "both", *options)[1] == "eom"  # only eom finds two
 
 
 def test_medoid_is_the_labelling_that_agrees_most():
@@ -98,9 +116,9 @@ def test_medoid_is_the_labelling_that_agrees_most():
 
 def test_consensus_finds_the_number_of_blobs():
     draws = [X, X + np.random.default_rng(1).normal(scale=0.05, size=X.shape).astype(np.float32)]
-    found = consensus.density_clusters(draws, [15, 30, 60], "auto", ["leaf", "eom"], "euclidean", 0, lambda text: None)
+    found = consensus.density_clusters(draws, [15, 30, 60], "auto", "both", "euclidean", 0, lambda text: None)
     assert found.memberships.shape[1] == 4
-    given = consensus.density_clusters(draws, [15, 30], 7, ["eom"], "euclidean", 0, lambda text: None)
+    given = consensus.density_clusters(draws, [15, 30], 7, "eom", "euclidean", 0, lambda text: None)
     assert given.memberships.shape == (400, 7)
 
 

@@ -89,7 +89,7 @@ class Config:
     min_cluster_shares: tuple[float, ...] = (0.02,)
     """HDBSCAN's min_cluster_size as shares of the sample; several are put to the vote."""
     selection: Literal["leaf", "eom", "both"] = "leaf"
-    """HDBSCAN's cluster selection; both are put to the vote."""
+    """HDBSCAN's cluster selection; with 'both' leaves vote, and count twice where 'eom' finds as many clusters."""
     manager_epochs: float = 1000
     """Epochs of the manager."""
     manager_learning_rate: float = 1e-3
