@@ -1,7 +1,7 @@
 """Runs rows of the tables: `python -m experiments.run moe_vae_usps --seeds 0 1 2`.
 
 Each seed is a process of its own, `jaxclust fit` into experiments/out/<name>/<seed>. Complete runs are skipped,
-interrupted ones go on.
+interrupted ones go on. Where a row fits the training split, `jaxclust evaluate` then labels the test split.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for row in [configs.find(name) for name in options.names]:
             for seed in options.seeds or row.seeds:
-                code = run_seed(row, seed, overwrite=options.overwrite)
+                code = run_seed(row, seed, overwrite=options.overwrite) or run_held_out(row, seed)
                 if code:
                     return code
     except InputError as error:
@@ -46,6 +46,19 @@ def run_seed(row: Row, seed: int, *, overwrite: bool = False) -> int:
         print(f"{row.name}, seed {seed}: complete")
         return 0
     command = configs.arguments(row, seed, configs.data_of(row), out) + ([how] if how else [])
+    return _jaxclust(row, seed, command)
+
+
+def run_held_out(row: Row, seed: int) -> int:
+    """Scores of a complete run on the test split, where it was fitted to the training split; the exit code."""
+    out = configs.OUT / row.name / str(seed)
+    scores = out / configs.HELD_OUT
+    if row.split != "train" or scores.is_file():
+        return 0
+    return _jaxclust(row, seed, ["evaluate", str(out), configs.data_of(row), "--split", "test", "--out", str(scores)])
+
+
+def _jaxclust(row: Row, seed: int, command: list[str]) -> int:
     print(f"{row.name}, seed {seed}: jaxclust {' '.join(command)}", flush=True)
     process = subprocess.Popen([sys.executable, "-m", "jaxclust", *command], cwd=configs.ROOT, stdin=subprocess.DEVNULL)
     try:

@@ -18,8 +18,8 @@ from jaxclust.errors import InputError
 
 Metrics = Mapping[str, Any]
 HEADER = (
-    "data", "preset", "n seeds", "ACC %", "ACC % manager only", "NMI %", "ARI %", "K by seed", "noise %", "seconds",
-    "peak memory MB", "text: ACC %", "text: manager only", "text: K",
+    "data", "settings", "n seeds", "ACC %", "ACC % manager only", "ACC % held out", "NMI %", "ARI %", "K by seed",
+    "noise %", "seconds", "peak memory MB", "text: ACC %", "text: manager only", "text: K",
 )  # fmt: skip
 
 
@@ -63,6 +63,9 @@ def complete_runs(row: Row, out: Path) -> tuple[dict[int, Metrics], list[tuple[P
             stale.append((path.parent, changed))
         else:
             metrics = rundir.read_json(path)
+            held_out = path.with_name(configs.HELD_OUT)
+            if held_out.is_file():
+                metrics["held_out"] = rundir.read_json(held_out)
             found[int(metrics["seed"])] = metrics
     return dict(sorted(found.items())), stale
 
@@ -77,10 +80,11 @@ def cells(row: Row, runs: Mapping[int, Metrics]) -> list[str]:
     manager = [run["opinions"].get("manager", {}).get("acc") for run in all_runs]
     return [
         name,
-        row.preset,
+        ", ".join([row.preset, *(f"{name}={value}" for name, value in row.overrides.items())]),
         str(len(all_runs)),
         spread((run["acc"] for run in all_runs), _percent),
         spread(manager, _percent),
+        spread((run.get("held_out", {}).get("acc") for run in all_runs), _percent),
         spread((run["nmi"] for run in all_runs), _percent),
         spread((run["ari"] for run in all_runs), _percent),
         " ".join(str(run["n_clusters"]) for run in all_runs) or "-",

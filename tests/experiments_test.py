@@ -29,12 +29,18 @@ def metrics(seed, **changes):
     } | changes  # fmt: skip
 
 
-def write(out, row, values, state="complete", **changes):
-    """A run of `row` in `out` with these metrics; `changes` are to its config."""
+def write(out, row, values, state="complete", split="all", **changes):
+    """A run of `row` in `out` with these metrics; `changes` are to its config, `split` to what was fitted."""
     directory = out / row.name / str(values["seed"])
     directory.mkdir(parents=True)
     config = dataclasses.asdict(configs.config_of(row)) | changes
-    described = {"state": state, "method": row.method, "data": f"/some/where/{row.data}", "config": config}
+    described = {
+        "state": state,
+        "method": row.method,
+        "data": f"/some/where/{row.data}",
+        "config": config,
+        "split": split,
+    }
     atomic.write_json(directory / "config.json", described)
     atomic.write_json(directory / "metrics.json", values)
     return directory
@@ -126,7 +132,7 @@ def started(monkeypatch, tmp_path):
             commands.append(command)
 
         def wait(self):
-            return 3 if commands[-1][commands[-1].index("--seed") + 1] == "9" else 0
+            return 3 if "9" in commands[-1] else 0
 
     monkeypatch.setattr(run.subprocess, "Popen", Process)
     monkeypatch.setattr(configs, "OUT", tmp_path)
@@ -138,6 +144,25 @@ def test_each_seed_is_a_process(started, tmp_path):
     for command, seed in zip(started, ("4", "5"), strict=True):
         assert command[:6] == [sys.executable, "-m", "jaxclust", "fit", "moe-vae", "digits"]
         assert command[-2:] == ["--out", str(tmp_path / "moe_vae_digits" / seed)]
+
+
+def test_a_row_of_the_training_split_labels_the_test_split_once(started, tmp_path, monkeypatch):
+    monkeypatch.setattr(configs, "data_of", lambda row: "usps.npz")
+    row = configs.find("moe_vae_usps_train")
+    out = write(tmp_path, row, metrics(0), split="train")
+    assert run.main([row.name, "--seeds", "0"]) == 0
+    assert started[0][3:] == ["evaluate", str(out), "usps.npz", "--split", "test", "--out", str(out / "held_out.json")]
+    atomic.write_json(out / "held_out.json", {"acc": 0.75})
+    assert run.main([row.name, "--seeds", "0"]) == 0
+    assert len(started) == 1
+    assert columns(table.table([row], tmp_path))["ACC % held out"] == "75.0"
+    write(tmp_path, row, metrics(1), split="all")
+    assert "another split" in table.table([row], tmp_path)
+
+
+def test_the_settings_of_a_row_are_in_the_table(tmp_path):
+    row = configs.find("moe_vae_digits_wae_gan")
+    assert columns(table.table([row], tmp_path))["settings"] == "quick, autoencoder=wae, wae_penalty=gan"
 
 
 def test_complete_runs_are_skipped_and_others_go_on(started, tmp_path):
@@ -177,10 +202,11 @@ def test_the_table_s_arithmetic(tmp_path):
     found = columns(table.table([row], tmp_path))
     assert found == {
         "data": "usps (n = 100, split all)",
-        "preset": "quick",
+        "settings": "quick",
         "n seeds": "3",
         "ACC %": "97.0 ± 1.0",
         "ACC % manager only": "85.0 ± 7.1",  # of the two that have one: sqrt(2 * 0.05^2)
+        "ACC % held out": "-",
         "NMI %": "80.0 ± 0.0",
         "ARI %": "70.0 ± 0.0",
         "K by seed": "10 9 11",
@@ -217,7 +243,7 @@ def test_only_complete_runs_of_today_s_settings_count(tmp_path):
 def test_the_table_of_a_prefix(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(configs, "OUT", tmp_path)
     assert table.main(["moe_vae_d"]) == 0
-    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["digits"]
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["digits"] * 9
     assert table.main(["no_such"]) == 2
     assert "no experiment starts with 'no_such'" in capsys.readouterr().err
 

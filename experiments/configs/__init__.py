@@ -1,7 +1,8 @@
 """Rows of the tables, one module each: what is run, on which data, and what the text reports for it.
 
 A module states METHOD, DATA, PRESET, OVERRIDES (fields of the method's config, on top of the preset), SEEDS and TEXT
-(published numbers: 'acc' and 'manager', shares; 'n_clusters'). DATA is a name that `jaxclust fit` takes, or a file in
+(published numbers: 'acc' and 'manager', shares; 'n_clusters'); SPLIT is 'all' unless it states 'train', and then the
+model labels the test split after fitting. DATA is a name that `jaxclust fit` takes, or a file in
 the directory JAXCLUST_DATA, by default ../shared/data beside the repository.
 """
 
@@ -19,6 +20,7 @@ from jaxclust.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "experiments" / "out"
+HELD_OUT = "held_out.json"  # in a run fitted to the training split: the scores of the test split
 FILES = (".npz", ".npy", ".idx", ".gz")
 
 
@@ -33,6 +35,7 @@ class Row(NamedTuple):
     seeds: tuple[int, ...]
     text: Mapping[str, float]
     about: str
+    split: str = "all"
 
 
 def names() -> list[str]:
@@ -54,6 +57,7 @@ def find(name: str) -> Row:
         tuple(module.SEEDS),
         module.TEXT,
         module.__doc__ or "",
+        getattr(module, "SPLIT", "all"),
     )
 
 
@@ -77,7 +81,7 @@ def arguments(row: Row, seed: int, data: str, out: Path) -> list[str]:
     """The row as arguments of `jaxclust`: fields that differ from the preset become options."""
     preset = methods.find(row.method).presets[row.preset]
     hints = get_type_hints(type(preset))
-    options = ["--preset", row.preset, "--seed", str(seed), "--out", str(out)]
+    options = ["--preset", row.preset, "--seed", str(seed), "--split", row.split, "--out", str(out)]
     for name, value in row.overrides.items():
         if value == getattr(preset, name):
             continue
@@ -100,4 +104,6 @@ def differences(row: Row, config: Mapping[str, Any]) -> list[str]:
         changed.insert(0, "method")
     if Path(config.get("data", "")).name != row.data:
         changed.insert(0, "data")
+    if config.get("split", "all") != row.split:
+        changed.insert(0, "split")
     return changed

@@ -1,0 +1,15 @@
+"""moe-vae on digits with a plain autoencoder's codes.
+
+    python -m experiments.run moe_vae_digits_ae
+
+Hardware: 2 CPU cores, 2 minutes a run.
+Measured: experiments/RESULTS.md.
+The text compares the kinds of autoencoder on other data (its section 4.4).
+"""
+
+METHOD = "moe-vae"
+DATA = "digits"
+PRESET = "quick"
+OVERRIDES: dict[str, object] = {"autoencoder": "ae"}
+SEEDS = (0, 1, 2)
+TEXT: dict[str, float] = {}

@@ -1,0 +1,15 @@
+"""moe-vae on digits without routing: every expert sees every image.
+
+    python -m experiments.run moe_vae_digits_dense
+
+Hardware: 2 CPU cores, 2 minutes a run.
+Measured: experiments/RESULTS.md.
+What routing to two experts (moe_vae_digits) saves and costs.
+"""
+
+METHOD = "moe-vae"
+DATA = "digits"
+PRESET = "quick"
+OVERRIDES: dict[str, object] = {"top_experts": "all"}
+SEEDS = (0, 1, 2)
+TEXT: dict[str, float] = {}
