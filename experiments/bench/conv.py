@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxclust.nn.conv import BatchNorm, Conv, ConvTranspose, conv2d, conv_transpose2d, mish
+from jaxclust.nn.conv import BatchNorm, Conv, ConvTranspose, conv2d, conv_transpose2d, mish, stacked
 from jaxclust.typing import Array
 
 BATCH, FIRST, LATENT, EXPERTS = 100, 32, 32, 10
@@ -94,13 +94,15 @@ def training(form: str, side: int, steps: int, scanned: bool = True, experts: in
     variables = jax.jit(init)(keys, data[0], jax.random.key(2))
     optimiser = optax.adam(1e-3)
     gradient = jax.value_and_grad(loss_of(form), has_aux=True)
-    if experts:
-        gradient = jax.vmap(gradient, (0, 0, None, None))
+    over_experts = jax.vmap if form == "nn.Conv" else partial(stacked, form=form)
 
     def step(state: Any, i: Array) -> tuple[Any, None]:
         params, stats, moments = state
-        key = jax.random.fold_in(jax.random.key(3), i)
-        (_, stats), grads = gradient(params, stats, data[i % len(data)], key)
+        images, key = data[i % len(data)], jax.random.fold_in(jax.random.key(3), i)
+        if experts:
+            (_, stats), grads = over_experts(lambda p, s: gradient(p, s, images, key))(params, stats)
+        else:
+            (_, stats), grads = gradient(params, stats, images, key)
         updates, moments = optimiser.update(grads, moments)
         return (optax.apply_updates(params, updates), stats, moments), None
 
@@ -229,13 +231,13 @@ def training_table(side: int, steps: int, limit: float) -> None:
 
 
 def experts_table(side: int, limit: float) -> None:
-    """Print a training step of stacked experts against vmapped nn.Conv."""
+    """Print a training step of stacked experts, one after the other, against vmapped nn.Conv."""
     timers = {
         "patches, scan": training("patches", side, 4, experts=EXPERTS),
         "nn.Conv, step by step": training("nn.Conv", side, 1, scanned=False, experts=EXPERTS),
     }
     seconds = interleaved(timers, 3, limit)
-    print(f"\n{EXPERTS} experts, vmap(value_and_grad), {side} x {side} x 1, batch {BATCH} shared: ms a step")
+    print(f"\n{EXPERTS} experts, value_and_grad of each, {side} x {side} x 1, batch {BATCH} shared: ms a step")
     for name, values in seconds.items():
         print(f"{name:34}{1e3 * statistics.median(values):>10.0f}")
     times = ratio(seconds, ["nn.Conv, step by step"], "patches, scan")

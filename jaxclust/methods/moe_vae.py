@@ -59,12 +59,12 @@ def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, ph
         raise InputError(f"n_clusters is {config.n_clusters} but there are {n} examples: ask for fewer clusters")
 
     # 1-3: an autoencoder whose latent size follows from the data
-    _, codes = _autoencode(config, images, likelihood, config.search_latent_dim, "search-autoencoder", key, phases)
+    _, codes = autoencode(config, images, likelihood, config.search_latent_dim, "search-autoencoder", key, phases)
     latent = latent_dim.latent_dim(codes, config.explained_variance)
     if config.latent_dim != "auto":
         latent = config.latent_dim
     phases.note(f"latent size {latent}")
-    encoder, means = _autoencode(config, images, likelihood, latent, "autoencoder", key, phases)
+    encoder, means = autoencode(config, images, likelihood, latent, "autoencoder", key, phases)
 
     # 4-6: first clusters of a bounded sample, and the manager that learns them
     if config.pretrain:
@@ -113,10 +113,13 @@ def _length(config: Config, per_epoch: int, epochs: float) -> tuple[float, int]:
     return epochs, loop.total_steps(epochs, per_epoch)
 
 
-def _autoencode(
+def autoencode(
     config: Config, images: np.ndarray, likelihood: str, latent: int, name: str, key: Key, phases: Phases
 ) -> tuple[TrainState, np.ndarray]:
-    """Phases 1 and 3: the trained autoencoder and the posterior means (n, latent) of all images."""
+    """Phases 1 and 3: the trained autoencoder and the posterior means (n, latent) of all images.
+
+    name: 'autoencoder', trained for `epochs`, or another, trained for `search_epochs`.
+    """
     asked = config.epochs if name == "autoencoder" else config.search_epochs
     epochs, n_steps = _length(config, _per_epoch(config, len(images)), asked)
     spec = autoencoder_spec(config, likelihood, latent, n_steps)

@@ -19,6 +19,7 @@ products are fast everywhere but move more memory. So `conv2d` and `conv_transpo
 Both accept any kernel size and stride, and give the same values and gradients to rounding.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from jax import lax
 from jaxclust.nn.activations import mish
 from jaxclust.typing import Array
 
-__all__ = ["BatchNorm", "Conv", "ConvTranspose", "conv2d", "conv_transpose2d", "mish", "resolve_form"]
+__all__ = ["BatchNorm", "Conv", "ConvTranspose", "conv2d", "conv_transpose2d", "mish", "resolve_form", "stacked"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -87,6 +88,17 @@ def conv_transpose2d(x: Array, kernel: Array, strides: int = 2, form: str = "aut
     for axis in (1, 2):
         y = _scatter(y, _transposed(axis, x.shape[axis], kernel.shape[axis - 1], strides))
     return y
+
+
+def stacked(function: Callable[..., Any], form: str = "auto") -> Callable[..., Any]:
+    """Return `function` over a leading axis of all its arguments, for networks whose parameters are stacked.
+
+    native: jax.vmap. patches: one after the other in a loop, which has no batched products: XLA transposes their
+    factors in memory on a CPU, and its threads are busy with one network anyway. form: see resolve_form.
+    """
+    if resolve_form(form) == "native":
+        return jax.vmap(function)
+    return lambda *arguments: lax.map(lambda one: function(*one), arguments)
 
 
 def _check(x: Array, kernel: Array, strides: int) -> None:

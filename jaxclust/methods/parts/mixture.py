@@ -9,8 +9,10 @@ expert takes the `capacity` images that want it most, and pi is normalised over 
 With top_experts = K this is the dense loss itself.
 """
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ from jaxclust.methods.parts import classifier
 from jaxclust.methods.parts.autoencoder import draw
 from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Decoder, Encoder
+from jaxclust.nn.conv import stacked
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.state import advance, new_state, ramp, step_key, to_unit
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
@@ -120,10 +123,6 @@ class Routes(NamedTuple):
     index: Array  # type: ignore[assignment]  # tuple.index is not missed
     taken: Array
 
-    def gather(self, matrix: Array) -> Array:
-        """(b, K) -> (K, c): each expert's entries of the images that it looks at."""
-        return jnp.take_along_axis(matrix.T, self.index, 1)
-
     def scatter(self, values: Array, b: int) -> Array:
         """(K, c) -> (b, K), zero where an expert did not take the image."""
         k = len(self.index)
@@ -192,14 +191,17 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
 
         pi, manager_pullback, manager_stats = jax.vjp(manage, params["manager"], has_aux=True)
         routes = route(pi, spec.top_experts, batch.weight)
-        costs, expert_pullback, expert_stats = _pull(spec, shape, mask, state, routes, image, target)
         took = routes.scatter(jnp.ones_like(routes.taken), b)
-        function = jax.value_and_grad(mixture_loss, argnums=(1, 2), has_aux=True)
-        (loss, terms), (pi_grad, cost_grad) = function(spec, pi, routes.scatter(costs, b), took, batch.weight)
-        (manager_grads,) = manager_pullback(pi_grad)
-        (expert_grads,) = jax.vmap(lambda pull, grad: pull(grad))(
-            expert_pullback, routes.gather(cost_grad) * routes.taken
+
+        def loss_of(pi: Array, costs: Array) -> tuple[Array, dict[str, Array]]:
+            return mixture_loss(spec, pi, routes.scatter(costs, b), took, batch.weight)
+
+        train_experts = partial(_train_experts, spec, shape, mask, state, routes, image, target)
+        costs, expert_grads, expert_stats = train_experts(
+            lambda costs: jax.grad(loss_of, 1, has_aux=True)(pi, costs)[0]
         )
+        (loss, terms), pi_grad = jax.value_and_grad(loss_of, has_aux=True)(pi, costs)
+        (manager_grads,) = manager_pullback(pi_grad)
         change, first = manager_optimiser.update(manager_grads, state.opt_state[0], params["manager"])
         expert_change, second = expert_optimiser.update(expert_grads, state.opt_state[1], params["experts"])
         new_params = {
@@ -227,7 +229,7 @@ def augmented(spec: MixtureSpec, state: TrainState, batch: Batch) -> tuple[Array
     return image, clean if spec.clean_target else image
 
 
-def _pull(
+def _train_experts(
     spec: MixtureSpec,
     shape: tuple[int, ...],
     mask: Array,
@@ -235,18 +237,31 @@ def _pull(
     routes: Routes,
     image: Array,
     target: Array,
+    weigh: Callable[[Array], Array],
 ) -> tuple[Array, PyTree, PyTree]:
-    """Costs (K, c) of all experts on their own rows, each expert's pullback, and the new statistics."""
-    keys = jax.random.split(step_key(state, "posterior"), len(mask))
+    """Costs (K, c) of all experts on their own rows, the gradients of their parameters, and the new statistics.
+
+    weigh: costs -> dL/dcosts, (K, c) both. One pass does where the loss is linear in the costs, as eq. 3.2 is: the
+    weights are then known before the costs.
+    """
     kl_scale = spec.kl_weight * ramp(state.step, spec.ramp_steps)
+    keys = jax.random.split(step_key(state, "posterior"), len(mask))
+    params, others = state.params["experts"], (state.extra["experts"], mask, keys, *routes)
 
-    def one(
+    def costs_of(
         params: PyTree, stats: PyTree, mask: Array, key: Key, index: Array, taken: Array
-    ) -> tuple[Array, PyTree, PyTree]:
-        rows = Rows(image[index], target[index], taken, kl_scale)
-        return jax.vjp(lambda p: expert_costs(spec, shape, p, stats, mask, key, rows), params, has_aux=True)
+    ) -> tuple[Array, PyTree]:
+        return expert_costs(spec, shape, params, stats, mask, key, Rows(image[index], target[index], taken, kl_scale))
 
-    return jax.vmap(one)(state.params["experts"], state.extra["experts"], mask, keys, *routes)
+    def weighted(params: PyTree, weight: Array, *others: Any) -> tuple[Array, tuple[Array, PyTree]]:
+        costs, stats = costs_of(params, *others)
+        return (weight * costs).sum(), (costs, stats)
+
+    over_experts = partial(stacked, form=spec.form)
+    costs = over_experts(costs_of)(params, *others)[0] if spec.loss == "damic" else jnp.zeros_like(routes.taken)
+    gradient = over_experts(jax.grad(weighted, has_aux=True))
+    grads, (costs, stats) = gradient(params, weigh(costs), *others)
+    return costs, grads, stats
 
 
 def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
@@ -271,7 +286,7 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
         image, target = (a.reshape(k, -1, *a.shape[1:]) for a in augmented(spec, state, batch))
         rows = Rows(image, target, batch.weight.reshape(k, -1), jnp.full((k,), spec.kl_weight))
         keys = jax.random.split(step_key(state, "posterior"), k)
-        function = jax.vmap(jax.value_and_grad(loss, has_aux=True))
+        function = stacked(jax.value_and_grad(loss, has_aux=True), spec.form)
         (values, stats), grads = function(state.params, state.extra, mask, keys, rows)
         present = (rows.taken.sum(-1) > 0).astype(jnp.float32)
         return advance(state, grads, optimiser, stats), {"loss": weighted_mean(values, present)}
@@ -308,7 +323,7 @@ def reconstructions(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, i
         error = losses.reconstruction(spec.likelihood, output, image) / prod(shape)
         return losses.mean_image(spec.likelihood, output), error
 
-    return jax.vmap(one)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
+    return stacked(one, spec.form)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
 
 
 def codes(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, images: Array, cluster: int) -> Array:
