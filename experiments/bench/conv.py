@@ -255,7 +255,7 @@ def main() -> None:
     if "16" in parts:
         training_table(16, 10, arguments.limit)
     if "32" in parts:
-        training_table(32, 4, arguments.limit)
+        training_table(32, 8, arguments.limit)
     if "experts" in parts:
         experts_table(16, arguments.limit)
     if "layers" in parts:

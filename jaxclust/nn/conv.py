@@ -282,29 +282,50 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, channels, jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
-        mean, var = running_mean.value, running_var.value
-        if train:
-            mean, var, total = _moments(x, weight)
-            if not self.is_initializing():
-                keep = jnp.where(total > 0, self.momentum, 1.0)
-                running_mean.value = keep * running_mean.value + (1 - keep) * mean
-                running_var.value = keep * running_var.value + (1 - keep) * var
-        factor = scale * lax.rsqrt(var + self.epsilon)
-        return (x.astype(jnp.float32) * factor + (bias - mean * factor)).astype(self.dtype or x.dtype)
+        if not train:
+            factor = scale * lax.rsqrt(running_var.value + self.epsilon)
+            y = x.astype(jnp.float32) * factor + (bias - running_mean.value * factor)
+            return y.astype(self.dtype or x.dtype)
+        weight = jnp.ones(x.shape[0]) if weight is None else weight.astype(jnp.float32)
+        y, mean, var = _normalise(x.astype(jnp.float32), weight, scale, bias, self.epsilon)
+        if not self.is_initializing():
+            keep = jnp.where(weight.sum() > 0, self.momentum, 1.0)
+            running_mean.value = keep * running_mean.value + (1 - keep) * mean
+            running_var.value = keep * running_var.value + (1 - keep) * var
+        return y.astype(self.dtype or x.dtype)
 
 
-def _moments(x: Array, weight: Array | None) -> tuple[Array, Array, Array]:
-    """Return the weighted mean (c,) and biased variance (c,) of x (b, ..., c) and the total weight ()."""
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _normalise(x: Array, weight: Array, scale: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
+    """Return x (b, ..., c) normalised by its weighted moments, and these: mean (c,) and biased variance (c,).
+
+    The moments are for the running statistics: no gradient flows through them alone, nor to the weight (b,).
+    """
+    return _normalise_forward(x, weight, scale, bias, epsilon)[0]
+
+
+def _normalise_forward(x: Array, weight: Array, scale: Array, bias: Array, epsilon: float) -> tuple[Any, Any]:
     axes = tuple(range(x.ndim - 1))
-    x = x.astype(jnp.float32)
-    positions = x.size // (x.shape[0] * x.shape[-1])
-    if weight is None:
-        total = jnp.float32(x.shape[0] * positions)
-        weighted = x
-    else:
-        weight = weight.astype(jnp.float32)
-        total = weight.sum() * positions
-        weighted = weight.reshape(-1, *(1,) * (x.ndim - 1)) * x
-    divisor = jnp.where(total > 0, total, 1.0)
-    mean, square = weighted.sum(axes) / divisor, (weighted * x).sum(axes) / divisor
-    return mean, jnp.maximum(square - mean * mean, 0.0), total
+    share = weight / jnp.maximum(weight.sum() * (x.size // (x.shape[0] * x.shape[-1])), jnp.finfo(jnp.float32).tiny)
+    weighted = share.reshape(-1, *(1,) * (x.ndim - 1)) * x
+    mean = weighted.sum(axes)
+    var = jnp.maximum((weighted * x).sum(axes) - mean * mean, 0.0)
+    deviation = lax.rsqrt(var + epsilon)
+    factor = scale * deviation
+    return (x * factor + (bias - mean * factor), mean, var), (x, share, scale, mean, deviation)
+
+
+def _normalise_backward(epsilon: float, kept: Any, cotangents: Any) -> tuple[Array, None, Array, Array]:
+    """By hand two passes over x do: the sums of g and g x, then dx = g factor + share (slope x + offset)."""
+    (x, share, scale, mean, deviation), g = kept, cotangents[0]
+    axes = tuple(range(x.ndim - 1))
+    dbias = g.sum(axes)
+    dscale = ((g * x).sum(axes) - mean * dbias) * deviation
+    factor = scale * deviation
+    slope = -factor * deviation * dscale
+    offset = -factor * dbias - slope * mean
+    dx = g * factor + share.reshape(-1, *(1,) * (x.ndim - 1)) * (x * slope + offset)
+    return dx, None, dscale, dbias
+
+
+_normalise.defvjp(_normalise_forward, _normalise_backward)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.test_util import check_grads
 from numpy.testing import assert_allclose
 
 from jaxclust.nn.activations import mish
@@ -256,6 +257,17 @@ def test_padding_has_no_part_in_batch_norm():
     twice, repeated_too = norm(jnp.concatenate([x[:1], x]), variables)
     assert_allclose(y, twice[1:], atol=1e-5)
     jax.tree.map(partial(assert_allclose, rtol=1e-5, atol=1e-6), repeated, repeated_too)
+
+
+def test_batch_norm_gradient_of_weighted_examples():
+    """By finite differences, through all outputs that have a gradient: normalised values, scale and bias."""
+    x, variables = normal((5, 2, 2, 3)) * 2 + 1, {"batch_stats": {"mean": jnp.zeros(3), "var": jnp.ones(3)}}
+    weight = jnp.asarray([1.0, 0.5, 2.0, 0.0, 1.0])
+
+    def value(x, scale, bias):
+        return norm(x, {**variables, "params": {"scale": scale, "bias": bias}}, weight)[0]
+
+    check_grads(value, (x, jnp.asarray([1.0, 0.5, 2.0]), jnp.zeros(3)), order=1, modes=["rev"], atol=2e-2, rtol=2e-2)
 
 
 def test_running_statistics_follow_by_hand():
