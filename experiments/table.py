@@ -73,10 +73,8 @@ def complete_runs(row: Row, out: Path) -> tuple[dict[int, Metrics], list[tuple[P
 def cells(row: Row, runs: Mapping[int, Metrics]) -> list[str]:
     """One line of the table, in the order of HEADER."""
     all_runs = list(runs.values())
-    name = f"{Path(row.data).stem}"
-    if all_runs:
-        first = all_runs[0]
-        name += f" (n = {first['n_samples']}, split {first['split']})"
+    size = f"n = {all_runs[0]['n_samples']}, " if all_runs else ""
+    name = f"{Path(row.data).stem} ({size}split {row.split})"
     manager = [run["opinions"].get("manager", {}).get("acc") for run in all_runs]
     return [
         name,
