@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from experiments import configs, run, table
+from experiments import configs, latent_sizes, run, table
 from jaxclust import InputError, atomic, methods
 from jaxclust.commands import fit as fit_command
 
@@ -191,6 +192,30 @@ def test_a_run_with_other_settings_is_not_taken_for_this_one(started, tmp_path, 
     assert started == []
 
 
+# latent sizes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"), [(["--sizes", "1"], "--sizes has 1"), (["--data", "usps"], "usps.npz: is missing")]
+)
+def test_latent_sizes_of_bad_input_is_one_line(capsys, monkeypatch, tmp_path, arguments, named):
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    assert latent_sizes.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert named in err
+    assert (err.count("\n"), out) == (1, "")
+
+
+def test_latent_sizes_are_counted_and_drawn(capsys, monkeypatch, tmp_path):
+    given = {4: np.array([0.5, 0.3, 0.15, 0.05]), 2: np.array([0.95, 0.05])}
+    monkeypatch.setattr(latent_sizes, "explained", lambda name, size, epochs, seed: given[size])
+    monkeypatch.setattr(latent_sizes, "FIGURE", tmp_path / "figures" / "x.png")
+    assert latent_sizes.main(["--data", "digits", "--sizes", "4", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == ["| digits | 90% | 3 | 2 |", "| digits | 95% | 3 | 2 |"]
+    assert (tmp_path / "figures" / "x.png").stat().st_size > 1000
+
+
 # table
 
 
@@ -250,8 +275,6 @@ def test_the_table_of_a_prefix(capsys, monkeypatch, tmp_path):
 
 def test_the_fabricated_runs_look_like_real_ones(tmp_path, toy):
     """The names that `metrics` makes up are those that a run writes."""
-    import numpy as np
-
     from jaxclust import runs
     from jaxclust.data import sources
     from jaxclust.models import Request

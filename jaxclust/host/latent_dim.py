@@ -10,11 +10,15 @@ def explained_variance(means: np.ndarray) -> np.ndarray:
     return values / max(values.sum(), np.finfo(np.float64).tiny)
 
 
+def fewest(shares: np.ndarray, threshold: float) -> int:
+    """The fewest of the falling `shares` (d,) of the variance whose sum reaches `threshold` in (0, 1]; 2 to d."""
+    reached = int(np.searchsorted(np.cumsum(shares), threshold - 1e-9)) + 1
+    return int(np.clip(reached, min(2, len(shares)), len(shares)))
+
+
 def latent_dim(means: np.ndarray, threshold: float) -> int:
-    """The fewest components whose cumulative explained variance reaches `threshold` in (0, 1]; at least 2."""
-    cumulative = np.cumsum(explained_variance(means))
-    reached = int(np.searchsorted(cumulative, threshold - 1e-9)) + 1
-    return int(np.clip(reached, min(2, means.shape[1]), means.shape[1]))
+    """The fewest components of means (n, d) whose cumulative explained variance reaches `threshold`; 2 to min(n, d)."""
+    return fewest(explained_variance(means), threshold)
 
 
 def cluster_latent_dims(means: np.ndarray, labels: np.ndarray, n_clusters: int, threshold: float) -> np.ndarray:

@@ -93,8 +93,8 @@ def conv_transpose2d(x: Array, kernel: Array, strides: int = 2, form: str = "aut
 def stacked(function: Callable[..., Any], form: str = "auto") -> Callable[..., Any]:
     """Return `function` over a leading axis of all its arguments, for networks whose parameters are stacked.
 
-    native: jax.vmap. patches: one after the other in a loop, which has no batched products: XLA transposes their
-    factors in memory on a CPU, and its threads are busy with one network anyway. form: see resolve_form.
+    native: jax.vmap. patches: one after the other in a loop, which was faster than batched products on a CPU
+    (experiments/RESULTS.md). form: see resolve_form.
     """
     if resolve_form(form) == "native":
         return jax.vmap(function)

@@ -34,6 +34,12 @@ def test_latent_dim_thresholds_by_hand():
     assert latent_dim.latent_dim(means, 1.0) >= 2
 
 
+def test_fewest_components_by_hand():
+    shares = np.array([0.5, 0.3, 0.15, 0.05])
+    assert [latent_dim.fewest(shares, t) for t in (0.1, 0.8, 0.81, 0.95, 1.0)] == [2, 2, 3, 3, 4]
+    assert latent_dim.fewest(np.ones(1), 0.9) == 1
+
+
 def test_cluster_latent_dims():
     rng = np.random.default_rng(0)
     flat = np.zeros((100, 8))
@@ -98,7 +104,10 @@ def test_vote_by_hand():
 def test_leaves_vote_and_excess_of_mass_seconds(monkeypatch):
     leaf = {1: np.array([0, 0, 1, 1, 2, 2]), 2: np.array([0, 0, 1, 1, 2, 2]), 3: np.array([0, 0, 0, 1, 1, 1])}
     eom = np.array([0, 0, 0, 1, 1, 1])
-    labels = lambda x, size, metric, selection: leaf[size] if selection == "leaf" else eom  # noqa: E731
+
+    def labels(x, size, metric, selection):
+        return leaf[size] if selection == "leaf" else eom
+
     monkeypatch.setattr(density, "labels", labels)
     monkeypatch.setattr(density, "hdbscan", lambda x, size, metric, selection: (size, selection))
     options = ("euclidean", 0, lambda text: None)
