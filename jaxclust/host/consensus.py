@@ -6,14 +6,16 @@ and each clustering votes for its K. K wins by
     votes(K) * agreement(K)^2,    agreement: the mean adjusted Rand index of two clusterings with K clusters,
 
 since a number that comes up often but with other clusters each time is no structure of the data. Where leaf and
-excess-of-mass selection are both asked for, leaves vote, and a leaf clustering counts twice where excess of mass
-finds as many clusters: on clearly separated data the two coincide, on others excess of mass merges most of the data.
-The clustering taken is the medoid of the winners. With one draw, one size and one selection this is HDBSCAN itself.
+excess-of-mass selection are both asked for, leaves vote, and a clustering by excess of mass votes too where leaves of
+the same draw, at any size, are the same partition: on clearly separated data the two coincide, on others excess of
+mass merges most of the data. The clustering taken is the medoid of the winners. With one draw, one size and one
+selection this is HDBSCAN itself.
 """
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,21 @@ from jaxclust.host import density, mixtures
 from jaxclust.host.density import Clusters
 
 LARGEST_BIC = 30  # components up to which a Gaussian mixture looks for its own number
+SAME_PARTITION = 0.95  # adjusted Rand index from which two clusterings count as one
+
+
+class Candidate(NamedTuple):
+    """One run of HDBSCAN: labels (n,), -1 is noise, of draw number `draw` with that min_cluster_size and selection."""
+
+    labels: np.ndarray
+    draw: int
+    size: int
+    selection: str
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters without the noise."""
+        return int(self.labels.max()) + 1
 
 
 def agreement(labellings: Sequence[np.ndarray]) -> np.ndarray:
@@ -36,26 +53,30 @@ def agreement(labellings: Sequence[np.ndarray]) -> np.ndarray:
     return matrix
 
 
-def vote(labellings: Sequence[np.ndarray], votes: Sequence[int]) -> int:
-    """The number of clusters, at least two, with the largest votes * agreement^2; 0 if no labelling has two.
+def elect(voters: Sequence[Candidate]) -> Candidate | None:
+    """The medoid of the voters whose K, at least two, has the largest votes * agreement^2; None if no voter has two.
 
-    labellings: m times (n,), -1 is noise; votes: of each labelling. A K that comes up once agrees with nothing; among
-    equals more votes count, then fewer clusters.
+    A K that comes up once agrees with nothing. Among equals more votes count, then fewer clusters.
     """
-
-    def rank(k: int) -> tuple[float, int, int]:
-        chosen = [i for i, labels in enumerate(labellings) if labels.max() + 1 == k]
-        matrix, m = agreement([labellings[i] for i in chosen]), len(chosen)
+    best, elected = (-1.0, 0, 0), None
+    for k in {voter.n_clusters for voter in voters if voter.n_clusters >= 2}:
+        chosen = [voter for voter in voters if voter.n_clusters == k]
+        matrix, m = agreement([voter.labels for voter in chosen]), len(chosen)
         mean = (matrix.sum() - m) / max(m * (m - 1), 1)
-        cast = sum(votes[i] for i in chosen)
-        return cast * mean**2, cast, -k
+        rank = (m * mean**2, m, -k)
+        if rank > best:
+            best, elected = rank, chosen[int(matrix.sum(1).argmax())]
+    return elected
 
-    return max({k for k in (int(labels.max()) + 1 for labels in labellings) if k >= 2}, key=rank, default=0)
 
-
-def medoid(labellings: Sequence[np.ndarray]) -> int:
-    """Index of the labelling (n,) whose mean adjusted Rand index with the others is largest."""
-    return int(agreement(labellings).sum(1).argmax())
+def confirmed(candidate: Candidate, others: Sequence[Candidate]) -> bool:
+    """Whether one of the others, of the same draw, is the same partition."""
+    return any(
+        other.draw == candidate.draw
+        and other.n_clusters == candidate.n_clusters
+        and agreement([other.labels, candidate.labels])[0, 1] >= SAME_PARTITION
+        for other in others
+    )
 
 
 def density_clusters(
@@ -72,28 +93,27 @@ def density_clusters(
     selection: 'leaf', 'eom', or 'both'. With a given `n_clusters`, the medoid of those with that number, or a
     Gaussian mixture where none has it. Raises InputError where fewer than two clusters are found at any size.
     """
-    tried = list(product(draws, sizes))
 
-    def cluster(how: str) -> tuple[str, list[np.ndarray], list[int]]:
-        found = [density.labels(draw, size, metric, how) for draw, size in tried]
-        return how, found, [int(labels.max()) + 1 for labels in found]
+    def run(how: str) -> list[Candidate]:
+        tried = product(range(len(draws)), sizes)
+        return [Candidate(density.labels(draws[i], size, metric, how), i, size, how) for i, size in tried]
 
-    runs = [cluster(how) for how in (("leaf", "eom") if selection == "both" else (selection,))]
-    _, voters, counts = runs[0]
-    votes = [sum(other[i] == count for _, _, other in runs) for i, count in enumerate(counts)]
-    k = vote(voters, votes) if n_clusters == "auto" else int(n_clusters)
-    if len(counts) > 1:
-        ballot = Counter([count for count, cast in zip(counts, votes, strict=True) for _ in range(cast)])
-        note("votes for each number of clusters: " + ", ".join(f"{c}: {cast}" for c, cast in sorted(ballot.items())))
-    for how, found, counts in runs:
-        chosen = [i for i, count in enumerate(counts) if count == k]
-        if chosen and k >= 2:
-            draw, size = tried[chosen[medoid([found[i] for i in chosen])]]
-            return density.hdbscan(draw, size, metric, how)
+    voters, others = (run("leaf"), run("eom")) if selection == "both" else (run(selection), [])
+    voters = voters + [other for other in others if confirmed(other, voters)]
+    if len(voters) > 1:
+        ballot = Counter(voter.n_clusters for voter in voters)
+        note("votes for each number of clusters: " + ", ".join(f"{k}: {votes}" for k, votes in sorted(ballot.items())))
     if n_clusters == "auto":
-        return density.hdbscan_or_smaller(draws[0], min(sizes), note, metric, runs[0][0])
-    note(f"HDBSCAN finds no {k} clusters: a Gaussian mixture of {k} is used")
-    return gaussian_clusters(draws[0], k, seed)
+        found = elect(voters)
+    else:
+        right = [voter for voter in voters if voter.n_clusters == n_clusters]
+        found = elect(right or [other for other in others if other.n_clusters == n_clusters])
+    if found is not None:
+        return density.hdbscan(draws[found.draw], found.size, metric, found.selection)
+    if n_clusters == "auto":
+        return density.hdbscan_or_smaller(draws[0], min(sizes), note, metric, voters[0].selection)
+    note(f"HDBSCAN finds no {n_clusters} clusters: a Gaussian mixture of {n_clusters} is used")
+    return gaussian_clusters(draws[0], n_clusters, seed)
 
 
 def gaussian_clusters(x: np.ndarray, n_clusters: int | str, seed: int) -> Clusters:

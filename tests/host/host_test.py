@@ -90,37 +90,53 @@ def test_no_clusters_at_all_names_the_remedy():
         density.hdbscan_or_smaller(rng.normal(size=(12, 2)), 6, print)
 
 
-def test_vote_by_hand():
-    two, three = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
-    other_three, noise = np.array([0, 1, 2, 0, 1, 2]), np.full(6, -1)
-    assert consensus.vote([two, two, three, noise], [1, 1, 1, 1]) == 2  # 3 comes up once, noise is no cluster
-    assert consensus.vote([two, two, three, other_three, three], [1] * 5) == 2  # 3 more often, but never the same
-    assert consensus.vote([two, two, three, three], [1, 1, 2, 2]) == 3
-    assert consensus.vote([two, two, three, three], [1] * 4) == 2  # equal: the fewest clusters
-    assert consensus.vote([three], [1]) == 3
-    assert consensus.vote([noise, np.zeros(6, int)], [1, 1]) == 0
+TWO, THREE = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
+OTHER_THREE, NOISE = np.array([0, 1, 2, 0, 1, 2]), np.full(6, -1)
 
 
-def test_leaves_vote_and_excess_of_mass_seconds(monkeypatch):
-    leaf = {1: np.array([0, 0, 1, 1, 2, 2]), 2: np.array([0, 0, 1, 1, 2, 2]), 3: np.array([0, 0, 0, 1, 1, 1])}
-    eom = np.array([0, 0, 0, 1, 1, 1])
+def elected(*labellings):
+    """The labels elected, each labelling one voter."""
+    winner = consensus.elect([consensus.Candidate(labels, 0, 5, "leaf") for labels in labellings])
+    return None if winner is None else winner.labels
+
+
+def test_election_by_hand():
+    assert elected(TWO, TWO, THREE, NOISE) is TWO  # 3 comes up once, noise is no cluster
+    assert elected(TWO, TWO, THREE, OTHER_THREE, THREE) is TWO  # 3 more often, but never the same
+    assert elected(TWO, TWO, THREE, THREE, THREE) is THREE
+    assert elected(THREE, TWO, THREE, TWO) is TWO  # equal: the fewest clusters
+    assert elected(THREE) is THREE
+    assert elected(NOISE, np.zeros(6, int)) is None
+
+
+def test_the_elected_labelling_is_the_one_that_agrees_most():
+    odd = np.random.default_rng(0).integers(0, 4, 400)
+    assert elected(odd, Y, (Y + 1) % 4) is not odd
+
+
+def test_excess_of_mass_votes_where_leaves_confirm_its_partition(monkeypatch):
+    leaf = {1: THREE, 2: OTHER_THREE, 3: TWO, 4: THREE}
+    eom = {1: TWO, 2: OTHER_THREE, 3: 1 - TWO, 4: TWO}
 
     def labels(x, size, metric, selection):
-        return leaf[size] if selection == "leaf" else eom
+        return (leaf if selection == "leaf" else eom)[size]
 
     monkeypatch.setattr(density, "labels", labels)
     monkeypatch.setattr(density, "hdbscan", lambda x, size, metric, selection: (size, selection))
-    options = ("euclidean", 0, lambda text: None)
+    notes = []
+    options = ("euclidean", 0, notes.append)
     draws = [np.zeros((6, 1))] * 2
-    assert consensus.density_clusters(draws, [1, 2, 3], "auto", "leaf", *options)[1] == "leaf"
-    assert consensus.density_clusters(draws, [1, 2], "auto", "both", *options)[0] in (1, 2)  # eom alone is not asked
-    assert consensus.density_clusters(draws, [1, 3], "auto", "both", *options) == (3, "leaf")  # 2 votes against 4
-    assert consensus.density_clusters(draws, [1, 2], 2, "both", *options)[1] == "eom"  # only eom finds two
 
+    def winner(sizes, n_clusters, selection):
+        return consensus.density_clusters(draws, sizes, n_clusters, selection, *options)
 
-def test_medoid_is_the_labelling_that_agrees_most():
-    odd = np.random.default_rng(0).integers(0, 4, 400)
-    assert consensus.medoid([odd, Y, (Y + 1) % 4]) in (1, 2)
+    assert winner([1, 3, 4], "auto", "leaf")[0] in (1, 4)
+    assert notes == ["votes for each number of clusters: 2: 2, 3: 4"]
+    assert winner([1, 3, 4], "auto", "both")[0] == 3  # all of eom is that leaf's partition, under other names or sizes
+    assert notes[1] == "votes for each number of clusters: 2: 8, 3: 4"
+    assert winner([1], "auto", "both") == (1, "leaf")  # eom finds two, as no leaf does: no vote
+    assert winner([1], 2, "both") == (1, "eom")  # but it is asked where K is given and leaves have none
+    assert winner([1, 2], 3, "both")[1] == "leaf"
 
 
 def test_consensus_finds_the_number_of_blobs():

@@ -89,7 +89,7 @@ class Config:
     min_cluster_shares: tuple[float, ...] = (0.02,)
     """HDBSCAN's min_cluster_size as shares of the sample; several are put to the vote."""
     selection: Literal["leaf", "eom", "both"] = "leaf"
-    """HDBSCAN's cluster selection; with 'both' leaves vote, and count twice where 'eom' finds as many clusters."""
+    """HDBSCAN's cluster selection; with 'both' leaves vote, and 'eom' too where leaves confirm its partition."""
     manager_epochs: float = 1000
     """Epochs of the manager."""
     manager_learning_rate: float = 1e-3
@@ -158,7 +158,7 @@ QUICK = Config(
     umap_epochs=200,
     draws=3,
     selection="both",
-    min_cluster_shares=(0.01, 0.0126, 0.016, 0.02, 0.0253, 0.032, 0.0405, 0.0513, 0.065, 0.0822),
+    min_cluster_shares=(0.01, 0.0126, 0.016, 0.02, 0.0253, 0.032, 0.0405, 0.0513, 0.065),
     manager_epochs=10,
     top_experts=2,
     expert_width=0.25,
