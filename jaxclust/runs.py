@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxclust import atomic, environment, models, rundir
 from jaxclust.data import prepare
@@ -26,6 +27,7 @@ from jaxclust.methods import find
 from jaxclust.methods.base import Model, Result
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.rundir import COMPLETE
+from jaxclust.train import hosts
 from jaxclust.train.checkpoint import load_dicts, save_dicts
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Reporter, Silent
@@ -46,6 +48,7 @@ def fit(
     resume: bool = False,
     report: Reporter | None = None,
     draw: Draw | None = None,
+    mesh: Mesh | None = None,
 ) -> dict[str, Any]:
     """Fit and leave a complete run in `out`; returns what metrics.json holds.
 
@@ -55,6 +58,7 @@ def fit(
     Args:
       options: what else config.json shall hold: 'split', 'preset', ...
       draw: makes the figures, from (out, result, prepared images, preprocess, dataset).
+      mesh: the devices that train; all by default.
 
     Raises:
       InputError: the request does not suit the data (nothing is written, an older run stays), or `out` holds a run.
@@ -63,11 +67,16 @@ def fit(
     models.check_seed(request.seed)
     preprocess, images = models.prepared(request.config, dataset.images)
     config = _describe(request, dataset, preprocess, options)
-    begun = rundir.begin(out, config, overwrite=overwrite, resume=resume, note=report.note)
-    if rundir.read_config(out)["state"] == COMPLETE:
+    begun: list[rundir.Begun] = []
+
+    def begin() -> dict[str, bool]:
+        begun.append(rundir.begin(out, config, overwrite=overwrite, resume=resume, note=report.note))
+        return {"complete": rundir.read_config(out)["state"] == COMPLETE}
+
+    if hosts.shared(begin)["complete"]:
         return rundir.read_json(out / "metrics.json")
-    with rundir.marked(begun):
-        phases = Phases(out, report)
+    with rundir.marked(begun[0]):
+        phases = Phases(out, report, mesh=mesh)
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
         _write_assignments(out, models.assignments(result))
@@ -89,6 +98,13 @@ def fit(
         atomic.write_json(out / "metrics.json", metrics)
         rundir.complete(out)
     return rundir.read_json(out / "metrics.json")
+
+
+def follow(request: Request, dataset: Dataset, mesh: Mesh | None = None) -> None:
+    """What every process but the first does while that one is in `fit`: it computes along, and writes nothing."""
+    preprocess, images = models.prepared(request.config, dataset.images)
+    if not hosts.shared(dict)["complete"]:
+        models.fit(request, images, preprocess, Phases(mesh=mesh))
 
 
 def describe(result: Result, labels: np.ndarray | None) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Result, System
 from jaxclust.models import Request
+from jaxclust.train import hosts
+from jaxclust.train.mesh import choose_mesh
 from jaxclust.train.progress import Reporter, Silent, Terminal
 
 HELP = """\
@@ -54,6 +56,20 @@ class Options:
     """Replace the run in DIR, once the new one is complete."""
     resume: bool = False
     """Go on with the run in DIR."""
+    devices: int | None = None
+    """Train on the first N devices; all if not given."""
+    mesh: Annotated[str | None, tyro.conf.arg(metavar="data=N,expert=M")] = None
+    """Spread batches over N devices and the stacked experts over M; if not given, batches over all devices."""
+    distributed: bool = False
+    """Be one of several processes that train together; only the first writes DIR."""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Address of process 0, with --distributed; if not given, what TPU pods, Slurm and Kubernetes say."""
+    processes: int | None = None
+    """How many processes there are, with --distributed and --coordinator."""
+    process_id: int | None = None
+    """Which one this is, from 0, with --distributed and --coordinator."""
+    wait: int = 300
+    """Seconds to wait for the other processes."""
     no_figures: bool = False
     """Draw no figures."""
     quiet: bool = False
@@ -69,13 +85,15 @@ def main(argv: list[str]) -> None:
         return
     name, rest = _split_method(argv)
     system = methods.find(name)
+    _join(rest)
     options, config = parse(system, rest)
     out = options.out or Path("runs") / f"{name}-{_slug(options.data)}-{options.seed}"
     try:
         metrics = _fit(system, options, config, out)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(_remedy(out, argv)) from interrupt
-    print(run_table(metrics, out))
+    if metrics is not None:
+        print(run_table(metrics, out))
 
 
 def parse(system: System, argv: Sequence[str]) -> tuple[Options, Any]:
@@ -98,20 +116,27 @@ def parse(system: System, argv: Sequence[str]) -> tuple[Options, Any]:
     return dataclasses.replace(parsed.general, preset=preset), system.Config(**vars(getattr(parsed, group)))
 
 
-def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, Any]:
+def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, Any] | None:
+    """What metrics.json holds; None in a process that only computes along."""
     if options.overwrite and options.resume:
         raise InputError("--overwrite and --resume exclude each other: choose one")
-    rundir.check_free(out, overwrite=options.overwrite, resume=options.resume)
+    leads = hosts.is_first()
+    hosts.shared(lambda: {"run": rundir.check_free(out, overwrite=options.overwrite, resume=options.resume)})
     environment.enable_compilation_cache()
-    report = Silent() if options.quiet else Terminal()
+    mesh = choose_mesh(options.devices, options.mesh)
+    report = Terminal() if leads and not options.quiet else Silent()
     dataset = sources.load(options.data, split=options.split, image_size=options.image_size, skip_bad=options.skip_bad)
     for path in dataset.skipped:
         report.note(f"skipped: {path}")
     shape = "x".join(map(str, dataset.images.shape[1:]))
     report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; preset {options.preset}; run {out}")
     stated = {name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad")}
+    request = Request(system, config, options.seed)
+    if not leads:
+        runs.follow(request, dataset, mesh)
+        return None
     return runs.fit(
-        Request(system, config, options.seed),
+        request,
         dataset,
         out,
         options=stated,
@@ -119,7 +144,23 @@ def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, 
         resume=options.resume,
         report=report,
         draw=None if options.no_figures else _draw(options.seed, report),
+        mesh=mesh,
     )
+
+
+def _join(argv: Sequence[str]) -> None:
+    """Become one of several processes, where that is asked for: before anything asks JAX for its devices."""
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--distributed", action="store_true")
+    reader.add_argument("--coordinator")
+    for name in ("--processes", "--process-id", "--wait"):
+        reader.add_argument(name, type=int, default=300 if name == "--wait" else None)
+    asked = reader.parse_known_args([word for word in argv if word not in ("-h", "--help")])[0]
+    given = (asked.coordinator, asked.processes, asked.process_id)
+    if asked.distributed:
+        hosts.join(*given, asked.wait)
+    elif any(value is not None for value in given):
+        raise InputError("coordinator, processes and process_id are for several processes: add --distributed")
 
 
 def _draw(seed: int, report: Reporter) -> runs.Draw:

@@ -21,6 +21,9 @@ class Method(NamedTuple):
     embed:         (state, images (n, ...)) -> (n, d) float32, deterministic and independent of the batch.
     log_posterior: (state, images (n, ...)) -> (n, K) float32, log probabilities whose exp sums to one.
 
+    stacked:       state -> a tree of bool like it, True where a leaf's leading axis is that of stacked networks, which
+                   a mesh then spreads over `expert`. None where there are none.
+
     A training without codes, or without clusters, leaves `embed` or `log_posterior` out.
     """
 
@@ -28,6 +31,7 @@ class Method(NamedTuple):
     step: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
     embed: Callable[[TrainState, Array], Array] = not_offered
     log_posterior: Callable[[TrainState, Array], Array] = not_offered
+    stacked: Callable[[TrainState], PyTree] | None = None
 
 
 class Functions(NamedTuple):

@@ -97,7 +97,7 @@ def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, ph
     model = Model(meta, jax.device_get({"encoder": encoder_arrays, **experts}), restore(meta))
     plots = {"explained_variance": latent_dim.explained_variance(codes), "expert_latent_dims": dims}
     result = _result(model, images, means, sample, clusters, first, plots)
-    if phases.directory is not None:
+    if phases.kept:
         spec, seed = _specs(meta)[1], seeds.seed(key, "pictures")
         result.plots.update(phases.compute("pictures", lambda: mixture_model.pictures(spec, result, images, seed)))
     return result

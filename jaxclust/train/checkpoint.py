@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxclust.typing import PyTree
 
@@ -21,7 +22,13 @@ class Checkpoints:
     def __init__(self, directory: Path):
         import orbax.checkpoint as ocp
 
-        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+        # of several processes the one that writes is the only one that knows of the checkpoints
+        alone = ocp.options.MultiprocessingOptions(jax.process_index(), {jax.process_index()})
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=1,
+            enable_async_checkpointing=False,
+            multiprocessing_options=alone if jax.process_count() > 1 else ocp.options.MultiprocessingOptions(),
+        )
         handlers = {"state": ocp.StandardCheckpointHandler()}
         self.args = ocp.args
         self.manager = ocp.CheckpointManager(directory.resolve(), options=options, item_handlers=handlers)
@@ -44,13 +51,13 @@ class Checkpoints:
         if self.latest == step:
             return
         with _disk_full_is_os_error():
-            self.manager.save(step, args=self.args.Composite(state=self.args.StandardSave(_without_keys(tree))))
+            self.manager.save(step, args=self.args.Composite(state=self.args.StandardSave(_plain(tree))))
             self.manager.wait_until_finished()
 
     def restore(self, template: PyTree) -> PyTree:
         """The newest tree, with the structure of `template` (arrays or ShapeDtypeStructs), on the first device."""
-        saved = self._restore(jax.tree.map(_on_first_device, jax.eval_shape(_without_keys, template)))
-        return jax.tree.map(_with_key, template, saved)
+        saved = self._restore(jax.tree.map(_on_first_device, jax.eval_shape(without_keys, template)))
+        return with_keys(template, saved)
 
     def restore_dicts(self) -> PyTree:
         """The newest tree of nested dicts, without a template, on the first device."""
@@ -89,8 +96,20 @@ def _is_key(leaf: Any) -> bool:
     return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _without_keys(tree: PyTree) -> PyTree:
+def without_keys(tree: PyTree) -> PyTree:
+    """`tree` with typed PRNG keys as their data."""
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _plain(tree: PyTree) -> PyTree:
+    """What orbax takes from one of several processes: NumPy arrays."""
+    tree = without_keys(tree)
+    return tree if jax.process_count() == 1 else jax.tree.map(np.asarray, tree)
+
+
+def with_keys(template: PyTree, tree: PyTree) -> PyTree:
+    """The inverse of `without_keys`: `template` says which leaves are keys."""
+    return jax.tree.map(_with_key, template, tree)
 
 
 def _with_key(leaf: Any, saved: jax.Array) -> jax.Array:

@@ -3,17 +3,18 @@
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxclust.data.batches import Batches
+from jaxclust.data.batches import Batches, padded
 from jaxclust.errors import InputError
-from jaxclust.train.mesh import largest_mesh, over_batches, replicated
+from jaxclust.train import hosts
+from jaxclust.train import mesh as meshes
 from jaxclust.typing import Array, Batch, PyTree, TrainState
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
@@ -48,13 +49,18 @@ def run_chunk(
     return chunk_program(jax.default_backend())(step, state, images, index, weight)
 
 
-@cache
-def chunk_program(platform: str) -> Callable[..., tuple[TrainState, PyTree]]:
+def chunk_program(platform: str, shardings: PyTree = None) -> Callable[..., tuple[TrainState, PyTree]]:
     """The compiled form of a chunk for a platform: 'cpu', 'gpu', 'tpu'.
 
     On a CPU LLVM optimises at level 1: the products are library calls, and compiling takes half as long.
+    shardings: of the state's leaves, which they keep; None on one device.
     """
+    leaves, treedef = jax.tree.flatten(shardings)
+    return _chunk_program(platform, tuple(leaves), treedef)
 
+
+@cache
+def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: Any) -> Callable[..., Any]:
     def chunk(step: Step, state: TrainState, images: Array, index: Array, weight: Array) -> tuple[TrainState, PyTree]:
         def body(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
             index, weight = batch
@@ -64,7 +70,8 @@ def chunk_program(platform: str) -> Callable[..., tuple[TrainState, PyTree]]:
         return state, jax.tree.map(lambda values: values.mean(0), terms)
 
     options = {"xla_backend_optimization_level": 1} if platform == "cpu" else None
-    return jax.jit(chunk, static_argnums=0, donate_argnums=1, compiler_options=options)
+    out = (treedef.unflatten(leaves), NamedSharding(leaves[0].mesh, PartitionSpec())) if leaves else None
+    return jax.jit(chunk, static_argnums=0, donate_argnums=1, out_shardings=out, compiler_options=options)
 
 
 def chunk_steps(per_epoch: int) -> int:
@@ -89,6 +96,7 @@ def run(
     *,
     on_chunk: Callable[[Progress], None] | None = None,
     mesh: Mesh | None = None,
+    stacked: Callable[[TrainState], PyTree] | None = None,
 ) -> TrainState:
     """Train until `state.step` is n_steps, compiling once.
 
@@ -99,26 +107,33 @@ def run(
       batches: the order of the examples, a pure function of the step.
       n_steps: from `total_steps`, a whole number of chunks.
       on_chunk: called between chunks, for progress, history and checkpoints.
-      mesh: devices to use; by default as many as divide the batch.
+      mesh: devices to use, all by default. A batch that they cannot share equally is padded.
+      stacked: which leaves of the state are of stacked networks (`methods.base.Method.stacked`).
+
+    Returns: the last state, on one device of each process.
 
     Raises:
       Diverged: a term of the loss is not finite; the message names it and the step.
     """
-    mesh = mesh or largest_mesh(batches.size)
-    state = jax.device_put(state, replicated(mesh))
-    images = jax.device_put(images, replicated(mesh))
+    mesh = mesh or meshes.make_mesh()
+    shardings = meshes.of_state(mesh, state, stacked)
+    of_batches = meshes.of_batches(mesh, shardings)
+    program = chunk_program(jax.default_backend(), shardings if mesh.size > 1 else None)
+    state = meshes.put(state, shardings)
+    images = meshes.put(images, meshes.replicated(mesh))
+    examples, batches = batches.size, padded(batches, meshes.shards(of_batches))
     done, chunk = int(state.step), chunk_steps(batches.per_epoch)
     while done < n_steps:
         start = time.perf_counter()
-        index, weight = jax.device_put(batches.indices(done, chunk), over_batches(mesh))
-        state, terms = run_chunk(step, state, images, index, weight)
+        index, weight = meshes.put(batches.indices(done, chunk), of_batches)
+        state, terms = program(step, state, images, index, weight)
         wait(terms)
         done += chunk
         values = {name: float(value) for name, value in jax.device_get(terms).items()}
         _check(values, done)
         if on_chunk:
-            on_chunk(Progress(state, values, done, n_steps, chunk * batches.size, time.perf_counter() - start))
-    return state
+            on_chunk(Progress(state, values, done, n_steps, chunk * examples, time.perf_counter() - start))
+    return meshes.collect(state)
 
 
 def wait(tree: PyTree) -> None:
@@ -139,7 +154,8 @@ def _check(terms: dict[str, float], step: int) -> None:
 def in_batches(function: Callable[..., PyTree], images: np.ndarray | Array, batch_size: int = 500) -> PyTree:
     """`function(images)` over all rows in batches of one static shape: (n, ...) -> NumPy arrays (n, ...).
 
-    The last batch is padded with its first row, so the result for a row does not depend on the others.
+    The last batch is padded with its first row, so the result for a row does not depend on the others. Of several
+    processes each computes all, and takes what the first one found.
     """
     n = len(images)
     parts = []
@@ -151,4 +167,5 @@ def in_batches(function: Callable[..., PyTree], images: np.ndarray | Array, batc
         out = function(rows)
         wait(out)
         parts.append(jax.tree.map(lambda a, keep=batch_size - padding: np.asarray(a)[:keep], out))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return hosts.shared_tree(whole, lambda: whole)

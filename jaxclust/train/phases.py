@@ -4,27 +4,30 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxclust import atomic
 from jaxclust.data.batches import Batches, shuffled
 from jaxclust.host import seeds
 from jaxclust.numerics import fold_name
-from jaxclust.train import history, loop
+from jaxclust.train import history, hosts, loop
+from jaxclust.train import mesh as meshes
 from jaxclust.train.checkpoint import Checkpoints
 from jaxclust.train.progress import Reporter, Silent
-from jaxclust.typing import Array, Batch, Key, TrainState
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 class Trainable(Protocol):
-    """The half of a `methods.base.Method` that a training needs."""
+    """The part of a `methods.base.Method` that a training needs."""
 
     @property
     def init(self) -> Callable[[Key, tuple[int, ...]], TrainState]: ...
@@ -32,22 +35,35 @@ class Trainable(Protocol):
     @property
     def step(self) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]: ...
 
+    @property
+    def stacked(self) -> Callable[[TrainState], PyTree] | None: ...
+
 
 class Phases:
     """Runs named phases in order; what is already on disk is read instead.
 
     Args:
-      directory: the run directory. None keeps nothing.
+      directory: the run directory. None keeps nothing; of several processes the first one alone has it.
       report: told what happens.
       save_every: seconds between two checkpoints of a training.
+      mesh: the devices that train; all by default.
 
     seconds: how long each phase took, in order, over all resumes.
+    kept:    whether there is a run directory, here or in the first process.
     """
 
-    def __init__(self, directory: Path | None = None, report: Reporter | None = None, save_every: float = 60.0):
+    def __init__(
+        self,
+        directory: Path | None = None,
+        report: Reporter | None = None,
+        save_every: float = 60.0,
+        mesh: Mesh | None = None,
+    ):
         self.directory = directory
         self.report = report or Silent()
         self.save_every = save_every
+        self.mesh = mesh
+        self.kept = bool(hosts.shared(lambda: {"kept": directory is not None})["kept"])
         self.seconds: dict[str, float] = {}
         self._used: set[str] = set()
         if directory is not None:
@@ -62,6 +78,9 @@ class Phases:
     def compute(self, name: str, function: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """A phase on the host: `function()` -> named arrays (of kinds that .npz holds), or those kept on disk."""
         self._begin(name)
+        return hosts.shared(lambda: self._compute(name, function))
+
+    def _compute(self, name: str, function: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         path = self._path(name, ".npz")
         if path is not None and path.exists():
             self.note(f"{name}: kept from before")
@@ -110,15 +129,14 @@ class Phases:
         self.report.phase(name)
         self.report.compiling()
         start = state if state is not None else initial(method, fold_name(key, "init"), shape)
-        if self.directory is None:
-            return self._run(name, method, start, images, batches, total, None, begun)
-        with Checkpoints(self.directory / "phases" / name) as checkpoints:
-            if checkpoints.latest is not None:
-                start = checkpoints.restore(start)
-                if checkpoints.latest >= total:
+        with self._checkpoints(name) as checkpoints:
+            latest = self._latest(checkpoints)
+            if latest is not None:
+                start = hosts.shared_tree(start, partial(_restore, checkpoints, start))
+                if latest >= total:
                     self.note(f"{name}: kept from before")
                     return start
-                self.note(f"{name}: goes on from step {checkpoints.latest} of {total}")
+                self.note(f"{name}: goes on from step {latest} of {total}")
             return self._run(name, method, start, images, batches, total, checkpoints, begun)
 
     def _run(
@@ -140,20 +158,32 @@ class Phases:
             nonlocal saved
             now = time.perf_counter()
             self.report.progress(chunk.steps_done, chunk.n_steps, chunk.examples / chunk.seconds, chunk.terms)
-            if self.directory is None or checkpoints is None:
-                return
             spent, epoch = before + now - begun, chunk.steps_done / batches.per_epoch
-            history.append(self.directory, name, chunk.steps_done, epoch, spent, chunk.terms)
-            if now - saved >= self.save_every:
-                checkpoints.save(chunk.steps_done, chunk.state)
+            if self.directory is not None:
+                history.append(self.directory, name, chunk.steps_done, epoch, spent, chunk.terms)
+            if self.kept and hosts.agreed(now - saved >= self.save_every):
+                whole = chunk.state if hosts.alone() else meshes.collect(chunk.state)
+                if checkpoints is not None:
+                    checkpoints.save(chunk.steps_done, whole)
                 self._keep_time(name, spent)
                 saved = time.perf_counter()
 
-        state = loop.run(method.step, state, images, batches, total, on_chunk=on_chunk)
+        state = loop.run(
+            method.step, state, images, batches, total, on_chunk=on_chunk, mesh=self.mesh, stacked=method.stacked
+        )
         if checkpoints is not None:
             checkpoints.save(total, state)
         self._finish(name, before + time.perf_counter() - begun)
         return state
+
+    def _checkpoints(self, name: str) -> AbstractContextManager[Checkpoints | None]:
+        return nullcontext() if self.directory is None else Checkpoints(self.directory / "phases" / name)
+
+    def _latest(self, checkpoints: Checkpoints | None) -> int | None:
+        """The step of the newest checkpoint of the process that writes; None if there is none."""
+        latest = None if checkpoints is None else checkpoints.latest
+        found = int(hosts.shared(lambda: {"latest": -1 if latest is None else latest})["latest"])
+        return None if found < 0 else found
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
@@ -185,6 +215,11 @@ class Phases:
     def _finish(self, name: str, seconds: float) -> None:
         self._keep_time(name, seconds)
         self.report.done(seconds)
+
+
+def _restore(checkpoints: Checkpoints | None, template: TrainState) -> TrainState:
+    assert checkpoints is not None, "the process that writes has the checkpoints"
+    return checkpoints.restore(template)
 
 
 def initial(method: Trainable, key: Key, batch_shape: tuple[int, ...]) -> TrainState:

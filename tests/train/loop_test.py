@@ -12,9 +12,8 @@ import optax
 import pytest
 
 from jaxclust.data.batches import shuffled
-from jaxclust.errors import InputError
 from jaxclust.numerics import weighted_mean
-from jaxclust.train import loop, mesh
+from jaxclust.train import loop
 from jaxclust.train.state import advance, new_state, ramp, to_unit
 from jaxclust.typing import Batch
 
@@ -99,12 +98,6 @@ def test_small_helpers():
     assert to_unit(jnp.ones(2)).dtype == jnp.float32
     np.testing.assert_allclose([ramp(jnp.asarray(s), 10) for s in (0, 5, 20)], [0.0, 0.5, 1.0])
     assert Batch._fields == ("image", "index", "weight")
-
-
-def test_a_mesh_that_does_not_fit_is_an_error():
-    with pytest.raises(InputError, match="expert=3"):
-        mesh.make_mesh(jax.devices()[:1], expert=3)
-    assert mesh.largest_mesh(10).size >= 1
 
 
 SCRIPT = """

@@ -211,7 +211,20 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
         new_stats = {"manager": manager_stats, "experts": expert_stats}
         return TrainState(state.step + 1, new_params, (first, second), new_stats, state.key), {"loss": loss, **terms}
 
-    return Method(start, step)
+    def stacked_leaves(state: TrainState) -> TrainState:
+        alone = jax.tree.map(lambda _: False, state)
+        return alone._replace(
+            params={**alone.params, "experts": flagged(state.params["experts"])},
+            opt_state=(alone.opt_state[0], flagged(state.opt_state[1])),
+            extra={**alone.extra, "experts": flagged(state.extra["experts"])},
+        )
+
+    return Method(start, step, stacked=stacked_leaves)
+
+
+def flagged(tree: PyTree) -> PyTree:
+    """True for every leaf with axes: in a tree of stacked experts the first is that of the experts."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 0, tree)
 
 
 def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: PyTree) -> TrainState:
@@ -291,7 +304,7 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
         present = (rows.taken.sum(-1) > 0).astype(jnp.float32)
         return advance(state, grads, optimiser, stats), {"loss": weighted_mean(values, present)}
 
-    return Method(start, step)
+    return Method(start, step, stacked=lambda state: flagged(state)._replace(key=False))
 
 
 def stage_two_state(spec: MixtureSpec, arrays: PyTree, key: Key) -> TrainState:
