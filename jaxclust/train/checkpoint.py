@@ -22,14 +22,17 @@ class Checkpoints:
     def __init__(self, directory: Path):
         import orbax.checkpoint as ocp
 
-        # of several processes the one that writes is the only one that knows of the checkpoints
-        alone = ocp.options.MultiprocessingOptions(jax.process_index(), {jax.process_index()})
+        multiprocessing = ocp.options.MultiprocessingOptions()
+        if jax.process_count() > 1:  # the process that writes is the only one that knows of the checkpoints
+            directory.mkdir(parents=True, exist_ok=True)
+            multiprocessing = ocp.options.MultiprocessingOptions(jax.process_index(), {jax.process_index()})
         options = ocp.CheckpointManagerOptions(
             max_to_keep=1,
+            create=jax.process_count() == 1,
             enable_async_checkpointing=False,
-            multiprocessing_options=alone if jax.process_count() > 1 else ocp.options.MultiprocessingOptions(),
+            multiprocessing_options=multiprocessing,
         )
-        handlers = {"state": ocp.StandardCheckpointHandler()}
+        handlers = {"state": ocp.StandardCheckpointHandler(multiprocessing_options=multiprocessing)}
         self.args = ocp.args
         self.manager = ocp.CheckpointManager(directory.resolve(), options=options, item_handlers=handlers)
 

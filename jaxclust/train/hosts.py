@@ -5,6 +5,9 @@ process and given to the others, so that all of them compile and run the same pr
 """
 
 import io
+import os
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,14 +35,23 @@ def join(coordinator: str | None, processes: int | None, process_id: int | None,
         )
     if processes is not None and process_id is not None and not 0 <= process_id < processes:
         raise InputError(f"process_id is {process_id}: give 0 to {processes - 1}")
+    where = coordinator or "the one of the environment"
+    line = f"the processes did not come together within {timeout} s: start all {processes or 'of them'}"
+    watch = threading.Timer(timeout, _end, [f"{line}, with a coordinator that they can reach ({where})"])
+    watch.daemon = True
+    watch.start()
     try:
-        jax.distributed.initialize(coordinator, processes, process_id, initialization_timeout=timeout)
+        jax.distributed.initialize(coordinator, processes, process_id, initialization_timeout=timeout + 60)
     except (RuntimeError, ValueError) as error:
-        found = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"the processes did not come together within {timeout} s ({found}): start all {processes or ''} of them, "
-            f"with a coordinator that they can reach ({coordinator or 'the one of the environment'})"
-        ) from error
+        raise InputError(f"cannot join the other processes: {str(error).strip().splitlines()[0]}") from error
+    finally:
+        watch.cancel()
+
+
+def _end(line: str) -> None:
+    """End the process where Python cannot raise: JAX waits in C++, and aborts with a stack trace when it gives up."""
+    print(f"jaxclust: error: {line}", file=sys.stderr, flush=True)
+    os._exit(2)
 
 
 def alone() -> bool:

@@ -1,0 +1,34 @@
+"""Trainings on 4 and 8 simulated devices are those of one device; the control shows that the comparison can fail."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOLERANCE = {"sgd": 0.01, "adam": 0.05}  # relative, after 32 steps: Adam turns the noise of small gradients into steps
+
+
+@pytest.fixture(scope="module")
+def distances():
+    """Largest relative difference of losses and parameters to those of one device, by case."""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "tests.train.devices_script"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=1200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+@pytest.mark.parametrize("training", ["autoencoder", "stage one", "stage two"])
+def test_many_devices_give_what_one_gives(distances, training, optimiser):
+    found = {name: value for name, value in distances.items() if name.startswith(f"{training}, {optimiser}, ")}
+    assert len(found) == 2
+    assert max(found.values()) < TOLERANCE[optimiser], found
+
+
+def test_batch_statistics_of_single_devices_would_be_noticed(distances):
+    assert distances["control"] > 10 * max(TOLERANCE.values())
