@@ -21,11 +21,11 @@ import optax
 from jax import lax
 
 from jaxclust import losses
-from jaxclust.data.augment import Augmentation, augment
+from jaxclust.data.augment import Augmentation
 from jaxclust.methods.base import Method
 from jaxclust.methods.parts import classifier
 from jaxclust.methods.parts.autoencoder import draw
-from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode
+from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode, transformed
 from jaxclust.nn.autoencoders import Decoder, Encoder
 from jaxclust.nn.conv import stacked
 from jaxclust.numerics import fold_name, weighted_mean
@@ -225,7 +225,7 @@ def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: Py
 def augmented(spec: MixtureSpec, state: TrainState, batch: Batch) -> tuple[Array, Array]:
     """The batch's images, augmented, and what the decoders are asked for."""
     clean = to_unit(batch.image)
-    image = augment(step_key(state, "augment"), clean, spec.augmentation)
+    image = transformed(state, clean, spec.augmentation, spec.form)
     return image, clean if spec.clean_target else image
 
 
