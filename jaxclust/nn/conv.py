@@ -127,12 +127,17 @@ _native_transpose.defvjp(
 def stacked(function: Callable[..., Any], form: str = "auto") -> Callable[..., Any]:
     """Return `function` over a leading axis of all its arguments, for networks whose parameters are stacked.
 
-    native: jax.vmap. patches: one after the other in a loop, which was faster than batched products on a CPU
-    (experiments/RESULTS.md). form: see resolve_form.
+    native: jax.vmap on a TPU. patches, and on other platforms: one after the other in a loop. On a CPU that was faster
+    than batched products, and on several GPUs the grouped convolutions of vmap are not partitioned: each GPU does the
+    work of all (experiments/RESULTS.md). The platform is that of the compilation. form: see resolve_form.
     """
-    if resolve_form(form) == "native":
-        return jax.vmap(function)
-    return lambda *arguments: lax.map(lambda one: function(*one), arguments)
+
+    def in_turn(*arguments: Any) -> Any:
+        return lax.map(lambda one: function(*one), arguments)
+
+    if resolve_form(form) == "patches":
+        return in_turn
+    return lambda *arguments: lax.platform_dependent(*arguments, tpu=jax.vmap(function), default=in_turn)
 
 
 def _check(x: Array, kernel: Array, strides: int) -> None:
