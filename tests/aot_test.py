@@ -10,6 +10,7 @@ from jax import lax
 
 from experiments.bench import _hlo, _targets, aot
 from experiments.bench.steps import STEPS
+from jaxclust.train.mesh import make_mesh
 
 MODULE = """HloModule jit_chunk, input_output_alias={ {0}: (0, {}, may-alias), {1}: (3, {}, must-alias) }, layout
 
@@ -125,7 +126,7 @@ def test_compute_bound_from_two_counts():
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_a_step_is_described_without_memory(step):
-    mesh = aot.mesh_of(step, jax.devices("cpu")[:1])
+    mesh = make_mesh(jax.devices("cpu")[:1])
     state, images, index, weight = aot.arguments(step, mesh)
     assert all(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves((state, images, index, weight)))
     assert index.shape[1] == weight.shape[1] == step.batch

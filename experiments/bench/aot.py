@@ -30,8 +30,10 @@ from jaxclust.train import loop
 from jaxclust.train.mesh import make_mesh, over_batches, replicated
 from jaxclust.typing import Batch, PyTree
 
-MOST_FLOAT32 = 0.05  # of the multiply-adds: the small heads of the networks are in float32
-MOST_REPEATED = 1.25  # work of all chips together, as a multiple of the whole program's
+MOST_FLOAT32 = 0.15  # of the multiply-adds: heads and augmentation are float32, and a loop over experts counts once
+MOST_REPEATED = (
+    1.5  # work of all chips together, as a multiple of the whole program's; GPUs multiply padding's zeros too
+)
 CONTROL = "manager-32"  # the step that the controls spoil
 EXPORTS = ("tpu", "cuda", "cpu")
 
@@ -95,9 +97,9 @@ class Row(NamedTuple):
         return found
 
 
-def mesh_of(step: Step, devices: Sequence[jax.Device]) -> Mesh:
-    """All devices: over `expert` as many as divide the experts, over `data` the rest."""
-    return make_mesh(devices, gcd(len(devices) // 2, step.experts) if len(devices) > 1 else 1)
+def mesh_of(step: Step, target: Target) -> Mesh:
+    """All chips: TPUs over `expert` where they divide the experts, by two at least over `data`; GPUs over `data`."""
+    return make_mesh(target.devices(), gcd(max(1, target.count // 2), step.experts) if target.platform == "tpu" else 1)
 
 
 def placed(step: Step, mesh: Mesh) -> PyTree:
@@ -125,15 +127,16 @@ def arguments(step: Step, mesh: Mesh, sharded: bool = True) -> tuple[Any, ...]:
 
 def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Lowered, Mesh, PyTree]:
     """The chunk program of the step for the target, its mesh and its state; `fault` is a control's name."""
-    mesh = mesh_of(step, target.devices())
+    mesh = mesh_of(step, target)
     function = step.method().step
     if fault == "calls the host":
         function = _calling_the_host(function)
-    program = loop.chunk_program(target.platform)
-    if fault == "no donation":
-        program = jax.jit(program.__wrapped__, static_argnums=0)  # type: ignore[attr-defined]
     given = arguments(step, mesh, sharded=fault != "unsharded batch")
-    return program.lower(function, *given), mesh, given[0]  # type: ignore[attr-defined]
+    chunk = loop.chunk_program(target.platform).__wrapped__  # type: ignore[attr-defined]
+    as_it_was = jax.tree.map(lambda leaf: leaf.sharding, given[0])  # the new state lies where the old one did
+    donated = () if fault == "no donation" else 1
+    program = jax.jit(chunk, static_argnums=0, donate_argnums=donated, out_shardings=(as_it_was, replicated(mesh)))
+    return program.lower(function, *given), mesh, given[0]
 
 
 def _calling_the_host(function: loop.Step) -> loop.Step:
