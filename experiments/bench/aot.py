@@ -328,6 +328,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for target in targets:
             target.devices()
         rows, failed = compile_all(steps, targets, say)
+        for source in dict.fromkeys(target.chip.source for target in targets):
+            say(f"rates and memory: {source}")
         missed = run_controls(targets, say)
         for step in steps:
             say(f"exported {step.name} for {', '.join(EXPORTS)}: {exported(step) / 1e6:.1f} MB")
