@@ -44,8 +44,9 @@ def shuffled(n: int, size: int, seed: int) -> Batches:
 
 
 def grouped(groups: np.ndarray, n_groups: int, size: int, seed: int) -> Batches:
-    """Every batch holds `size` examples of each group, in the order of the groups: n_groups * size in all.
+    """Every batch holds `size` examples of each group, n_groups * size in all.
 
+    Groups take turns, 0, 1, 2, ..., 0, 1, 2, ..., so that a part of the batch on one device has examples of each.
     groups (n,) int in [0, n_groups). A group's examples come in random order and start again when all were seen;
     an epoch ends when the largest group has been visited once. The rows of an empty group have weight 0.
     """
@@ -62,8 +63,8 @@ def grouped(groups: np.ndarray, n_groups: int, size: int, seed: int) -> Batches:
         return np.stack([orders[r][p % len(rows)] for r, p in zip(rounds, position, strict=True)]).reshape(count, size)
 
     def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        index = np.concatenate([draw(g, first, count) for g in range(n_groups)], 1)
-        weight = np.repeat([float(len(m) > 0) for m in members], size).astype(np.float32)
+        index = np.stack([draw(g, first, count) for g in range(n_groups)], -1).reshape(count, -1)
+        weight = np.tile([float(len(m) > 0) for m in members], size).astype(np.float32)
         return index, np.broadcast_to(weight, index.shape)
 
     return Batches(n_groups * size, per_epoch, indices, n_groups)

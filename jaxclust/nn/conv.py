@@ -60,7 +60,8 @@ def conv2d(x: Array, kernel: Array, strides: int = 1, form: str = "auto") -> Arr
     """
     _check(x, kernel, strides)
     if resolve_form(form) == "native":
-        return lax.conv_general_dilated(x, kernel, (strides, strides), "SAME", dimension_numbers=_LAYOUT)
+        y = lax.conv_general_dilated(x, kernel, (strides, strides), "SAME", dimension_numbers=_LAYOUT)
+        return _stored(y) if x.shape[3] <= 4 else y  # images, not maps of features
     kh, kw, cin, cout = kernel.shape
     rows, cols = _same(1, x.shape[1], kh, strides), _same(2, x.shape[2], kw, strides)
     values = (kh * kw * cin + cout, kw * cin + kh * cout, cin + kh * kw * cout)  # written for every pixel
@@ -83,22 +84,60 @@ def conv_transpose2d(x: Array, kernel: Array, strides: int = 2, form: str = "aut
     """
     _check(x, kernel, strides)
     if resolve_form(form) == "native":
-        return lax.conv_transpose(x, kernel, (strides, strides), "SAME", dimension_numbers=_LAYOUT)
+        return _native_transpose(x, kernel, strides)
     y = _product(x, _all_taps(kernel))
     for axis in (1, 2):
         y = _scatter(y, _transposed(axis, x.shape[axis], kernel.shape[axis - 1], strides))
     return y
 
 
+@jax.custom_vjp
+def _stored(x: Array) -> Array:
+    """Return x, kept in its own type: XLA stores bfloat16 convolutions of images in float32, as their readers add."""
+    return lax.optimization_barrier(x)
+
+
+_stored.defvjp(lambda x: (_stored(x), None), lambda _, g: (g,))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _native_transpose(x: Array, kernel: Array, strides: int) -> Array:
+    return lax.conv_transpose(x, kernel, (strides, strides), "SAME", dimension_numbers=_LAYOUT)
+
+
+def _native_transpose_backward(strides: int, kept: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    """Both are gradients of the convolution that this one transposes; those of lax reverse whole images on a TPU."""
+    x, kernel = kept
+    befores = [_transposed(axis, x.shape[axis], kernel.shape[axis - 1], strides).before for axis in (1, 2)]
+    padding = [(before, k - strides - before) for before, k in zip(befores, kernel.shape[:2], strict=True)]
+
+    def convolve(kernel: Array) -> Array:
+        turned = kernel[::-1, ::-1].swapaxes(2, 3)
+        return lax.conv_general_dilated(g, turned, (strides, strides), padding, dimension_numbers=_LAYOUT)
+
+    dx, pullback = jax.vjp(convolve, kernel)
+    return dx, *pullback(x)
+
+
+_native_transpose.defvjp(
+    lambda x, kernel, s: (_native_transpose(x, kernel, s), (x, kernel)), _native_transpose_backward
+)
+
+
 def stacked(function: Callable[..., Any], form: str = "auto") -> Callable[..., Any]:
     """Return `function` over a leading axis of all its arguments, for networks whose parameters are stacked.
 
-    native: jax.vmap. patches: one after the other in a loop, which was faster than batched products on a CPU
-    (experiments/RESULTS.md). form: see resolve_form.
+    native: jax.vmap on a TPU. patches, and on other platforms: one after the other in a loop. On a CPU that was faster
+    than batched products, and on several GPUs the grouped convolutions of vmap are not partitioned: each GPU does the
+    work of all (experiments/RESULTS.md). The platform is that of the compilation. form: see resolve_form.
     """
-    if resolve_form(form) == "native":
-        return jax.vmap(function)
-    return lambda *arguments: lax.map(lambda one: function(*one), arguments)
+
+    def in_turn(*arguments: Any) -> Any:
+        return lax.map(lambda one: function(*one), arguments)
+
+    if resolve_form(form) == "patches":
+        return in_turn
+    return lambda *arguments: lax.platform_dependent(*arguments, tpu=jax.vmap(function), default=in_turn)
 
 
 def _check(x: Array, kernel: Array, strides: int) -> None:

@@ -36,7 +36,7 @@ def test_groups_stay_apart_and_are_visited_evenly():
     batches = grouped(groups, 3, 4, seed=0)
     assert batches.per_epoch == 3
     index, weight = batches.indices(0, 5)
-    parts, weights = index.reshape(5, 3, 4), weight.reshape(5, 3, 4)
+    parts, weights = (a.reshape(5, 4, 3).swapaxes(1, 2) for a in (index, weight))  # (steps, group, size)
     assert (groups[parts[:, 0]] == 0).all()
     assert (groups[parts[:, 2]] == 2).all()
     assert (weights[:, 1] == 0).all()

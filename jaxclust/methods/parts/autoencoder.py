@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxclust import losses
-from jaxclust.data.augment import Augmentation, augment
+from jaxclust.data.augment import Augmentation
 from jaxclust.methods.base import Method
-from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode
+from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode, transformed
 from jaxclust.nn.autoencoders import Decoder, Encoder
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.state import ramp, step_key, to_unit
@@ -141,7 +141,7 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Method:
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         clean = to_unit(batch.image)
-        image = augment(step_key(state, "augment"), clean, spec.augmentation)
+        image = transformed(state, clean, spec.augmentation, spec.form)
         target = clean if spec.clean_target else image
         params, critic = state.params
         grads, (stats, z, terms) = jax.grad(loss, has_aux=True)(params, critic, state, image, target, batch.weight)

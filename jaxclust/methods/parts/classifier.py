@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust import losses
-from jaxclust.data.augment import Augmentation, augment
+from jaxclust.data.augment import Augmentation
 from jaxclust.methods.base import Method
-from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode
+from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode, transformed
 from jaxclust.nn.autoencoders import Classifier
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.state import advance, new_state, step_key, to_unit
+from jaxclust.train.state import advance, new_state, to_unit
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
 
@@ -56,7 +56,7 @@ def classifier(spec: ClassifierSpec, targets: np.ndarray) -> Method:
         return value, (stats, {"loss": value, "agreement": weighted_mean(right, batch.weight)})
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-        image = augment(step_key(state, "augment"), to_unit(batch.image), spec.augmentation)
+        image = transformed(state, to_unit(batch.image), spec.augmentation, spec.form)
         grads, (stats, terms) = jax.grad(loss, has_aux=True)(state.params, state, image, batch)
         return advance(state, grads, optimiser, {**state.extra, "stats": stats}), terms
 

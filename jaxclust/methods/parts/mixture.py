@@ -21,11 +21,11 @@ import optax
 from jax import lax
 
 from jaxclust import losses
-from jaxclust.data.augment import Augmentation, augment
+from jaxclust.data.augment import Augmentation
 from jaxclust.methods.base import Method
 from jaxclust.methods.parts import classifier
 from jaxclust.methods.parts.autoencoder import draw
-from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode
+from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode, transformed
 from jaxclust.nn.autoencoders import Decoder, Encoder
 from jaxclust.nn.conv import stacked
 from jaxclust.numerics import fold_name, weighted_mean
@@ -238,7 +238,7 @@ def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: Py
 def augmented(spec: MixtureSpec, state: TrainState, batch: Batch) -> tuple[Array, Array]:
     """The batch's images, augmented, and what the decoders are asked for."""
     clean = to_unit(batch.image)
-    image = augment(step_key(state, "augment"), clean, spec.augmentation)
+    image = transformed(state, clean, spec.augmentation, spec.form)
     return image, clean if spec.clean_target else image
 
 
@@ -280,8 +280,8 @@ def _train_experts(
 def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
     """Each expert alone on its own points: one step trains all K, each on its own rows of the batch.
 
-    Batches come from data.batches.grouped: K equal parts in the order of the experts. The state holds
-    params and statistics of the experts only.
+    Batches come from data.batches.grouped: the experts take turns. The state holds params and statistics of the
+    experts only.
     """
     mask = jnp.asarray(experts(spec, shape).mask)
     optimiser = adam(spec.learning_rate, spec.n_steps, spec.schedule)
@@ -296,8 +296,10 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         k = len(mask)
-        image, target = (a.reshape(k, -1, *a.shape[1:]) for a in augmented(spec, state, batch))
-        rows = Rows(image, target, batch.weight.reshape(k, -1), jnp.full((k,), spec.kl_weight))
+        image, target, weight = (
+            a.reshape(-1, k, *a.shape[1:]).swapaxes(0, 1) for a in (*augmented(spec, state, batch), batch.weight)
+        )
+        rows = Rows(image, target, weight, jnp.full((k,), spec.kl_weight))
         keys = jax.random.split(step_key(state, "posterior"), k)
         function = stacked(jax.value_and_grad(loss, has_aux=True), spec.form)
         (values, stats), grads = function(state.params, state.extra, mask, keys, rows)

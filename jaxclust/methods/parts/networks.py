@@ -1,11 +1,14 @@
-"""Applying Flax modules with parameters and batch statistics kept apart, and the optimiser of a training."""
+"""Applying Flax modules with parameters and batch statistics kept apart, random images, the optimiser of a training."""
 
 from typing import Any
 
 import flax.linen as nn
 import optax
 
-from jaxclust.typing import Array, Key, PyTree
+from jaxclust.data.augment import Augmentation, augment
+from jaxclust.nn.conv import resolve_form
+from jaxclust.train.state import step_key
+from jaxclust.typing import Array, Key, PyTree, TrainState
 
 
 def init(module: nn.Module, key: Key, example: Array) -> tuple[PyTree, PyTree]:
@@ -24,6 +27,12 @@ def train_mode(module: nn.Module, params: PyTree, stats: PyTree, x: Array, weigh
 def eval_mode(module: nn.Module, params: PyTree, stats: PyTree, x: Array) -> Any:
     """Output with the running statistics: each example's is independent of the others."""
     return module.apply({"params": params, "batch_stats": stats}, x, None, False)
+
+
+def transformed(state: TrainState, images: Array, ranges: Augmentation, form: str) -> Array:
+    """Images of a step, each transformed at random: data.augment in what suits the form of the convolutions."""
+    by = "products" if resolve_form(form) == "native" else "gather"
+    return augment(step_key(state, "augment"), images, ranges, by)
 
 
 def adam(learning_rate: float, n_steps: int, schedule: str = "constant") -> optax.GradientTransformation:

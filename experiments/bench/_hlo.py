@@ -1,0 +1,127 @@
+"""What a compiled program does, read from its HLO text: products and their types, collectives, aliases, host calls."""
+
+import re
+from collections.abc import Iterator
+from math import prod
+from typing import NamedTuple
+
+_TYPE = re.compile(r"\b(pred|[suf]\d+|bf16|c64|c128|f8\w*)\[([\d,]*)\]")
+_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\(.*?\)(?= [a-z][\w-]*\()|\S+) ([a-z][\w-]*)\((.*)$")
+_COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+_CUDNN = "__cudnn$conv"
+
+
+class Shape(NamedTuple):
+    """Element type ('bf16', 'f32') and sizes of an array."""
+
+    dtype: str
+    sizes: tuple[int, ...]
+
+
+class Instruction(NamedTuple):
+    """One line: what it makes (several arrays for a tuple), its operation, its operands' shapes, the whole line."""
+
+    made: tuple[Shape, ...]
+    operation: str
+    operands: tuple[Shape, ...]
+    line: str
+
+
+class Products(NamedTuple):
+    """Matrix products and convolutions by the wider type of their factors: how many, and their multiply-adds.
+
+    Multiplications by the zeros between dilated elements are not counted, those by padding are.
+    """
+
+    count: dict[str, int]
+    multiply_adds: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        """Multiply-adds of all types."""
+        return sum(self.multiply_adds.values())
+
+    def share(self, dtype: str) -> float:
+        """The part of the multiply-adds in that type, in [0, 1]."""
+        return self.multiply_adds.get(dtype, 0) / max(self.total, 1)
+
+
+def instructions(text: str) -> Iterator[Instruction]:
+    """All instructions of all computations of an HLO module."""
+    known: dict[str, tuple[Shape, ...]] = {}
+    for line in text.splitlines():
+        match = _INSTRUCTION.match(line)
+        if not match:
+            continue
+        name, made, operation, rest = match.groups()
+        known[name] = shapes(made)
+        names = re.findall(r"%?([\w.-]+)(?:,|$)", re.sub(r"/\*.*?\*/", "", rest.split(")", 1)[0]))
+        yield Instruction(known[name], operation, tuple(known[n][0] for n in names if known.get(n)), line)
+
+
+def shapes(text: str) -> tuple[Shape, ...]:
+    """The arrays of a type: 'f32[2,3]{1,0}', or a tuple of such."""
+    return tuple(Shape(dtype, _numbers(sizes)) for dtype, sizes in _TYPE.findall(text))
+
+
+def products(text: str) -> Products:
+    """All matrix products and convolutions of a module, cuDNN's and cuBLAS's calls too. A loop's body counts once."""
+    found = Products({}, {})
+    for each in instructions(text):
+        if each.operation not in ("dot", "convolution") and _CUDNN not in each.line and "__cublas$" not in each.line:
+            continue
+        if (each.operation == "custom-call" and len(each.operands) < 2) or each.operation == "get-tuple-element":
+            continue
+        kinds = [operand.dtype for operand in each.operands[:2]]
+        kind = "f32" if "f32" in kinds else kinds[0]
+        work = _convolution(each) if "dim_labels=" in each.line else _product(each)
+        found.count[kind] = found.count.get(kind, 0) + 1
+        found.multiply_adds[kind] = found.multiply_adds.get(kind, 0) + work
+    return found
+
+
+def _product(each: Instruction) -> int:
+    contracted = re.search(r'lhs_contracting_dim(?:s=\{|ensions":\[)([\d,"]*)', each.line)
+    dims = _numbers(contracted.group(1).replace('"', "")) if contracted else ()
+    return prod(each.made[0].sizes) * prod(each.operands[0].sizes[d] for d in dims)
+
+
+def _convolution(each: Instruction) -> int:
+    """Every output times the kernel's elements that lead to it, less the zeros of a dilated input."""
+    labels = re.search(r"dim_labels=\w+_(\w+)->", each.line)
+    assert labels, f"a convolution without dim_labels: {each.line}"
+    output, kernel = each.made[0].sizes, each.operands[1].sizes
+    if "__cudnn$convBackwardInput" in each.line:
+        output = each.operands[0].sizes
+    if "__cudnn$convBackwardFilter" in each.line:
+        output, kernel = each.operands[1].sizes, each.made[0].sizes
+    dilation = re.search(r"lhs_dilate=([\dx]+)", each.line)
+    zeros = prod(int(d) for d in dilation.group(1).split("x")) if dilation else 1
+    return prod(output) * prod(kernel) // kernel[labels.group(1).index("o")] // zeros
+
+
+def collectives(text: str) -> dict[str, int]:
+    """How many operations of each kind move data between devices; those that start and end later count once."""
+    names = [each.operation.removesuffix("-start") for each in instructions(text)]
+    return {name: names.count(name) for name in _COLLECTIVES if name in names}
+
+
+def host_calls(text: str) -> int:
+    """Operations that hand data to the host or wait for it: infeed, outfeed, host transfers, Python callbacks."""
+    count = 0
+    for each in instructions(text):
+        moves = each.operation in ("infeed", "outfeed")
+        sends = each.operation in ("send", "recv") and "is_host_transfer=true" in each.line
+        calls = each.operation == "custom-call" and "callback" in each.line.split("metadata=")[0]
+        count += moves or sends or calls
+    return count
+
+
+def aliased(text: str) -> set[int]:
+    """Numbers of the parameters whose memory an output takes over."""
+    header = text.split("\n", 1)[0]
+    return {int(number) for number in re.findall(r"\}: \((\d+), \{[\d, ]*\}, (?:may|must)-alias\)", header)}
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(",") if number)

@@ -1,0 +1,93 @@
+"""The training steps of all methods, at the sizes at which the benchmarks compile and measure them: one registry.
+
+A step here is a description. Nothing is allocated: shapes of its state come from jax.eval_shape.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxclust.methods.base import Method
+from jaxclust.methods.parts import autoencoder, classifier, mixture
+from jaxclust.methods.parts.moe_vae_config import Config, autoencoder_spec, classifier_spec, mixture_spec
+from jaxclust.typing import PyTree
+
+IMAGES = 70_000  # rows of the data set that lies on the device: MNIST's and Fashion-MNIST's
+CLUSTERS = 10
+LATENT = 32  # of the autoencoder and of every expert
+N_STEPS = 10_000  # of the whole training: only the ramps and schedules ask
+
+
+class Step(NamedTuple):
+    """One training step.
+
+    name:    'autoencoder-32': the training, then the side of its images.
+    side:    of its images, (side, side, 1) uint8.
+    batch:   examples in one batch, over all devices and experts.
+    experts: networks stacked on a leading axis of the state's leaves; 1 for a network on its own.
+    build:   config -> Method. Config has the fields `precision` and `form`.
+    config:  the settings.
+    """
+
+    name: str
+    side: int
+    batch: int
+    experts: int
+    build: Callable[[Config, tuple[int, ...]], Method]
+    config: Config
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        return (self.side, self.side, 1)
+
+    def method(self) -> Method:
+        """The training itself."""
+        return self.build(self.config, self.shape)
+
+    def state(self) -> PyTree:
+        """Shapes and types of its state: a TrainState of jax.ShapeDtypeStruct."""
+        init = self.method().init
+        return jax.eval_shape(lambda key: init(key, (self.batch, *self.shape)), jax.random.key(0))
+
+    def with_batch(self, batch: int) -> "Step":
+        """The same step on another number of examples."""
+        return self._replace(batch=batch)
+
+    def in_precision(self, precision: str) -> "Step":
+        """The same step with another compute type, 'float32' or 'bfloat16'."""
+        return self._replace(config=replace(self.config, precision=precision))
+
+
+def _autoencoder(config: Config, shape: tuple[int, ...]) -> Method:
+    return autoencoder.autoencoder(autoencoder_spec(config, "bernoulli", LATENT, N_STEPS), shape)
+
+
+def _manager(config: Config, shape: tuple[int, ...]) -> Method:
+    targets = np.broadcast_to(np.float32(1 / CLUSTERS), (IMAGES, CLUSTERS))
+    return classifier.classifier(classifier_spec(config, "bernoulli", CLUSTERS, N_STEPS), targets)
+
+
+def _stage_one(config: Config, shape: tuple[int, ...]) -> Method:
+    return mixture.stage_one(mixture_spec(config, "bernoulli", np.full(CLUSTERS, LATENT), N_STEPS), shape)
+
+
+def _stage_two(config: Config, shape: tuple[int, ...]) -> Method:
+    return mixture.stage_two(mixture_spec(config, "bernoulli", np.full(CLUSTERS, LATENT), N_STEPS), shape)
+
+
+# The text's settings (preset 'paper'), in the compute type and the convolutions of an accelerator. At 32 x 32 its first
+# block has 32 filters; 16 x 16 gets as many. The platform is never asked: it is the compiling machine's.
+PAPER = Config(precision="bfloat16", form="native", min_filters=32, expert_min_filters=32)
+
+STEPS = (
+    Step("autoencoder-32", 32, 1024, 1, _autoencoder, PAPER),
+    Step("manager-32", 32, 1024, 1, _manager, PAPER),
+    Step("mixture-dense-32", 32, 256, CLUSTERS, _stage_one, PAPER),
+    Step("mixture-routed-32", 32, 256, CLUSTERS, _stage_one, replace(PAPER, top_experts=2)),
+    Step("experts-32", 32, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
+    Step("experts-16", 16, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
+)
