@@ -34,11 +34,11 @@ class Row(NamedTuple):
 def training(method: Method, data: np.ndarray, batch: int, steps: int) -> Timer:
     """A timer of `steps` training steps in the library's loop, data (n, ...) resident on the device."""
     state = method.init(jax.random.key(0), (batch, *data.shape[1:]))
-    images = jax.device_put(data)
-    index, weight = jax.device_put(shuffled(len(data), batch, 0).indices(0, steps))
+    images, batches = jax.device_put(data), shuffled(len(data), batch, 0)
 
     def timer() -> float:
         nonlocal state
+        index, weight = jax.device_put(batches.indices(int(state.step), steps))
         start = time.perf_counter()
         state, terms = run_chunk(method.step, state, images, index, weight)
         jax.block_until_ready((state, terms))

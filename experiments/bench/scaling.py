@@ -43,40 +43,44 @@ class Growth(NamedTuple):
     arithmetic: float | None
 
 
-def over_experts(sizes: Sizes) -> tuple[list[int], list[cases.Case], list[int]]:
-    """Dense stage 1 of K experts: sizes, cases, rows of data."""
-    made = [cases.stage_one(k, k, sizes.side, sizes.batch, sizes.first) for k in sizes.ks]
-    return list(sizes.ks), made, [10 * sizes.batch] * len(made)
+class Point(NamedTuple):
+    """One measurement of a group: how large, which step, how many rows of data."""
+
+    size: int
+    case: cases.Case
+    rows: int
 
 
-def over_rows(sizes: Sizes) -> tuple[list[int], list[cases.Case], list[int]]:
+def over_experts(sizes: Sizes) -> list[Point]:
+    """Dense stage 1 of K experts."""
+    return [Point(k, cases.stage_one(k, k, sizes.side, sizes.batch, sizes.first), 10 * sizes.batch) for k in sizes.ks]
+
+
+def over_rows(sizes: Sizes) -> list[Point]:
     """One VAE on data sets of N rows."""
     case = cases.conv_vae(sizes.side, sizes.batch, sizes.first)
-    return list(sizes.rows), [case] * len(sizes.rows), list(sizes.rows)
+    return [Point(n, case, n) for n in sizes.rows]
 
 
-def over_pixels(sizes: Sizes) -> tuple[list[int], list[cases.Case], list[int]]:
+def over_pixels(sizes: Sizes) -> list[Point]:
     """One VAE on images of more and more pixels: a block more each time that the side doubles."""
-    made = [cases.conv_vae(side, sizes.batch, sizes.first) for side in sizes.sides]
-    return [side**2 for side in sizes.sides], made, [10 * sizes.batch] * len(made)
+    return [Point(side**2, cases.conv_vae(side, sizes.batch, sizes.first), 10 * sizes.batch) for side in sizes.sides]
 
 
-GROUPS: dict[str, tuple[str, Callable[[Sizes], tuple[list[int], list[cases.Case], list[int]]]]] = {
+GROUPS: dict[str, tuple[str, Callable[[Sizes], list[Point]]]] = {
     "experts": ("K, experts", over_experts),
     "rows": ("N, rows of data", over_rows),
     "pixels": ("pixels of an image", over_pixels),
 }
 
 
-def measure(name: str, make: Callable[[Sizes], tuple[list[int], list[cases.Case], list[int]]], sizes: Sizes,
-            rounds: int, limit: float) -> Growth:  # fmt: skip
-    """Time the cases of a group in interleaved rounds and fit the exponents."""
-    at, made, rows = make(sizes)
+def measure(name: str, points: list[Point], steps: int, rounds: int, limit: float) -> Growth:
+    """Time the points in interleaved rounds and fit the exponents."""
     timers = {
-        str(size): timing.training(case.method, case.data(n), case.batch, sizes.steps)
-        for size, case, n in zip(at, made, rows, strict=True)
+        str(size): timing.training(case.method, case.data(rows), case.batch, steps) for size, case, rows in points
     }
-    return growth(name, at, timing.interleaved(timers, rounds, limit), [case.flops for case in made])
+    seconds = timing.interleaved(timers, rounds, limit)
+    return growth(name, [point.size for point in points], seconds, [point.case.flops for point in points])
 
 
 def growth(name: str, at: list[int], seconds: timing.Seconds, flops: list[float]) -> Growth:
@@ -96,11 +100,12 @@ def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> int:
     parser.add_argument("--limit", type=float, default=30, help="seconds of rounds, for each group")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows of the table")
     options = parser.parse_args(argv)
+    sizes = sizes or Sizes()
     print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, float32: time of a training step\n")
     print(timing.header("against", "sizes", "ms a step", "exponent of time", "of arithmetic"))
     found = []
-    for name in options.only:
-        grown = measure(*GROUPS[name], sizes or Sizes(), options.rounds, options.limit)
+    for title, points in (GROUPS[name] for name in options.only):
+        grown = measure(title, points(sizes), sizes.steps, options.rounds, options.limit)
         ms = ", ".join(f"{1e3 * value:.3g}" for value in grown.seconds)
         at = ", ".join(map(str, grown.sizes))
         print(timing.line(grown.name, at, ms, grown.exponent, grown.arithmetic), flush=True)
