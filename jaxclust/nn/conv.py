@@ -93,10 +93,12 @@ def conv_transpose2d(x: Array, kernel: Array, strides: int = 2, form: str = "aut
         return lax.conv_transpose(x, kernel, (strides, strides), "SAME", dimension_numbers=_LAYOUT)
     kh, kw, cin, cout = kernel.shape
     rows, cols = _transposed(1, x.shape[1], kh, strides), _transposed(2, x.shape[2], kw, strides)
-    if kh * kw * cout <= kh * cin + strides * kw * cout or kh < strides:  # values written for every pixel of x
+    phases = _phases(rows)
+    gathered = sum(taps.k for _, taps in phases if taps.k > 1)  # rows written for every row of x; one is itself
+    if kh < strides or kh * kw * cout <= gathered * cin + strides * kw * cout:
         return _scatter(_scatter(_product(x, _all_taps(kernel)), rows), cols)
     parts = []
-    for seen, taps in _phases(rows):
+    for seen, taps in phases:
         matrix = kernel[::-1, ::-1][seen][::-1].transpose(0, 2, 1, 3).reshape(taps.k * cin, kw * cout)
         parts.append(_scatter(_product(_gather(x, _mirror(taps)), matrix), cols))
     return _join(tuple(parts), strides)
