@@ -74,9 +74,8 @@ def conv2d(x: Array, kernel: Array, strides: int = 1, form: str = "auto") -> Arr
     if cheapest == 1:
         parts, apart = [], _split(_place(x, 1, 0, rows.windows * strides), strides)
         for part, (seen, taps) in zip(apart, _phases(rows), strict=True):
-            if taps.k:
-                matrix = kernel[seen][::-1].transpose(1, 2, 0, 3).reshape(kw * cin, taps.k * cout)
-                parts.append(_scatter(_product(_gather(part, cols), matrix), _mirror(taps)))
+            matrix = kernel[seen][::-1].transpose(1, 2, 0, 3).reshape(kw * cin, taps.k * cout)
+            parts.append(_scatter(_product(_gather(part, cols), matrix), _mirror(taps)))
         return sum(parts[1:], parts[0])
     return _scatter(_scatter(_product(x, _all_taps(kernel)), _mirror(rows)), _mirror(cols))
 
