@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from experiments.bench import _hlo, _targets
 from experiments.bench._targets import Target
@@ -27,7 +27,7 @@ from experiments.bench.steps import IMAGES, STEPS, Step
 from jaxclust import atomic
 from jaxclust.errors import InputError
 from jaxclust.train import loop
-from jaxclust.train.mesh import make_mesh, over_batches, replicated
+from jaxclust.train import mesh as meshes
 from jaxclust.typing import Batch, PyTree
 
 MOST_FLOAT32 = 0.15  # of the multiply-adds: heads and augmentation are float32, and a loop over experts counts once
@@ -99,27 +99,20 @@ class Row(NamedTuple):
 
 def mesh_of(step: Step, target: Target) -> Mesh:
     """All chips: TPUs over `expert` where they divide the experts, by two at least over `data`; GPUs over `data`."""
-    return make_mesh(target.devices(), gcd(max(1, target.count // 2), step.experts) if target.platform == "tpu" else 1)
-
-
-def placed(step: Step, mesh: Mesh) -> PyTree:
-    """The step's state: leaves with a leading axis of experts over `expert`, all others on every device."""
-
-    def place(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        is_stacked = step.experts > 1 and leaf.ndim > 1 and leaf.shape[0] == step.experts
-        sharding = NamedSharding(mesh, PartitionSpec("expert")) if is_stacked else replicated(mesh)
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-
-    return jax.tree.map(place, step.state())
+    return meshes.make_mesh(target.devices(), gcd(max(1, target.count // 2), step.experts) if target.platform == "tpu" else 1)
 
 
 def arguments(step: Step, mesh: Mesh, sharded: bool = True) -> tuple[Any, ...]:
-    """What the chunk program takes: state, images, index, weight, as shapes with shardings."""
+    """What the chunk program takes: state, images, index, weight, as shapes with the shardings of the loop."""
     steps = loop.chunk_steps(-(-IMAGES // step.batch))
-    over = over_batches(mesh) if sharded else replicated(mesh)
+    state = step.state()
+    shardings = meshes.of_state(mesh, state, step.method().stacked)
+    state = jax.tree.map(lambda a, place: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), state, shardings)
+    everywhere = meshes.replicated(mesh)
+    over = meshes.of_batches(mesh, shardings) if sharded else everywhere
     return (
-        placed(step, mesh),
-        jax.ShapeDtypeStruct((IMAGES, *step.shape), jnp.uint8, sharding=replicated(mesh)),
+        state,
+        jax.ShapeDtypeStruct((IMAGES, *step.shape), jnp.uint8, sharding=everywhere),
         jax.ShapeDtypeStruct((steps, step.batch), jnp.int32, sharding=over),
         jax.ShapeDtypeStruct((steps, step.batch), jnp.float32, sharding=over),
     )
@@ -135,7 +128,7 @@ def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Low
     chunk = loop.chunk_program(target.platform).__wrapped__  # type: ignore[attr-defined]
     as_it_was = jax.tree.map(lambda leaf: leaf.sharding, given[0])  # the new state lies where the old one did
     donated = () if fault == "no donation" else 1
-    program = jax.jit(chunk, static_argnums=0, donate_argnums=donated, out_shardings=(as_it_was, replicated(mesh)))
+    program = jax.jit(chunk, static_argnums=0, donate_argnums=donated, out_shardings=(as_it_was, meshes.replicated(mesh)))
     return program.lower(function, *given), mesh, given[0]
 
 

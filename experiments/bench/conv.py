@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from experiments.bench._timing import Timer, interleaved, ratio
 from jaxclust.nn.conv import BatchNorm, Conv, ConvTranspose, conv2d, conv_transpose2d, mish, stacked
 from jaxclust.typing import Array
 
 BATCH, FIRST, LATENT, EXPERTS = 100, 32, 32, 10
-Timer = Callable[[], float]  # runs once, returns seconds a step
 
 
 class Norm(nn.Module):
@@ -64,7 +64,8 @@ class VAE(nn.Module):
             x = Norm(self.form)(self.conv(f, 2)(x))
         mean, log_var = jnp.split(nn.Dense(2 * LATENT)(x.reshape(len(x), -1)), 2, -1)
         z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape)
-        x = nn.Dense(4 * filters[-1])(z).reshape(-1, 2, 2, filters[-1])
+        x = nn.Dense(4 * filters[-1], use_bias=False)(z).reshape(-1, 2, 2, filters[-1])
+        x = Norm(self.form)(x)
         for i in reversed(range(blocks)):
             below = filters[max(i - 1, 0)]
             x = Norm(self.form)(self.up(filters[i] if i < general else below)(x))
@@ -129,15 +130,16 @@ def training(form: str, side: int, steps: int, scanned: bool = True, experts: in
 def torch_training(side: int, steps: int) -> dict[str, Timer]:
     """Return timers of the same training in PyTorch, by memory format; none without torch."""
     try:
-        import torch
-
-        from experiments.bench._torch_vae import TorchTraining
+        from experiments.bench import _peers
     except ImportError:
         print("torch is not installed: its rows are left out (pip install '.[bench]')")
         return {}
-    formats = {"PyTorch contiguous": torch.contiguous_format, "PyTorch channels_last": torch.channels_last}
-    runs = {name: TorchTraining(side, BATCH, fmt) for name, fmt in formats.items()}
-    return {name: lambda run=run: run.run(steps) / steps for name, run in runs.items()}
+    timers: dict[str, Timer] = {}
+    for name, memory_format in _peers.FORMATS.items():
+        batches = [batch.to(**memory_format) for batch in _peers.torch.rand(10, BATCH, 1, side, side)]
+        module = _peers.ConvVAE(side, FIRST, LATENT).to(**memory_format)
+        timers[f"PyTorch {name}"] = _peers.Training(module, batches, steps)
+    return timers
 
 
 def layer(function: Callable[..., Array], cin: int, cout: int, side: int, strides: int, experts: int) -> Timer:
@@ -167,26 +169,6 @@ def layer(function: Callable[..., Array], cin: int, cout: int, side: int, stride
         return (time.perf_counter() - start) / steps
 
     return timer
-
-
-def interleaved(timers: dict[str, Timer], rounds: int, limit: float) -> dict[str, list[float]]:
-    """Run every timer once (compilation), then in rounds until `limit` seconds are over; at least two rounds."""
-    for timer in timers.values():
-        timer()
-    seconds: dict[str, list[float]] = {name: [] for name in timers}
-    start = time.perf_counter()
-    for done in range(rounds):
-        if done >= 2 and time.perf_counter() - start > limit:
-            break
-        for name, timer in timers.items():
-            seconds[name].append(timer())
-    return seconds
-
-
-def ratio(seconds: dict[str, list[float]], slow: list[str], fast: str) -> float:
-    """Return how many times `fast` is as fast as the best of `slow`: the median of the rounds' ratios."""
-    best = [min(values) for values in zip(*(seconds[name] for name in slow), strict=True)]
-    return statistics.median(b / f for b, f in zip(best, seconds[fast], strict=True))
 
 
 def layers_table(limit: float) -> None:

@@ -1,7 +1,7 @@
 """The order in which examples are visited: pure functions of the step, so a resumed training goes on exactly."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ class Batches(NamedTuple):
     size:      examples a batch.
     per_epoch: batches that visit every example once.
     indices:   (first, count) -> index (count, size) int32, weight (count, size) float32 (0 is padding).
-    groups:    equal parts of a batch, in order, that a step tells apart.
+    groups:    how many groups take turns in a batch: 0, 1, 2, ..., 0, 1, 2, ...
     """
 
     size: int
@@ -71,18 +71,15 @@ def grouped(groups: np.ndarray, n_groups: int, size: int, seed: int) -> Batches:
 
 
 def padded(batches: Batches, parts: int) -> Batches:
-    """The same examples in batches that `parts` devices can share equally: rows of weight 0 end each group."""
-    rows = batches.size // batches.groups
-    more = next(more for more in range(parts) if batches.groups * (rows + more) % parts == 0)
+    """The same examples in batches that `parts` devices can share equally: rows of weight 0 come last."""
+    turns = batches.size // batches.groups
+    more = batches.groups * next(more for more in range(parts) if batches.groups * (turns + more) % parts == 0)
     if more == 0:
         return batches
 
-    def pad(a: np.ndarray, mode: Any) -> np.ndarray:
-        groups = a.reshape(len(a), batches.groups, rows)
-        return np.pad(groups, ((0, 0), (0, 0), (0, more)), mode).reshape(len(a), -1)
-
     def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         index, weight = batches.indices(first, count)
-        return pad(index, "edge"), pad(weight, "constant")
+        ends = ((0, 0), (0, more))
+        return np.pad(index, ends, "edge"), np.pad(weight, ends)
 
-    return Batches(batches.groups * (rows + more), batches.per_epoch, indices, batches.groups)
+    return Batches(batches.size + more, batches.per_epoch, indices, batches.groups)

@@ -53,10 +53,10 @@ def test_padding_a_batch_by_hand():
     assert padded(shuffled(7, 3, 0), 3).indices(0, 3)[0].shape == (3, 3)
 
 
-def test_padding_keeps_the_groups_of_a_batch():
+def test_padding_keeps_the_turns_of_groups():
     groups = np.array([0, 0, 0, 1, 1, 1])
     batches = padded(grouped(groups, 2, 3, 0), 4)
     index, weight = batches.indices(0, 2)
     assert batches.size == 8
-    np.testing.assert_array_equal(groups[index], [[0, 0, 0, 0, 1, 1, 1, 1]] * 2)
-    np.testing.assert_array_equal(weight, [[1, 1, 1, 0, 1, 1, 1, 0]] * 2)
+    np.testing.assert_array_equal(groups[index[:, :6]], [[0, 1] * 3] * 2)
+    np.testing.assert_array_equal(weight, [[1] * 6 + [0] * 2] * 2)

@@ -1,0 +1,135 @@
+"""The library's training steps that are measured, and the arithmetic of their networks, counted from shapes."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxclust import losses
+from jaxclust.data.augment import NONE
+from jaxclust.methods.base import Method
+from jaxclust.methods.parts import autoencoder, mixture
+from jaxclust.methods.parts.classifier import ClassifierSpec, module
+from jaxclust.methods.parts.networks import adam, init, train_mode
+from jaxclust.nn.conv import Conv, ConvTranspose
+from jaxclust.nn.mlp import Hidden
+from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.state import advance, new_state
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+BATCH, FIRST, LATENT = 100, 32, 32  # of the convolutional networks; FIRST: filters of the first block
+WIDTHS, MLP_BATCH = (784, 500, 500, 2000, 10), 256  # widths and batch of Xie et al. 2016
+
+
+class Case(NamedTuple):
+    """A training step to measure: `flops` of a step, on `batch` examples of `shape`, uint8 images or float32."""
+
+    method: Method
+    shape: tuple[int, ...]
+    batch: int
+    flops: float
+
+    def data(self, n: int) -> np.ndarray:
+        """n random examples (n, *shape)."""
+        rng = np.random.default_rng(0)
+        if len(self.shape) == 1:
+            return rng.random((n, *self.shape), np.float32)
+        return rng.integers(0, 256, (n, *self.shape), np.uint8)
+
+
+def conv_vae(side: int, batch: int = BATCH, first: int = FIRST, dtype: Any = jnp.float32) -> Case:
+    """A convolutional VAE of grey images (side, side, 1), without augmentation."""
+    shape = (side, side, 1)
+    spec = autoencoder.AutoencoderSpec(
+        latent_dim=LATENT, width=0.0, floor=first, l1_means=0.0, augmentation=NONE, dtype=dtype
+    )
+    encoder, decoder = autoencoder.modules(spec, shape)
+    flops = step_flops(forward_flops(encoder, (batch, *shape)) + forward_flops(decoder, (batch, LATENT)))
+    return Case(autoencoder.autoencoder(spec, shape), shape, batch, flops)
+
+
+def stage_one(
+    k: int, top_experts: int, side: int, batch: int = BATCH, first: int = FIRST, dtype: Any = jnp.float32
+) -> Case:
+    """Stage 1 of the mixture: k experts, each a conv_vae, and the manager; dense where top_experts is k."""
+    shape = (side, side, 1)
+    manager = ClassifierSpec(k, width=0.0, floor=first, augmentation=NONE, dtype=dtype)
+    spec = mixture.MixtureSpec(
+        (LATENT,) * k, "bernoulli", manager, top_experts=top_experts, width=0.0, floor=first, augmentation=NONE,
+        dtype=dtype,
+    )  # fmt: skip
+    rows = mixture.route(jnp.full((batch, k), 1 / k), top_experts, jnp.ones(batch)).index.shape[1]
+    networks = mixture.experts(spec, shape)
+    expert = forward_flops(networks.encoder, (rows, *shape)) + forward_flops(networks.decoder, (rows, LATENT))
+    flops = step_flops(forward_flops(module(manager), (batch, *shape))) + k * step_flops(expert)
+    return Case(mixture.stage_one(spec, shape), shape, batch, flops)
+
+
+class MLP(nn.Module):
+    """Autoencoder of features (b, widths[0]): the library's hidden layers, and linear ones at the code and the end."""
+
+    widths: tuple[int, ...]
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
+        """Return the reconstruction, float32 (b, widths[0])."""
+        for widths in (self.widths, self.widths[::-1]):
+            x = Hidden(widths[1:-1], self.dtype)(x, weight, train)
+            x = nn.Dense(widths[-1], dtype=self.dtype)(x)
+        return x.astype(jnp.float32)
+
+
+def mlp(widths: tuple[int, ...] = WIDTHS, batch: int = MLP_BATCH, dtype: Any = jnp.float32) -> Case:
+    """An autoencoder of features with squared error. No config of the library has these widths, its modules do."""
+    network, optimiser = MLP(widths, dtype), adam(1e-3, 1)
+
+    def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        params, stats = init(network, fold_name(key, "init"), jnp.zeros(batch_shape))
+        return new_state(params, optimiser, stats, key)
+
+    def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, PyTree]:
+        output, stats = train_mode(network, params, state.extra, batch.image, batch.weight)
+        return weighted_mean(losses.gaussian_reconstruction(output, batch.image), batch.weight), stats
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(state.params, state, batch)
+        return advance(state, grads, optimiser, stats), {"loss": value}
+
+    flops = step_flops(forward_flops(network, (batch, widths[0])))
+    return Case(Method(start, step), widths[:1], batch, flops)
+
+
+def forward_flops(network: nn.Module, shape: tuple[int, ...]) -> list[float]:
+    """Operations (2 a multiply and add) of each linear layer of `network`, in order, for an input of `shape`.
+
+    A 3x3 convolution counts nine taps for each of its output pixels, a transposed one for each of its input pixels:
+    padding counts, and so it does in PyTorch. Bias, batch norm and activations do not.
+    """
+    counts: list[float] = []
+
+    def count(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        y = call(*args, **kwargs)
+        layer = context.module
+        if context.method_name == "__call__" and isinstance(layer, Conv | ConvTranspose | nn.Dense):
+            x = args[0]
+            taps = 1 if isinstance(layer, nn.Dense) else prod(layer.kernel_size)
+            places = x if isinstance(layer, ConvTranspose) else y
+            counts.append(2.0 * taps * prod(places.shape[:-1]) * x.shape[-1] * y.shape[-1])
+        return y
+
+    with nn.intercept_methods(count):
+        jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
+    return counts
+
+
+def step_flops(layers: list[float]) -> float:
+    """Operations of a training step: each layer forward, and twice that for its gradients.
+
+    The first layer has none for its input, since nobody asks for the gradient of the images.
+    """
+    return 3 * sum(layers) - layers[0]
