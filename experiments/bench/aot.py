@@ -99,7 +99,9 @@ class Row(NamedTuple):
 
 def mesh_of(step: Step, target: Target) -> Mesh:
     """All chips: TPUs over `expert` where they divide the experts, by two at least over `data`; GPUs over `data`."""
-    return meshes.make_mesh(target.devices(), gcd(max(1, target.count // 2), step.experts) if target.platform == "tpu" else 1)
+    return meshes.make_mesh(
+        target.devices(), gcd(max(1, target.count // 2), step.experts) if target.platform == "tpu" else 1
+    )
 
 
 def arguments(step: Step, mesh: Mesh, sharded: bool = True) -> tuple[Any, ...]:
@@ -128,7 +130,9 @@ def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Low
     chunk = loop.chunk_program(target.platform).__wrapped__  # type: ignore[attr-defined]
     as_it_was = jax.tree.map(lambda leaf: leaf.sharding, given[0])  # the new state lies where the old one did
     donated = () if fault == "no donation" else 1
-    program = jax.jit(chunk, static_argnums=0, donate_argnums=donated, out_shardings=(as_it_was, meshes.replicated(mesh)))
+    program = jax.jit(
+        chunk, static_argnums=0, donate_argnums=donated, out_shardings=(as_it_was, meshes.replicated(mesh))
+    )
     return program.lower(function, *given), mesh, given[0]
 
 
@@ -213,7 +217,7 @@ def exported(step: Step) -> int:
     """Bytes of the step's chunk, exported once for all of EXPORTS with jax.export."""
     from jax import export
 
-    mesh = make_mesh(jax.devices("cpu")[:1])
+    mesh = meshes.make_mesh(jax.devices("cpu")[:1])
     program = jax.jit(partial(loop.chunk_program("cpu").__wrapped__, step.method().step), donate_argnums=0)  # type: ignore[attr-defined]
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments(step, mesh))
     return len(export.export(program, platforms=EXPORTS)(*shapes).mlir_module_serialized)
