@@ -17,6 +17,7 @@ from jaxclust.methods.parts.moe_vae_config import (
     augmentation,
     autoencoder_spec,
     classifier_spec,
+    compute_type,
     mixture_spec,
 )
 from jaxclust.metrics import clustering
@@ -85,6 +86,11 @@ def test_only_objects_are_mirrored():
     assert augmentation(Config(), "gaussian").flip
     assert not augmentation(Config(), "bernoulli").flip
     assert augmentation(Config(flip=True), "bernoulli").flip
+
+
+def test_the_compute_type_follows_the_platform():
+    assert compute_type("auto", "cpu") == "float32"
+    assert compute_type("auto", "tpu") == compute_type("auto", "gpu") == compute_type("bfloat16", "cpu") == "bfloat16"
 
 
 def test_the_manager_and_the_mixture_may_see_larger_shifts():

@@ -211,3 +211,17 @@ def test_an_expert_without_points_stays_as_it_was():
     state, _ = train(two, FEATURES, 2, batches=grouped(LABELS % 2, 3, 8, 0), state=state)
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(state.params), strict=True):
         np.testing.assert_allclose(old, new[2], atol=1e-6)
+
+
+def test_bfloat16_loses_little_and_is_kept_out_of_parameters_and_statistics():
+    losses = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        spec = autoencoder.AutoencoderSpec(
+            latent_dim=3, width=0.25, floor=8, ramp_steps=4, augmentation=NONE, learning_rate=1e-3, dtype=dtype
+        )
+        state, seen = train(autoencoder.autoencoder(spec, IMAGES.shape[1:]), IMAGES, 16)
+        losses[dtype] = seen[-1]["loss"]
+        leaves = jax.tree.leaves((state.params, state.opt_state, state.extra))
+        assert {leaf.dtype for leaf in leaves} <= {jnp.dtype("float32"), jnp.dtype("int32")}
+    np.testing.assert_allclose(losses[jnp.bfloat16], losses[jnp.float32], rtol=0.01)
+    assert losses[jnp.bfloat16] != losses[jnp.float32], "bfloat16 was not used"

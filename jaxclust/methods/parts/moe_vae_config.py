@@ -4,6 +4,7 @@ each network."""
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -124,8 +125,8 @@ class Config:
     """Examples of each expert in a batch of stage 2."""
     form: Literal["auto", "patches", "native"] = "auto"
     """Form of the convolutions: what the platform does best, or one of the two."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Compute type of the networks; parameters, losses and statistics stay float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
         if self.n_clusters != "auto" and self.n_clusters < 2:
@@ -174,6 +175,13 @@ QUICK = Config(
 )
 
 
+def compute_type(precision: str, platform: str | None = None) -> jnp.dtype:
+    """The type that networks compute in. platform: 'cpu', 'gpu', 'tpu'; by default JAX's default backend."""
+    if precision == "auto":
+        precision = "float32" if (platform or jax.default_backend()) == "cpu" else "bfloat16"
+    return jnp.dtype(precision)
+
+
 def augmentation(config: Config, likelihood: str) -> Augmentation:
     """The ranges of the random transformations for data of that likelihood."""
     flip = likelihood == "gaussian" if config.flip == "auto" else config.flip
@@ -186,7 +194,7 @@ def _shared(config: Config, likelihood: str) -> dict[str, Any]:
         "schedule": config.schedule,
         "augmentation": augmentation(config, likelihood),
         "form": config.form,
-        "dtype": jnp.dtype(config.precision),
+        "dtype": compute_type(config.precision),
     }
 
 
