@@ -21,6 +21,7 @@ import numpy as np
 from jaxclust import atomic, environment, models, rundir
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
+from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.methods import find
 from jaxclust.methods.base import Model, Result
@@ -33,7 +34,7 @@ from jaxclust.train.progress import Reporter, Silent
 FORMAT = 1  # of model.json; raised when older files can no longer be read
 COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
 
-Draw = Callable[[Path, Result, np.ndarray, prepare.Preprocess, Dataset], object]
+Draw = Callable[[Path, Result, Images, prepare.Preprocess, Dataset], object]
 
 
 def fit(

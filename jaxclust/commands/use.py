@@ -34,6 +34,9 @@ class _OnData:
     """Resize images to SIDE x SIDE; the run's own value if not given."""
     skip_bad: bool = False
     """Leave out images that cannot be read, and list them."""
+    stream: Literal["auto", "on", "off"] = "auto"
+    """Read images from disk part by part, in bounded memory; 'auto' does where they would take more than an eighth of
+    the memory."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,9 @@ def _predicted(options: _OnData, embed: bool = False) -> tuple[np.ndarray, Datas
     if options.out is not None:
         _check_parent(options.out)
     size = options.image_size or rundir.read_config(options.run).get("image_size")
-    dataset = sources.load(options.data, split=options.split, image_size=size, skip_bad=options.skip_bad)
+    dataset = sources.load(
+        options.data, split=options.split, image_size=size, skip_bad=options.skip_bad, stream=options.stream
+    )
     for path in dataset.skipped:
         print(f"skipped: {path}", file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxclust.data.files import check_size
+from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class BuiltIn(NamedTuple):
 class Found(NamedTuple):
     """What a reader found: images or features, labels, class names and split, as `dataset.build` takes them."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
     split: np.ndarray | None = None
