@@ -33,11 +33,9 @@ def shuffled(n: int, size: int, seed: int) -> Batches:
 
     def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         steps = np.arange(first, first + count)
-        index = np.concatenate(
-            [epoch(e)[steps[steps // per_epoch == e] % per_epoch] for e in np.unique(steps // per_epoch)]
-        )
-        place = (steps % per_epoch)[:, None] * size + np.arange(size)
-        return index, (place < n).astype(np.float32)
+        number, place = steps // per_epoch, steps % per_epoch
+        index = np.concatenate([epoch(int(e))[place[number == e]] for e in np.unique(number)])
+        return index, (place[:, None] * size + np.arange(size) < n).astype(np.float32)
 
     return Batches(size, per_epoch, indices)
 

@@ -242,7 +242,7 @@ def _read_listed_openml(entry: BuiltIn) -> Found:
     codes = found.labels.astype(float).astype(np.int64)
     codes -= codes.min()  # USPS counts from 1
     names = tuple(str(c) for c in range(entry.n_classes))
-    images = _as_images(found.images, entry) if len(entry.shape) == 3 else found.images
+    images = _as_images(np.asarray(found.images), entry) if len(entry.shape) == 3 else found.images
     return Found(images, codes, names, split)
 
 

@@ -1,4 +1,4 @@
-"""A data set, in memory or on disk, in one form whatever it came from: checked, with channels last and a fingerprint."""
+"""A data set, in memory or on disk, in one form whatever it came from: checked, channels last, with a fingerprint."""
 
 import hashlib
 from typing import Any, NamedTuple
@@ -120,7 +120,7 @@ def fingerprint(images: Images) -> str:
 
 def _narrow(images: Images) -> Images:
     """bool and whole numbers within 0..255 become uint8, all else (and all features) float32; a channel is added."""
-    dtype = np.dtype(np.float32)
+    dtype: np.dtype = np.dtype(np.float32)
     if images.ndim > 2 and (images.dtype in (bool, np.uint8) or (images.dtype.kind in "ui" and _are_levels(images))):
         dtype = np.dtype(np.uint8)
     shape = (*images.shape[1:], 1) if images.ndim == 3 else images.shape[1:]

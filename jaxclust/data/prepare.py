@@ -162,9 +162,9 @@ def quantise(images: np.ndarray, low: float, high: float) -> np.ndarray:
     if images.dtype == np.uint8 and (low, high) == (0.0, 255.0):
         return images
     out = np.empty(images.shape, np.uint8)
-    for start in range(0, len(images), 4096):  # bounded memory: one float64 block at a time
-        block = images[start : start + 4096].astype(np.float64)
-        out[start : start + 4096] = np.rint(np.clip((block - low) / (high - low), 0.0, 1.0) * 255.0)
+    for start, block in blocks(images):  # bounded memory: one float64 block at a time
+        share = (block.astype(np.float64) - low) / (high - low)
+        out[start : start + len(block)] = np.rint(np.clip(share, 0.0, 1.0) * 255.0)
     return out
 
 

@@ -5,7 +5,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 24  # of examples that are looked at together
+BLOCK_BYTES = 1 << 22  # of examples that are looked at together
 THREADS, AHEAD = 2, 2  # that read, and results that wait to be used
 
 Reader: TypeAlias = Callable[[np.ndarray], np.ndarray]
@@ -109,8 +109,8 @@ def take(images: Images, index: np.ndarray) -> Images:
     return images.take(index) if isinstance(images, Rows) else images[index]
 
 
-def blocks(images: Images, size: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """All rows in order, `size` at a time, each block with the number of its first row.
+def blocks(images: Any, size: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """All rows of an array or of `Rows` in order, `size` at a time, each block with the number of its first row.
 
     By default as many rows as BLOCK_BYTES hold: a function of dtype and row shape alone.
     """

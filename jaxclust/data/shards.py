@@ -16,7 +16,7 @@ from jaxclust.data.rows import Rows, joined
 from jaxclust.errors import InputError
 
 SUFFIXES = (".npy", ".npz")
-PIECE_BYTES = 1 << 24  # mapped at a time, so that what was read does not stay in memory
+PIECE_BYTES = 1 << 23  # mapped at a time, so that what was read does not stay in memory
 AROUND = 1 << 16  # bytes that systems map around a touched page
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
 
@@ -62,12 +62,9 @@ def find(path: Path) -> Shard:
 def _shard(path: Path, name: str, stream: IO[bytes], size: int, *, stored: bool) -> Shard:
     what, start = f"{path} ({name})" if name else str(path), stream.tell()
     shape, fortran, dtype = files.read_header(what, stream)
-    head = stream.tell() - start
-    n_bytes = files.n_bytes(shape, dtype)
-    if head + n_bytes > size:
-        raise InputError(
-            f"{what}: the file is truncated: {head + n_bytes} bytes announced, {size} there; write it again"
-        )
+    announced = stream.tell() - start + files.n_bytes(shape, dtype)
+    if announced > size:
+        raise InputError(f"{what}: the file is truncated: {announced} bytes announced, {size} there; write it again")
     if fortran and len(shape) > 1:
         raise InputError(f"{what}: is in Fortran order, which cannot be streamed: save numpy.ascontiguousarray(x)")
     if name == "features" and len(shape) != 2:

@@ -15,7 +15,7 @@ from jaxclust.data.rows import Images, Rows, prefetched
 from jaxclust.train.mesh import over_batches, replicated
 from jaxclust.typing import Array
 
-PART_BYTES = 1 << 25  # of streamed images that are gathered at once: a chunk, or an equal part of one
+PART_BYTES = 1 << 24  # of streamed images that are gathered at once: a chunk, or an equal part of one
 
 
 class Part(NamedTuple):
@@ -27,7 +27,7 @@ class Part(NamedTuple):
     """
 
     images: Array
-    index: Array
+    index: Array  # type: ignore[assignment]  # tuple.index is not missed
     weight: Array
     streamed: bool
 
@@ -51,11 +51,12 @@ def parts(images: Images | Array, batches: Batches, firsts: range, mesh: Mesh) -
         def gather(first: int) -> Part:
             index, weight = batches.indices(first, firsts.step)
             chosen = rows[index.reshape(-1)].reshape(*index.shape, *rows.shape[1:])
-            return Part(*jax.device_put((chosen, index, weight), over_batches(mesh)), streamed=True)
+            images, index, weight = jax.device_put((chosen, index, weight), over_batches(mesh))
+            return Part(images, index, weight, True)
 
         yield from prefetched(gather, firsts)
         return
     resident = jax.device_put(images, replicated(mesh))
     for first in firsts:
         index, weight = jax.device_put(batches.indices(first, firsts.step), over_batches(mesh))
-        yield Part(resident, index, weight, streamed=False)
+        yield Part(resident, index, weight, False)

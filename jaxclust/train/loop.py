@@ -118,7 +118,6 @@ def run(
     while done < n_steps:
         start = time.perf_counter()
         state, terms = run_parts(step, state, islice(parts, chunk // steps))
-        wait(terms)
         done += chunk
         values = {name: float(value) for name, value in jax.device_get(terms).items()}
         _check(values, done)
@@ -132,6 +131,7 @@ def run_parts(step: Step, state: TrainState, parts: Iterable[feed.Part]) -> tupl
     found = []
     for part in parts:
         state, terms = run_chunk(step, state, *part)
+        wait(terms)
         found.append(terms)
     return state, jax.tree.map(lambda *terms: sum(terms) / len(terms), *found) if len(found) > 1 else found[0]
 
