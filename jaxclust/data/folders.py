@@ -1,7 +1,6 @@
 """A folder of images, read with Pillow: sorted, bounded, with the top sub-folders as classes for evaluation."""
 
 import os
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -57,19 +56,22 @@ def open_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = F
     kept: list[Path] = []
     skipped: list[str] = []
     colours: list[bool] = []
-    read = prefetched(lambda i: _try(image_size, paths[i]), range(len(paths)))
-    file = tempfile.TemporaryFile(prefix="jaxclust-")  # noqa: SIM115  # the rows hold it
     shape: tuple[int, ...] = ()
-    for array in _checked(root, paths, image_size, skip_bad, kept, skipped, read, bounded=False):
-        shards.write(file, [array.tobytes()])
-        colours.append(array.ndim == 3)
-        shape = array.shape[:2]
-    colour, n = any(colours), len(kept)
-    if colour and not all(colours):
-        file.seek(0)
-        images = shards.stored(_as_rgb(file, colours, shape), (n, *shape, 3), np.uint8)
+    read = prefetched(lambda i: _try(image_size, paths[i]), range(len(paths)))
+
+    def pixels() -> Iterator[bytes]:
+        nonlocal shape
+        for array in _checked(root, paths, image_size, skip_bad, kept, skipped, read, bounded=False):
+            colours.append(array.ndim == 3)
+            shape = array.shape[:2]
+            yield array.tobytes()
+
+    file = shards.temporary(pixels())
+    if any(colours) and not all(colours):
+        with file:
+            images = shards.stored(_as_rgb(file, colours, shape), (len(kept), *shape, 3), np.uint8)
     else:
-        images = shards.mapped(file, 0, (n, *shape, 3 if colour else 1), np.uint8)
+        images = shards.rows_of(file, (len(kept), *shape, 3 if any(colours) else 1), np.uint8)
     labels, split = _classes([p.relative_to(root) for p in kept])
     return Folder(images, labels, split, tuple(skipped))
 
@@ -90,7 +92,10 @@ def size_of(root: Path, image_size: int | None) -> tuple[int, ...]:
 def _listed(root: Path) -> list[Path]:
     paths = list_images(root)
     if not paths:
-        raise InputError(f"{root}: no images in this folder (looked for {', '.join(s[1:] for s in SUFFIXES)})")
+        raise InputError(
+            f"{root}: no images in this folder (looked for {', '.join(s[1:] for s in SUFFIXES)}) and no shards (.npy, "
+            ".npz): check the path"
+        )
     return paths
 
 
@@ -248,6 +253,7 @@ def _stack(pixels: list[np.ndarray]) -> np.ndarray:
 
 def _as_rgb(file: IO[bytes], colours: list[bool], shape: tuple[int, ...]) -> Iterator[bytes]:
     """Images of one and of three channels, one after the other in a file, all with three."""
+    file.seek(0)
     for colour in colours:
         pixels = file.read(shape[0] * shape[1] * (3 if colour else 1))
         yield pixels if colour else np.repeat(np.frombuffer(pixels, np.uint8), 3).tobytes()

@@ -3,6 +3,7 @@
 import shutil
 import struct
 import tempfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ class Shard(NamedTuple):
     """An array in a file, known by its header: `member` of an .npz or '' for an .npy; (n, ...) shape and dtype.
 
     offset: of the first value in the file; None where it is compressed.
+    fortran: whether rows lie scattered, as in the transpose of an array.
     """
 
     path: Path
@@ -32,6 +34,7 @@ class Shard(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype
     offset: int | None
+    fortran: bool
 
 
 def list_shards(root: Path) -> list[Path]:
@@ -65,11 +68,9 @@ def _shard(path: Path, name: str, stream: IO[bytes], size: int, *, stored: bool)
     announced = stream.tell() - start + files.n_bytes(shape, dtype)
     if announced > size:
         raise InputError(f"{what}: the file is truncated: {announced} bytes announced, {size} there; write it again")
-    if fortran and len(shape) > 1:
-        raise InputError(f"{what}: is in Fortran order, which cannot be streamed: save numpy.ascontiguousarray(x)")
     if name == "features" and len(shape) != 2:
         raise InputError(f"{path}: 'features' has shape {shape} where (n, d) is expected: name images 'images'")
-    return Shard(path, name, shape, dtype, stream.tell() if stored else None)
+    return Shard(path, name, shape, dtype, stream.tell() if stored else None, fortran and len(shape) > 1)
 
 
 def check_alike(shards: list[Shard]) -> tuple[int, ...]:
@@ -96,6 +97,10 @@ def open_rows(shards: list[Shard]) -> Rows:
 
 
 def _open(shard: Shard) -> Rows:
+    if shard.fortran:
+        raise InputError(
+            f"{shard.path}: is in Fortran order, which cannot be read in parts: save numpy.ascontiguousarray(x)"
+        )
     if shard.offset is not None:
         return mapped(shard.path, shard.offset, shard.shape, shard.dtype)
     try:
@@ -148,9 +153,25 @@ def stored(pieces: Iterable[bytes], shape: tuple[int, ...], dtype: Any) -> Rows:
 
     Raises InputError where the disk has no room.
     """
-    file = tempfile.TemporaryFile(prefix="jaxclust-")  # noqa: SIM115  # the rows hold it
-    write(file, pieces)
-    return mapped(file, 0, shape, dtype)
+    return rows_of(temporary(pieces), shape, dtype)
+
+
+def temporary(pieces: Iterable[bytes]) -> IO[bytes]:
+    """A nameless file that holds `pieces`, gone once it is closed, however the process ends."""
+    file = tempfile.TemporaryFile(prefix="jaxclust-")  # noqa: SIM115  # closed by whom it is given to
+    try:
+        write(file, pieces)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def rows_of(file: IO[bytes], shape: tuple[int, ...], dtype: Any) -> Rows:
+    """Rows of an array that fills a file, which is closed when they are no longer used."""
+    rows = mapped(file, 0, shape, dtype)
+    weakref.finalize(rows, file.close)
+    return rows
 
 
 def write(file: IO[bytes], pieces: Iterable[bytes]) -> None:
