@@ -15,7 +15,7 @@ from jaxclust.data.rows import Images, Rows, prefetched
 from jaxclust.train.mesh import over_batches, replicated
 from jaxclust.typing import Array
 
-PART_BYTES = 1 << 24  # of streamed images that are gathered at once: a chunk, or an equal part of one
+PART_BYTES = 1 << 23  # of streamed images that are gathered at once: a chunk, or an equal part of one
 
 
 class Part(NamedTuple):

@@ -220,7 +220,7 @@ def overflowing(root):
 
 def fortran(root):
     np.save(root / "0.npy", np.asfortranarray(BYTES))
-    return r"0\.npy: is in Fortran order, .* ascontiguousarray"
+    return r"0\.npy: is in Fortran order, .*ascontiguousarray"
 
 
 def pickled(root):

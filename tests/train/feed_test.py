@@ -20,11 +20,14 @@ from tests import toy
 
 IMAGES = toy.blobs(100)[0][..., None]
 METHOD = toy.make(toy.ToyConfig(), IMAGES[:3].reshape(3, -1) / np.float32(255))
-KEY = jax.random.key(0)
 
 
 def train(phases, images):
-    return phases.train("centres", METHOD, images, key=KEY, epochs=40, batch_size=30)
+    return phases.train("centres", METHOD, images, key=jax.random.key(0), epochs=40, batch_size=30)
+
+
+def start(batch_size):
+    return METHOD.init(jax.random.key(0), (batch_size, 8, 8, 1))
 
 
 def leaves(state):
@@ -52,18 +55,14 @@ def test_streamed_equals_resident_in_groups():
     groups = np.random.default_rng(0).integers(0, 3, 100)
     batches = grouped(groups, 3, 8, 0)
     total = loop.total_steps(5, batches.per_epoch)
-    start = [METHOD.init(KEY, (24, 8, 8, 1)) for _ in range(2)]
-    resident = loop.run(METHOD.step, start[0], IMAGES, batches, total)
-    check_same(loop.run(METHOD.step, start[1], rows.of_array(IMAGES), batches, total), resident)
+    resident = loop.run(METHOD.step, start(24), IMAGES, batches, total)
+    check_same(loop.run(METHOD.step, start(24), rows.of_array(IMAGES), batches, total), resident)
 
 
 def test_another_order_gives_another_state():
     """The test above can fail."""
-    batches = shuffled(100, 30, 0)
-    other = shuffled(100, 30, 1)
-    start = [METHOD.init(KEY, (30, 8, 8, 1)) for _ in range(2)]
-    ours = loop.run(METHOD.step, start[0], rows.of_array(IMAGES), batches, 32)
-    theirs = loop.run(METHOD.step, start[1], IMAGES, other, 32)
+    ours = loop.run(METHOD.step, start(30), rows.of_array(IMAGES), shuffled(100, 30, 0), 32)
+    theirs = loop.run(METHOD.step, start(30), IMAGES, shuffled(100, 30, 1), 32)
     assert not np.array_equal(ours.params["centres"], theirs.params["centres"])
 
 
@@ -110,13 +109,13 @@ def test_one_compilation_while_streaming():
         traces.append(batch.image.shape)
         return METHOD.step(state, batch)
 
-    loop.run(step, METHOD.init(KEY, (30, 8, 8, 1)), rows.of_array(IMAGES), shuffled(100, 30, 0), 96)
+    loop.run(step, start(30), rows.of_array(IMAGES), shuffled(100, 30, 0), 96)
     assert traces == [(30, 8, 8, 1)]
 
 
 @pytest.mark.parametrize(
     ("side", "batch", "chunk", "steps"),
-    [(32, 100, 32, 32), (32, 1024, 32, 16), (224, 256, 32, 1), (64, 128, 31, 31), (64, 256, 31, 1), (128, 32, 24, 24)],
+    [(32, 100, 32, 32), (32, 1024, 32, 8), (224, 256, 32, 1), (64, 64, 31, 31), (64, 128, 31, 1), (128, 32, 24, 12)],
 )
 def test_a_part_is_the_most_that_fits_and_divides_the_chunk(side, batch, chunk, steps):
     images = rows.Rows((10_000, side, side, 1), np.uint8, lambda numbers: None)
