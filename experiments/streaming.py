@@ -1,8 +1,8 @@
 """Time and memory of `fit` against the number of examples, streamed: `python -m experiments.streaming --json FILE`
 
 Fashion-MNIST's 10,000 images, repeated with small random shifts, are written block by block to an .npy file of N
-images; `jaxclust fit moe-vae` clusters it in a process of its own, one epoch a phase, a small sample for UMAP and
-HDBSCAN, few filters and everything else the same for each N. Prints a Markdown table: seconds and peak resident memory,
+images; `jaxclust fit moe-vae` clusters it in a process of its own: four clusters by a Gaussian mixture of a small
+sample, one epoch a phase, few filters, everything the same for each N. Prints a Markdown table: seconds and peak resident memory,
 and the exponent with which the seconds of the phases that see all examples grow (1 is linear).
 """
 
@@ -24,7 +24,7 @@ from jaxclust.errors import InputError
 
 SIZES = (10_000, 70_000, 280_000)
 SETTINGS = (
-    "--preset", "quick", "--n-clusters", "10", "--clusterer", "gmm", "--draws", "1", "--max-samples", "2000",
+    "--preset", "quick", "--n-clusters", "4", "--clusterer", "gmm", "--draws", "1", "--max-samples", "2000",
     "--epochs", "1", "--search-epochs", "1", "--manager-epochs", "1", "--mixture-epochs", "1", "--expert-epochs", "1",
     "--min-steps", "0", "--width", "0.1", "--min-filters", "4", "--expert-width", "0.1", "--expert-min-filters", "2",
     "--search-latent-dim", "20",

@@ -110,7 +110,8 @@ def _read(name: str, is_path: bool, reading: Reading) -> FoundSkipped:
             raise InputError(_unknown(name))
         return _read_file(path, reading), ()
     except MemoryError as error:
-        raise InputError(f"{path}: does not fit into this machine's memory: pass --stream on") from error
+        remedy = "pass --stream on" if path.is_dir() or path.suffix in shards.SUFFIXES else "give a part of it"
+        raise InputError(f"{path}: does not fit into this machine's memory: {remedy}") from error
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error}): check the path and its permissions"

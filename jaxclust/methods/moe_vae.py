@@ -52,8 +52,8 @@ from jaxclust.typing import Key, PyTree, TrainState
 def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
     """All phases in order.
 
-    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. The latent sizes too follow from
-    the sample; the networks see all images. Raises InputError for fewer
+    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. The networks see all of
+    them; latent sizes and first clusters follow from a sample of at most `max_samples`. Raises InputError for fewer
     examples than clusters, and where no clusters are found.
     """
     n, shape, likelihood = len(images), images.shape[1:], preprocess.likelihood
