@@ -1,9 +1,9 @@
 """Time and memory of `fit` against the number of examples, streamed: `python -m experiments.streaming --json FILE`
 
 Fashion-MNIST's 10,000 images, repeated with small random shifts, are written block by block to an .npy file of N
-images; `jaxclust fit moe-vae` clusters it in a process of its own: four clusters by a Gaussian mixture of a small
-sample, one epoch a phase, few filters, everything the same for each N. Prints a Markdown table: seconds and peak resident memory,
-and the exponent with which the seconds of the phases that see all examples grow (1 is linear).
+images. `jaxclust fit moe-vae` clusters it in a process of its own: four clusters by a Gaussian mixture of a small
+sample, one epoch a phase, few filters, everything the same for each N. Prints a Markdown table: seconds, peak resident
+memory, and the exponent with which the seconds of the phases that see all examples grow (1 is linear).
 """
 
 import argparse
