@@ -304,8 +304,8 @@ def test_the_file_repeats_the_images_with_shifts(tmp_path, monkeypatch):
 
 def test_growth_is_the_exponent(capsys):
     def row(n, exponent):
-        phases = dict.fromkeys(streaming.PER_EXAMPLE, 1e-4 * n**exponent) | {"clusters": 50.0}
-        return {"n": n, "stream": "on", "file_mb": 1.0, "peak_memory_mb": 900.0, "seconds": 60.0, "phases": phases}
+        known = {"stream": "on", "file_mb": 1.0, "peak_memory_mb": 900.0, "seconds": 60.0}
+        return {"n": n, "training_seconds": 1e-4 * n**exponent, **known}
 
     for exponent in (1.0, 2.0):
         rows = [row(n, exponent) for n in streaming.SIZES]
@@ -313,6 +313,13 @@ def test_growth_is_the_exponent(capsys):
         assert f"grow as N^{exponent:.2f}" in streaming.table(rows)
     assert streaming.growth(rows[:1]) is None
     assert "| 10,000 | on | 1 | 900 | 60.0 |" in streaming.table(rows)
+
+
+def test_training_seconds_leave_out_the_compiler():
+    """Four chunks of 2 s in each phase, the first of which waits 30 s for the compiler."""
+    rows = [{"phase": name, "seconds": 30.0 + 2 * i} for name in streaming.TRAINED for i in range(1, 5)]
+    rows += [{"phase": "manager", "seconds": float(i)} for i in range(9)]
+    assert streaming.training_seconds(rows) == pytest.approx(4 * 8.0)
 
 
 def test_streaming_settings_are_options_of_fit():
