@@ -85,11 +85,11 @@ def growth(rows: Sequence[Mapping[str, Any]]) -> float | None:
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as Markdown, with the growth of each mode below."""
     lines = ["| N | stream | file MB | peak memory MB | seconds | training seconds |", "|" + " ---: |" * 6]
-    for row in rows:
-        lines.append(
-            f"| {row['n']:,} | {row['stream']} | {row['file_mb']:.0f} | {row['peak_memory_mb']:.0f} "
-            f"| {row['seconds']:.1f} | {row['training_seconds']:.1f} |"
-        )
+    lines += [
+        f"| {row['n']:,} | {row['stream']} | {row['file_mb']:.0f} | {row['peak_memory_mb']:.0f} "
+        f"| {row['seconds']:.1f} | {row['training_seconds']:.1f} |"
+        for row in rows
+    ]
     for stream in dict.fromkeys(row["stream"] for row in rows):
         exponent = growth([row for row in rows if row["stream"] == stream])
         if exponent is not None:
