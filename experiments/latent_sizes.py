@@ -37,8 +37,8 @@ def explained(name: str, size: int, epochs: float, seed: int) -> np.ndarray:
     preprocess = prepare.plan(dataset.images)
     images = prepare.apply(preprocess, dataset.images)
     key = fold_name(jax.random.key(seed), "latent-sizes")
-    _, codes = moe_vae.autoencode(config, images, preprocess.likelihood, size, "search-autoencoder", key, Phases())
-    return latent_dim.explained_variance(codes)
+    _, encode = moe_vae.autoencode(config, images, preprocess.likelihood, size, "search-autoencoder", key, Phases())
+    return latent_dim.explained_variance(encode(images))
 
 
 def draw(shares: dict[str, dict[int, np.ndarray]], path: Path) -> None:

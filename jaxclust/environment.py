@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from jaxclust import __version__
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn", "umap-learn",
-    "hdbscan",
+    "hdbscan", "grain",
 )  # fmt: skip
+
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def versions() -> dict[str, str | None]:
@@ -36,6 +39,11 @@ def has_accelerator() -> bool:
 
 def peak_memory_mb() -> float | None:
     """The most memory that this process held so far, in MB (10^6 bytes); None where the system does not tell."""
+    try:  # Linux: what getrusage tells there may be the parent's
+        status = Path("/proc/self/status").read_text()
+        return round(int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6, 1)
+    except (OSError, IndexError, ValueError):
+        pass
     try:
         import resource
     except ImportError:
@@ -45,11 +53,21 @@ def peak_memory_mb() -> float | None:
 
 
 def machine_memory_mb() -> float | None:
-    """The machine's memory in MB; None where the system does not tell."""
-    try:
-        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
-    except (AttributeError, ValueError, OSError):
-        return None
+    """The memory of the machine, or of the container that limits it, in MB; None where the system does not tell."""
+    sizes = []
+    with suppress(AttributeError, ValueError, OSError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in CONTAINER_LIMITS:
+        with suppress(ValueError, OSError):  # "max": no limit
+            sizes.append(int(Path(path).read_text()))
+    return round(min(sizes) / 1e6, 1) if sizes and min(sizes) > 0 else None
+
+
+def memory_for_data() -> float | None:
+    """Bytes of the smallest of the machine's memory and each device's; None where nothing tells."""
+    sizes = [memory["bytes_limit"] for memory in device_memory() if memory and "bytes_limit" in memory]
+    machine = machine_memory_mb()
+    return min([*sizes, *([machine * 1e6] if machine else [])], default=None)
 
 
 def device_memory() -> list[dict[str, Any] | None]:

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from jaxclust import methods, models, presets, rundir, runs
 from jaxclust.data import sources
+from jaxclust.data.rows import Images, as_rows
 from jaxclust.errors import InputError
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.train.phases import Phases
@@ -51,7 +52,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
       seed: whole number; the same seed on the same machine gives the same labels.
       verbose: draws progress bars.
 
-    X is images (n, h, w) or (n, h, w, c) with c 1 or 3, uint8 or float, or features (n, d); y is ignored.
+    X is images (n, h, w) or (n, h, w, c) with c 1 or 3, uint8 or float, or features (n, d); y is ignored. What is
+    larger than memory is streamed: `load_data(PATH, stream="on").images`.
 
     Attributes:
       labels_: (n,) int32, in [0, n_clusters_).
@@ -76,7 +78,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered."""
         request = self._request()
-        dataset = sources.load(np.asarray(X))
+        dataset = sources.load(as_rows(X))
         preprocess, images = models.prepared(request.config, dataset.images)
         phases = Phases(None, Terminal() if self.verbose else Silent())
         result = models.fit(request, images, preprocess, phases)
@@ -166,5 +168,5 @@ def load(directory: str | os.PathLike[str]) -> DeepClusterer:
     raise InputError(f"{directory}: method {name!r} is unknown to this version of jaxclust")
 
 
-def _raw(X: Any) -> np.ndarray:  # noqa: N803
-    return sources.load(np.asarray(X)).images
+def _raw(X: Any) -> Images:  # noqa: N803
+    return sources.load(as_rows(X)).images

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.data import prepare
+from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Model, Result, System
 from jaxclust.metrics import clustering
@@ -52,7 +53,7 @@ class Request:
     seed: int = 0
 
 
-def prepared(config: Any, images: np.ndarray) -> tuple[prepare.Preprocess, np.ndarray]:
+def prepared(config: Any, images: Images) -> tuple[prepare.Preprocess, Images]:
     """How raw data is prepared, and the prepared data. Raises InputError if it does not suit `config`."""
     check_config(config)
     check_n_clusters(getattr(config, "n_clusters", "auto"), len(images))
@@ -88,7 +89,7 @@ def check_seed(seed: int) -> None:
         raise InputError(f"seed is {seed}: give a whole number from 0 to 2^32 - 1")
 
 
-def fit(request: Request, images: np.ndarray, preprocess: prepare.Preprocess, phases: Phases) -> Result:
+def fit(request: Request, images: Images, preprocess: prepare.Preprocess, phases: Phases) -> Result:
     """The method on prepared images. Raises InputError where fewer than two clusters come out."""
     key = jax.random.key(request.seed)
     result = request.system.fit(request.config, images, preprocess, key, phases)
@@ -108,17 +109,18 @@ def assignments(result: Result) -> Assignments:
     return Assignments(result.labels, result.probabilities, result.noise, result.embedding, opinion)
 
 
-def predict_proba(fitted: Fitted, images: np.ndarray) -> np.ndarray:
+def predict_proba(fitted: Fitted, images: Images) -> np.ndarray:
     """Probabilities (n, K) float32 of raw images (n, h, w, c) or features (n, d), each independent of the others."""
-    return np.exp(_apply(fitted, fitted.model.functions.log_posterior, images))
+    log_posterior = _apply(fitted, fitted.model.functions.log_posterior, images)
+    return np.exp(log_posterior, out=log_posterior)
 
 
-def embed(fitted: Fitted, images: np.ndarray) -> np.ndarray:
+def embed(fitted: Fitted, images: Images) -> np.ndarray:
     """Embedding (n, d) float32 of raw images or features."""
     return _apply(fitted, fitted.model.functions.embed, images)
 
 
-def reconstruct(fitted: Fitted, images: np.ndarray) -> np.ndarray:
+def reconstruct(fitted: Fitted, images: Images) -> np.ndarray:
     """Raw images as the model gives them back, (n, h, w, c) in [0, 1]; or features (n, d) in their own units."""
     return _raw(fitted, _apply(fitted, _offered(fitted, "reconstruct"), images))
 
@@ -166,7 +168,7 @@ def _words(hint: Any) -> list[str]:
     return [{int: "a whole number", float: "a number"}.get(hint, getattr(hint, "__name__", str(hint)))]
 
 
-def _apply(fitted: Fitted, function: Callable[..., Any], images: np.ndarray) -> np.ndarray:
+def _apply(fitted: Fitted, function: Callable[..., Any], images: Images) -> np.ndarray:
     return apply_in_batches(function, fitted.model.arrays, prepare.apply(fitted.preprocess, images))
 
 

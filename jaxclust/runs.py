@@ -13,8 +13,9 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from jax.sharding import Mesh
@@ -22,6 +23,7 @@ from jax.sharding import Mesh
 from jaxclust import atomic, environment, models, rundir
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
+from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.methods import find
 from jaxclust.methods.base import Model, Result
@@ -35,7 +37,7 @@ from jaxclust.train.progress import Reporter, Silent
 FORMAT = 1  # of model.json; raised when older files can no longer be read
 COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
 
-Draw = Callable[[Path, Result, np.ndarray, prepare.Preprocess, Dataset], object]
+Draw = Callable[[Path, Result, Images, prepare.Preprocess, Dataset], object]
 
 
 def fit(
@@ -187,13 +189,22 @@ def load_assignments(directory: Path) -> Assignments:
         raise InputError(f"{directory}: assignments are damaged ({error}): fit again") from error
 
 
-def table(header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> str:
-    """Rows as CSV text."""
-    text = io.StringIO()
+def write_table(path: Path, header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> None:
+    """Rows as a CSV file, one at a time: the text of all of them would take more memory than they do."""
+
+    def fill(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        print_table(text, header, rows)
+        text.detach()
+
+    atomic.write(path, fill)
+
+
+def print_table(text: TextIO, header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> None:
+    """Rows as CSV lines."""
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    return text.getvalue()
 
 
 def _describe(
@@ -220,14 +231,14 @@ def _write_assignments(out: Path, assigned: Assignments) -> None:
     n = len(assigned.labels)
     columns = (
         range(n),
-        assigned.labels.tolist(),
-        (f"{p:.6f}" for p in assigned.probabilities.max(1).tolist()),
-        assigned.noise.astype(int).tolist(),
-        [""] * n if assigned.reconstruction is None else assigned.reconstruction.tolist(),
+        assigned.labels,
+        (f"{p:.6f}" for p in assigned.probabilities.max(1)),
+        assigned.noise.astype(np.int8),
+        repeat("", n) if assigned.reconstruction is None else assigned.reconstruction,
     )
     atomic.write_array(out / "embedding.npy", np.asarray(assigned.embedding, np.float32))
     atomic.write_array(out / "probabilities.npy", np.asarray(assigned.probabilities, np.float32))
-    atomic.write_text(out / "assignments.csv", table(COLUMNS, zip(*columns, strict=True)))
+    write_table(out / "assignments.csv", COLUMNS, zip(*columns, strict=True))
 
 
 def _write_model(directory: Path, fitted: Fitted) -> None:

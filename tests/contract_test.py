@@ -9,6 +9,7 @@ import pytest
 
 from jaxclust import atomic, estimators, methods, models
 from jaxclust.commands import fit as fit_command
+from jaxclust.data import sources
 from jaxclust.models import Request
 from jaxclust.train import checkpoint
 from jaxclust.train.phases import Phases
@@ -48,9 +49,10 @@ def request_of(system):
     return Request(system, dataclasses.replace(system.presets["quick"], **TINY[system.name]))
 
 
-def run(system, phases):
+def run(system, phases, streamed=False):
     request = request_of(system)
-    preprocess, images = models.prepared(request.config, IMAGES)
+    raw = sources.load(IMAGES, stream="on" if streamed else "off").images
+    preprocess, images = models.prepared(request.config, raw)
     return models.fit(request, images, preprocess, phases), preprocess
 
 
@@ -202,12 +204,13 @@ def test_samples_and_reconstructions_are_finite_and_in_range(fitted):
         assert again.max() <= 1
 
 
-def test_a_resumed_fit_equals_a_straight_one(system, fitted, tmp_path):
-    """Interrupted in its last training and resumed, from a directory."""
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_resumed_fit_equals_a_straight_one(system, fitted, tmp_path, streamed):
+    """Interrupted in its last training and resumed, from a directory; its images on the device or streamed."""
     _, straight, trainings = fitted
     with pytest.raises(KeyboardInterrupt):
-        run(system, Phases(tmp_path, StopIn(trainings[-1]), save_every=0.0))
-    resumed, _ = run(system, Phases(tmp_path))
+        run(system, Phases(tmp_path, StopIn(trainings[-1]), save_every=0.0), streamed)
+    resumed, _ = run(system, Phases(tmp_path), streamed)
     np.testing.assert_array_equal(resumed.labels, straight.labels)
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
     for ours, theirs in zip(*(jax.tree.leaves(r.model.arrays) for r in (resumed, straight)), strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import configs, latent_sizes, run, table
+from experiments import configs, latent_sizes, run, streaming, table
 from jaxclust import InputError, atomic, methods
 from jaxclust.commands import fit as fit_command
 
@@ -286,3 +286,48 @@ def test_the_fabricated_runs_look_like_real_ones(tmp_path, toy):
     written = runs.fit(Request(toy, toy.presets["quick"]), dataset, tmp_path / "run")
     assert set(metrics(0)) <= set(json.loads((tmp_path / "run/metrics.json").read_text())) == set(written)
     assert {"state", "method", "data", "config"} <= set(json.loads((tmp_path / "run/config.json").read_text()))
+
+
+# streaming
+
+
+def test_the_file_repeats_the_images_with_shifts(tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "BLOCK", 7)
+    images = np.random.default_rng(0).integers(0, 256, (10, 6, 6), dtype=np.uint8)
+    streaming.write(tmp_path / "x.npy", images, 33)
+    written = np.load(tmp_path / "x.npy")
+    assert written.shape == (33, 6, 6)
+    np.testing.assert_array_equal(written[:10], images)
+    np.testing.assert_array_equal(written.sum((1, 2)), images.sum((1, 2))[np.arange(33) % 10])  # shifts move pixels
+    assert (written[14:24] != images[np.arange(14, 24) % 10]).any((1, 2)).sum() > 5
+
+
+def test_growth_is_the_exponent(capsys):
+    def row(n, exponent):
+        known = {"stream": "on", "file_mb": 1.0, "peak_memory_mb": 900.0, "seconds": 60.0}
+        return {"n": n, "training_seconds": 1e-4 * n**exponent, **known}
+
+    for exponent in (1.0, 2.0):
+        rows = [row(n, exponent) for n in streaming.SIZES]
+        assert streaming.growth(rows) == pytest.approx(exponent)
+        assert f"grow as N^{exponent:.2f}" in streaming.table(rows)
+    assert streaming.growth(rows[:1]) is None
+    assert "| 10,000 | on | 1 | 900 | 60.0 |" in streaming.table(rows)
+
+
+def test_training_seconds_leave_out_the_compiler():
+    """Four chunks of 2 s in each phase, the first of which waits 30 s for the compiler."""
+    rows = [{"phase": name, "seconds": 30.0 + 2 * i} for name in streaming.TRAINED for i in range(1, 5)]
+    rows += [{"phase": "manager", "seconds": float(i)} for i in range(9)]
+    assert streaming.training_seconds(rows) == pytest.approx(4 * 8.0)
+
+
+def test_streaming_settings_are_options_of_fit():
+    options, config = fit_command.parse(methods.find("moe-vae"), ["x.npy", *streaming.SETTINGS])
+    assert options.preset == "quick"
+    assert (config.epochs, config.max_samples, config.min_steps) == (1, 2000, 0)
+
+
+def test_streaming_names_bad_input(capsys):
+    assert streaming.main(["--sizes", "100"]) == 2
+    assert "--sizes has 100" in capsys.readouterr().err

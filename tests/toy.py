@@ -19,6 +19,8 @@ from jaxclust.train.apply import apply_in_batches
 from jaxclust.train.phases import Phases
 from jaxclust.train.state import advance, new_state, step_key, to_unit
 
+POINTS = 1000  # the first, that k-means++ sees
+
 
 @dataclass(frozen=True)
 class ToyConfig:
@@ -105,7 +107,7 @@ def fit(config: ToyConfig, images: np.ndarray, preprocess: Any, key: jax.Array, 
     def find_seeds() -> dict[str, np.ndarray]:
         from sklearn.cluster import kmeans_plusplus
 
-        flat = np.asarray(_flat(jnp.asarray(images)))
+        flat = np.asarray(_flat(jnp.asarray(images[:POINTS])))
         chosen, _ = kmeans_plusplus(flat, n_clusters, random_state=seeds.seed(key, "seeds"))
         return {"centres": chosen.astype(np.float32)}
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import tyro
 
 from jaxclust import environment, methods, presets, rundir, runs
 from jaxclust.commands.tables import run_table
 from jaxclust.data import prepare, sources
 from jaxclust.data.dataset import Dataset
+from jaxclust.data.rows import Images, Rows
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Result, System
 from jaxclust.models import Request
@@ -27,7 +27,8 @@ HELP = """\
 usage: jaxclust fit METHOD DATA [options]
 
 METHOD is one of {methods} (jaxclust methods tells more).
-DATA is a built-in name (jaxclust data lists them), a folder of images, or an .npz, .npy, idx or idx.gz file.
+DATA is a built-in name (jaxclust data lists them), a folder of images or of .npy or .npz shards, or an .npz, .npy, idx
+or idx.gz file.
 
 jaxclust fit METHOD --help lists all options, with the values of the preset; add --preset paper to see that one's.
 """
@@ -38,7 +39,7 @@ class Options:
     """What `fit` needs beside the method's config."""
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
-    """A built-in name, a folder of images, or an .npz, .npy, idx or idx.gz file."""
+    """A built-in name, a folder of images or of .npy or .npz shards, or an .npz, .npy, idx or idx.gz file."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Run directory; runs/METHOD-DATA-SEED if not given."""
     seed: int = 0
@@ -52,6 +53,9 @@ class Options:
     """Resize images to SIDE x SIDE; needed where they differ in size."""
     skip_bad: bool = False
     """Leave out images that cannot be read, and list them."""
+    stream: Literal["auto", "on", "off"] = "auto"
+    """Read images from disk while training, in bounded memory; 'auto' does where they would take more than an eighth
+    of the memory. The result is the same."""
     overwrite: bool = False
     """Replace the run in DIR, once the new one is complete."""
     resume: bool = False
@@ -125,12 +129,19 @@ def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, 
     environment.enable_compilation_cache()
     mesh = choose_mesh(options.devices, options.mesh)
     report = Terminal() if leads and not options.quiet else Silent()
-    dataset = sources.load(options.data, split=options.split, image_size=options.image_size, skip_bad=options.skip_bad)
+    dataset = sources.load(
+        options.data,
+        split=options.split,
+        image_size=options.image_size,
+        skip_bad=options.skip_bad,
+        stream=options.stream,
+    )
     for path in dataset.skipped:
         report.note(f"skipped: {path}")
     shape = "x".join(map(str, dataset.images.shape[1:]))
-    report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; preset {options.preset}; run {out}")
-    stated = {name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad")}
+    how = "streamed; " if isinstance(dataset.images, Rows) else ""
+    report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; {how}preset {options.preset}; run {out}")
+    stated = {name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad", "stream")}
     request = Request(system, config, options.seed)
     if not leads:
         runs.follow(request, dataset, mesh)
@@ -166,7 +177,7 @@ def _join(argv: Sequence[str]) -> None:
 def _draw(seed: int, report: Reporter) -> runs.Draw:
     """Draws what can be drawn; a figure that fails is noted and costs nothing else."""
 
-    def draw(out: Path, result: Result, images: np.ndarray, preprocess: prepare.Preprocess, dataset: Dataset) -> None:
+    def draw(out: Path, result: Result, images: Images, preprocess: prepare.Preprocess, dataset: Dataset) -> None:
         import jax
 
         from jaxclust.numerics import fold_name

@@ -9,6 +9,7 @@ from jaxclust.data.sources import BUILT_IN
 OWN_DATA = """
 or your own:
   a folder of images       sub-folders, if there are any, are classes, for evaluation only
+  a folder of shards       .npy or .npz files of one shape and type, one after the other by name
   an .npz file             images (n, h, w[, c]) or features (n, d); optional labels and split
   an .npy file             images or features
   an idx or idx.gz file    as MNIST's; labels are found beside it

@@ -34,6 +34,9 @@ class _OnData:
     """Resize images to SIDE x SIDE; the run's own value if not given."""
     skip_bad: bool = False
     """Leave out images that cannot be read, and list them."""
+    stream: Literal["auto", "on", "off"] = "auto"
+    """Read images from disk part by part, in bounded memory; 'auto' does where they would take more than an eighth of
+    the memory."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +74,13 @@ def predict(argv: list[str]) -> None:
     """The command `jaxclust predict`."""
     options = _parse(Predict, "predict", argv)
     probabilities, _, _ = _predicted(options)
-    rows = (
-        (index, label, f"{probability:.6f}")
-        for index, (label, probability) in enumerate(
-            zip(probabilities.argmax(1).tolist(), probabilities.max(1).tolist(), strict=True)
-        )
-    )
-    text = runs.table(("index", "label", "probability"), rows)
+    header, labels, highest = ("index", "label", "probability"), probabilities.argmax(1), probabilities.max(1)
+    rows = ((index, labels[index], f"{highest[index]:.6f}") for index in range(len(labels)))
     if options.out is None:
-        print(text, end="")
+        runs.print_table(sys.stdout, header, rows)
         return
-    _write(options.out, text)
+    _check_parent(options.out)
+    runs.write_table(options.out, header, rows)
     print(f"{len(probabilities)} labels in {options.out}", file=sys.stderr)
 
 
@@ -134,7 +133,9 @@ def _predicted(options: _OnData, embed: bool = False) -> tuple[np.ndarray, Datas
     if options.out is not None:
         _check_parent(options.out)
     size = options.image_size or rundir.read_config(options.run).get("image_size")
-    dataset = sources.load(options.data, split=options.split, image_size=size, skip_bad=options.skip_bad)
+    dataset = sources.load(
+        options.data, split=options.split, image_size=size, skip_bad=options.skip_bad, stream=options.stream
+    )
     for path in dataset.skipped:
         print(f"skipped: {path}", file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None
@@ -146,11 +147,6 @@ def _check_parent(out: Path) -> None:
         raise InputError(f"--out {out}: the directory {out.parent} does not exist: make it first")
     if out.is_dir():
         raise InputError(f"--out {out}: is a directory: give a file")
-
-
-def _write(out: Path, text: str) -> None:
-    _check_parent(out)
-    atomic.write_text(out, text)
 
 
 def _write_grid(out: Path, images: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """The order in which examples are visited: pure functions of the step, so a resumed training goes on exactly."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -26,19 +27,17 @@ def shuffled(n: int, size: int, seed: int) -> Batches:
     size = min(size, n)
     per_epoch = -(-n // size)
 
-    def epoch(number: int) -> tuple[np.ndarray, np.ndarray]:
+    @lru_cache(2)  # an epoch is made once, however many chunks it has
+    def epoch(number: int) -> np.ndarray:
         order = np.random.default_rng((seed, number)).permutation(n).astype(np.int32)
         padding = per_epoch * size - n
-        index = np.concatenate([order, order[:padding]]).reshape(per_epoch, size)
-        weight = np.ones(per_epoch * size, np.float32)
-        weight[n:] = 0.0
-        return index, weight.reshape(per_epoch, size)
+        return np.concatenate([order, order[:padding]]).reshape(per_epoch, size)
 
     def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        epochs = range(first // per_epoch, (first + count - 1) // per_epoch + 1)
-        index, weight = (np.concatenate(part) for part in zip(*map(epoch, epochs), strict=True))
-        start = first - epochs[0] * per_epoch
-        return index[start : start + count], weight[start : start + count]
+        steps = np.arange(first, first + count)
+        number, place = steps // per_epoch, steps % per_epoch
+        index = np.concatenate([epoch(int(e))[place[number == e]] for e in np.unique(number)])
+        return index, (place[:, None] * size + np.arange(size) < n).astype(np.float32)
 
     return Batches(size, per_epoch, indices)
 
@@ -53,14 +52,18 @@ def grouped(groups: np.ndarray, n_groups: int, size: int, seed: int) -> Batches:
     members = [np.flatnonzero(groups == g).astype(np.int32) for g in range(n_groups)]
     per_epoch = -(-max(len(m) for m in members) // size)
 
+    @lru_cache(2 * n_groups)
+    def order(group: int, number: int) -> np.ndarray:
+        return np.random.default_rng((seed, group, number)).permutation(members[group])
+
     def draw(group: int, first: int, count: int) -> np.ndarray:
         rows = members[group]
         if not len(rows):
             return np.zeros((count, size), np.int32)
         position = np.arange(first * size, (first + count) * size)
         rounds = position // len(rows)
-        orders = {r: np.random.default_rng((seed, group, r)).permutation(rows) for r in np.unique(rounds)}
-        return np.stack([orders[r][p % len(rows)] for r, p in zip(rounds, position, strict=True)]).reshape(count, size)
+        drawn = [order(group, int(r))[position[rounds == r] % len(rows)] for r in np.unique(rounds)]
+        return np.concatenate(drawn).reshape(count, size)
 
     def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         index = np.stack([draw(g, first, count) for g in range(n_groups)], -1).reshape(count, -1)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxclust.data.files import check_size
+from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class BuiltIn(NamedTuple):
 class Found(NamedTuple):
     """What a reader found: images or features, labels, class names and split, as `dataset.build` takes them."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
     split: np.ndarray | None = None
@@ -241,7 +242,7 @@ def _read_listed_openml(entry: BuiltIn) -> Found:
     codes = found.labels.astype(float).astype(np.int64)
     codes -= codes.min()  # USPS counts from 1
     names = tuple(str(c) for c in range(entry.n_classes))
-    images = _as_images(found.images, entry) if len(entry.shape) == 3 else found.images
+    images = _as_images(np.asarray(found.images), entry) if len(entry.shape) == 3 else found.images
     return Found(images, codes, names, split)
 
 

@@ -1,10 +1,11 @@
-"""A data set in memory, in one form whatever it came from: checked, with channels last and a fingerprint."""
+"""A data set, in memory or on disk, in one form whatever it came from: checked, channels last, with a fingerprint."""
 
 import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxclust.data.rows import Images, Rows, as_rows, blocks, limits, take
 from jaxclust.errors import InputError
 
 TRAIN, TEST = 0, 1
@@ -16,6 +17,7 @@ class Dataset(NamedTuple):
 
     name:        a built-in name, or the file's or folder's path as given, or 'array'.
     images:      (n, h, w, c) uint8 or float32, c 1 or 3; or (n, d) float32 features. Raw values, not yet scaled.
+                 An array, or `Rows` where they are streamed.
     labels:      (n,) int64 class of each example, -1 where unknown, for evaluation only; or None.
     class_names: name of class 0, 1, ...; or None.
     split:       (n,) int8, 0 train and 1 test; or None where the data states no split.
@@ -24,7 +26,7 @@ class Dataset(NamedTuple):
     """
 
     name: str
-    images: np.ndarray
+    images: Images
     labels: np.ndarray | None
     class_names: tuple[str, ...] | None
     split: np.ndarray | None
@@ -60,14 +62,16 @@ def build(
         keep = codes == (TRAIN if select == "train" else TEST)
         if not keep.any():
             raise InputError(f"{name}: the {select} part is empty: use split 'all'")
-        array, codes = array[keep], codes[keep]
+        array, codes = take(array, np.flatnonzero(keep)), codes[keep]
         labels = None if labels is None else labels[keep]
     return Dataset(name, array, labels, class_names, codes, fingerprint(array), tuple(skipped))
 
 
-def standard(name: str, images: Any) -> np.ndarray:
+def standard(name: str, images: Any) -> Images:
     """(n, h, w, c) uint8 or float32, or (n, d) float32: the same numbers, checked. `name` starts the error's line."""
-    array = np.asarray(images)
+    array = as_rows(images)
+    if isinstance(array, Rows) and array.checked:
+        return array
     if array.dtype == object or array.dtype.kind not in "buif":
         raise InputError(f"{name}: values of type {array.dtype} are not numbers: give uint8 or float32")
     if array.ndim not in (2, 3, 4):
@@ -76,50 +80,65 @@ def standard(name: str, images: Any) -> np.ndarray:
         )
     if array.size == 0:
         raise InputError(f"{name}: the data is empty (shape {array.shape}): give at least one example")
-    if array.ndim == 3:
-        array = array[..., None]
     if array.ndim == 4 and array.shape[-1] not in (1, 3):
         raise InputError(f"{name}: images of shape {array.shape[1:]} {_channel_remedy(array.shape)}")
     if array.dtype.kind == "f":
         check_finite(name, array)
-    array = _narrow(name, array)
+    array = _narrow(array)
     if array.dtype == np.float32:
         check_finite(name, array, " as float32: rescale the values")
+    if isinstance(array, Rows):
+        array.checked = True
+        return array
     return np.ascontiguousarray(array)
 
 
-def check_finite(name: str, array: np.ndarray, remedy: str = ": remove or replace these examples") -> None:
+def check_finite(name: str, images: Images, remedy: str = ": remove or replace these examples") -> None:
     """Raises InputError if any value is NaN or infinite, saying how many and which example is the first."""
-    if array.dtype.kind != "f" or np.isfinite(array).all():
+    if images.dtype.kind != "f":
         return
-    bad = ~np.isfinite(array)
-    rows = np.flatnonzero(bad.reshape(len(array), -1).any(1))
-    raise InputError(
-        f"{name}: {int(bad.sum())} values in {len(rows)} examples are NaN or infinite, "
-        f"first in example {rows[0]}{remedy}"
-    )
+    n_values, bad_rows = 0, []
+    for start, block in blocks(images):
+        if not np.isfinite(block).all():
+            bad = ~np.isfinite(block).reshape(len(block), -1)
+            n_values += int(bad.sum())
+            bad_rows += (start + np.flatnonzero(bad.any(1))).tolist()
+    if bad_rows:
+        raise InputError(
+            f"{name}: {n_values} values in {len(bad_rows)} examples are NaN or infinite, "
+            f"first in example {bad_rows[0]}{remedy}"
+        )
 
 
-def fingerprint(images: np.ndarray) -> str:
+def fingerprint(images: Images) -> str:
     """SHA-256 over shape, dtype and bytes (C order)."""
     digest = hashlib.sha256(f"{images.shape} {images.dtype.str}".encode())
-    digest.update(np.ascontiguousarray(images).reshape(-1).view(np.uint8).data)
+    for _, block in blocks(images):
+        digest.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
-def _narrow(name: str, array: np.ndarray) -> np.ndarray:
-    """bool and whole numbers within 0..255 become uint8, all else (and all features) float32."""
-    if array.ndim == 2:
+def _narrow(images: Images) -> Images:
+    """bool and whole numbers within 0..255 become uint8, all else (and all features) float32; a channel is added."""
+    dtype: np.dtype = np.dtype(np.float32)
+    if images.ndim > 2 and (images.dtype in (bool, np.uint8) or (images.dtype.kind in "ui" and _are_levels(images))):
+        dtype = np.dtype(np.uint8)
+    shape = (*images.shape[1:], 1) if images.ndim == 3 else images.shape[1:]
+
+    def convert(block: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            return array.astype(np.float32, copy=False)
-    if array.dtype == bool:
-        return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind in "ui":
-        if array.dtype == np.uint8 or (array.min() >= 0 and array.max() <= 255):
-            return array.astype(np.uint8, copy=False)
-        return array.astype(np.float32)
-    with np.errstate(over="ignore"):
-        return array.astype(np.float32, copy=False)
+            levels = block.reshape(len(block), *shape).astype(dtype, copy=False)
+        return levels * np.uint8(255) if block.dtype == bool and dtype == np.uint8 else levels
+
+    if isinstance(images, Rows):
+        return images.map(convert, shape, dtype)
+    return convert(images)
+
+
+def _are_levels(images: Images) -> bool:
+    """Whether whole numbers lie within 0..255."""
+    low, high = limits(images)
+    return low >= 0 and high <= 255
 
 
 def _channel_remedy(shape: tuple[int, ...]) -> str:

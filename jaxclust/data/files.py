@@ -2,15 +2,16 @@
 
 import gzip
 import io
-import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
 
+from jaxclust import environment
 from jaxclust.errors import InputError
 
 GIB = 1024**3
@@ -20,14 +21,11 @@ NPZ_NAMES = ("images", "features", "labels", "split")
 
 def memory_limit() -> int:
     """The most bytes that one array may take when read: 16 GiB, or the machine's memory where that is less."""
-    try:
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 16 * GIB
-    return min(16 * GIB, physical) if physical > 0 else 16 * GIB
+    megabytes = environment.machine_memory_mb()
+    return min(16 * GIB, int(megabytes * 1e6)) if megabytes else 16 * GIB
 
 
-def check_size(what: str, n_bytes: int, remedy: str = "give a smaller file or a part of it") -> None:
+def check_size(what: str, n_bytes: int, remedy: str = "pass --stream on, or give a part of it") -> None:
     """Raises InputError if `n_bytes` exceed `memory_limit()`; called before anything is allocated."""
     if n_bytes > memory_limit():
         raise InputError(
@@ -36,28 +34,34 @@ def check_size(what: str, n_bytes: int, remedy: str = "give a smaller file or a 
         )
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays 'images' or 'features', and 'labels' and 'split' where present. Others are not read."""
+def read_npz(path: Path, names: Sequence[str] = NPZ_NAMES) -> dict[str, np.ndarray]:
+    """The arrays 'images' or 'features', and 'labels' and 'split' where present; only those in `names` are read."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
-            present = [name for name in ("images", "features") if name in members]
-            if len(present) != 1:
-                found = ", ".join(sorted(members)) or "none"
-                problem = (
-                    "holds both 'images' and 'features': keep one"
-                    if present
-                    else (f"needs an array 'images' or 'features' (arrays found: {found}): np.savez(file, images=x)")
-                )
-                raise InputError(f"{path}: {problem}")
+            found = members(path, archive)
             arrays = {}
-            for name in NPZ_NAMES:
-                if name in members:
-                    with archive.open(members[name]) as stream:
-                        arrays[name] = _read_array(f"{path} ({name})", stream, members[name].file_size)
+            for name in names:
+                if name in found:
+                    with archive.open(found[name]) as stream:
+                        arrays[name] = _read_array(f"{path} ({name})", stream, found[name].file_size)
             return arrays
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error) as error:
         raise InputError(f"{path}: the file is truncated, damaged or not an .npz: {error}; write it again") from error
+
+
+def members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """The arrays of an .npz by name. Raises InputError unless one of 'images' and 'features' is among them."""
+    found = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
+    present = [name for name in ("images", "features") if name in found]
+    if len(present) != 1:
+        names = ", ".join(sorted(found)) or "none"
+        problem = (
+            "holds both 'images' and 'features': keep one"
+            if present
+            else f"needs an array 'images' or 'features' (arrays found: {names}): np.savez(file, images=x)"
+        )
+        raise InputError(f"{path}: {problem}")
+    return found
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -88,10 +92,10 @@ def read_idx(path: Path) -> np.ndarray:
                 raise InputError(f"{path}: the file is truncated within its header: fetch it again")
             shape = struct.unpack(f">{head[3]}I", dims)
             dtype = np.dtype(IDX_TYPES[head[2]])
-            n_bytes = _n_bytes(shape, dtype)
-            check_size(str(path), n_bytes)
-            data = _read_exactly(stream, n_bytes)
-            _check_length(path, n_bytes, len(data) + len(stream.read(1)))
+            announced = n_bytes(shape, dtype)
+            check_size(str(path), announced, "give a part of it, or write it as .npy and pass --stream on")
+            data = _read_exactly(stream, announced)
+            _check_length(path, announced, len(data) + len(stream.read(1)))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: the file is truncated or damaged: {error}; fetch it again") from error
     array = np.frombuffer(data, dtype).reshape(shape)
@@ -125,12 +129,12 @@ def read_idx_pair(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return images, labels
 
 
-def _read_array(what: str, stream: IO[bytes], size: int) -> np.ndarray:
-    """Reads one array in .npy form from a stream that claims to hold `size` bytes."""
+def read_header(what: str, stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, and dtype of the array in .npy form that a stream holds."""
     try:
         version = np.lib.format.read_magic(stream)
         reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = reader(stream)
+        shape, fortran, dtype = reader(stream)
     except ValueError as error:
         raise InputError(
             f"{what}: not a NumPy array, or pickled or damaged ({error}); nothing is unpickled: save it with numpy.save"
@@ -139,12 +143,18 @@ def _read_array(what: str, stream: IO[bytes], size: int) -> np.ndarray:
         raise InputError(
             f"{what}: holds Python objects, which need pickle; nothing is unpickled: save numbers (uint8 or float32)"
         )
-    n_bytes = _n_bytes(shape, dtype)
     if min(shape, default=0) < 0:
         raise InputError(f"{what}: the file is damaged: it states the shape {shape}; write it again")
-    check_size(what, n_bytes)
-    if n_bytes > size:
-        raise InputError(f"{what}: the file is truncated: {n_bytes} bytes announced, {size} there; write it again")
+    return shape, fortran, dtype
+
+
+def _read_array(what: str, stream: IO[bytes], size: int) -> np.ndarray:
+    """Reads one array in .npy form from a stream that claims to hold `size` bytes."""
+    shape, _, dtype = read_header(what, stream)
+    announced = n_bytes(shape, dtype)
+    check_size(what, announced)
+    if announced > size:
+        raise InputError(f"{what}: the file is truncated: {announced} bytes announced, {size} there; write it again")
     stream.seek(0)
     try:
         return np.load(stream, allow_pickle=False)
@@ -152,7 +162,8 @@ def _read_array(what: str, stream: IO[bytes], size: int) -> np.ndarray:
         raise InputError(f"{what}: the file is truncated or damaged: {error}; write it again") from error
 
 
-def _n_bytes(shape: tuple[int, ...], dtype: np.dtype) -> int:
+def n_bytes(shape: Sequence[int], dtype: np.dtype) -> int:
+    """Bytes of an array, exactly, however large a header says it is."""
     total = dtype.itemsize
     for length in shape:
         total *= int(length)

@@ -2,12 +2,17 @@
 
 import os
 import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from jaxclust.data import shards
 from jaxclust.data.files import check_size
+from jaxclust.data.rows import Images, prefetched
 from jaxclust.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -20,7 +25,7 @@ MIN_SIZE, MAX_SIZE = 4, 1024
 class Folder(NamedTuple):
     """images (n, h, w, c) uint8; labels (n,) of str or None; split (n,) 0 train and 1 test or None; skipped paths."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray | None
     split: np.ndarray | None
     skipped: tuple[str, ...]
@@ -35,37 +40,104 @@ def read_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = F
     Raises InputError for mixed sizes without `image_size`, and for a file that cannot be read unless `skip_bad`.
     """
     check_image_size(image_size)
-    paths = list_images(root)
-    if not paths:
-        raise InputError(f"{root}: no images in this folder (looked for {', '.join(s[1:] for s in SUFFIXES)})")
-    pixels: list[np.ndarray] = []
+    paths = _listed(root)
     kept: list[Path] = []
     skipped: list[str] = []
-    first_size: tuple[int, int] | None = None
+    pixels = _checked(root, paths, image_size, skip_bad, kept, skipped, map(partial(_try, image_size), paths))
+    images = _stack(list(pixels))
+    labels, split = _classes([p.relative_to(root) for p in kept])
+    return Folder(images, labels, split, tuple(skipped))
+
+
+def open_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Folder:
+    """`read_folder` with the pixels in a temporary file: every image is decoded once, whatever its format."""
+    check_image_size(image_size)
+    paths = _listed(root)
+    kept: list[Path] = []
+    skipped: list[str] = []
+    colours: list[bool] = []
+    shape: tuple[int, ...] = ()
+    read = prefetched(lambda i: _try(image_size, paths[i]), range(len(paths)))
+
+    def pixels() -> Iterator[bytes]:
+        nonlocal shape
+        for array in _checked(root, paths, image_size, skip_bad, kept, skipped, read, bounded=False):
+            colours.append(array.ndim == 3)
+            shape = array.shape[:2]
+            yield array.tobytes()
+
+    file = shards.temporary(pixels())
+    if any(colours) and not all(colours):
+        with file:
+            images = shards.stored(_as_rgb(file, colours, shape), (len(kept), *shape, 3), np.uint8)
+    else:
+        images = shards.rows_of(file, (len(kept), *shape, 3 if any(colours) else 1), np.uint8)
+    labels, split = _classes([p.relative_to(root) for p in kept])
+    return Folder(images, labels, split, tuple(skipped))
+
+
+def size_of(root: Path, image_size: int | None) -> tuple[int, ...]:
+    """The shape (n, h, w, 3) of a folder's images, colour assumed, as the first that can be read tells it."""
+    from PIL import Image
+
+    paths = _listed(root)
+    if image_size is not None:
+        return (len(paths), image_size, image_size, 3)
     for path in paths:
-        try:
-            array, size = _read_image(path, image_size)
-        except _Unreadable as error:
+        with suppress(Exception), Image.open(path, formats=FORMATS) as image:  # damaged ones are named when read
+            return (len(paths), image.height, image.width, 3)
+    return (len(paths), 0, 0, 3)
+
+
+def _listed(root: Path) -> list[Path]:
+    paths = list_images(root)
+    if not paths:
+        raise InputError(
+            f"{root}: no images in this folder (looked for {', '.join(s[1:] for s in SUFFIXES)}) and no shards (.npy, "
+            ".npz): check the path"
+        )
+    return paths
+
+
+def _checked(
+    root: Path,
+    paths: list[Path],
+    image_size: int | None,
+    skip_bad: bool,
+    kept: list[Path],
+    skipped: list[str],
+    read: Iterable["tuple[np.ndarray, tuple[int, int]] | _Unreadable"],
+    *,
+    bounded: bool = True,
+) -> Iterator[np.ndarray]:
+    """The images that can be used, their paths put into `kept`, those of others into `skipped`.
+
+    bounded: whether all must fit into memory.
+    """
+    first_size: tuple[int, int] | None = None
+    for path, result in zip(paths, read, strict=True):
+        if isinstance(result, _Unreadable):
             if not skip_bad:
                 raise InputError(
-                    f"{path}: cannot be read as an image ({error}): mend it, or pass --skip-bad"
-                ) from error
+                    f"{path}: cannot be read as an image ({result}): mend it, or pass --skip-bad"
+                ) from result
             skipped.append(path.relative_to(root).as_posix())
             continue
+        array, size = result
         if first_size is None:
             first_size, grey = size, array.ndim == 2
-            check_size(str(root), len(paths) * array.size * (3 if grey else 1), "pass --image-size N to shrink them")
+            if bounded:
+                needed = len(paths) * array.size * (3 if grey else 1)
+                check_size(str(root), needed, "pass --image-size N to shrink them, or --stream on")
         if image_size is None and size != first_size:
             raise InputError(
                 f"{root}: images differ in size, {kept[0].relative_to(root)} is {_times(first_size)} and "
                 f"{path.relative_to(root)} is {_times(size)}: pass --image-size N to resize all to N x N"
             )
-        pixels.append(array)
         kept.append(path)
+        yield array
     if not kept:
         raise InputError(f"{root}: none of the {len(paths)} images can be read (first: {skipped[0]}): mend the files")
-    labels, split = _classes([p.relative_to(root) for p in kept])
-    return Folder(_stack(pixels), labels, split, tuple(skipped))
 
 
 def list_images(root: Path) -> list[Path]:
@@ -84,15 +156,18 @@ def check_image_size(image_size: int | None) -> None:
         raise InputError(f"image_size {image_size} is out of range: give {MIN_SIZE} to {MAX_SIZE}")
 
 
-def resize(images: np.ndarray, side: int) -> np.ndarray:
-    """(n, h, w, c) uint8 or float32 -> (n, side, side, c), same dtype: Lanczos, which averages when it shrinks."""
+def resize(images: np.ndarray, side: int, ends: tuple[float, float] | None = None) -> np.ndarray:
+    """(n, h, w, c) uint8 or float32 -> (n, side, side, c), same dtype: Lanczos, which averages when it shrinks.
+
+    ends: the lowest and highest value that may come out; those of `images` if not given.
+    """
     from PIL import Image
 
     check_image_size(side)
     if images.shape[1:3] == (side, side):
         return images
     out = np.empty((len(images), side, side, images.shape[3]), images.dtype)
-    low, high = images.min(), images.max()
+    low, high = ends or (images.min(), images.max())
     for i, image in enumerate(images):
         for channel in range(images.shape[3]):
             plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
@@ -126,6 +201,14 @@ def _read_image(path: Path, image_size: int | None) -> tuple[np.ndarray, tuple[i
     except Exception as error:  # decoders fail in many ways on damaged files: OSError, SyntaxError, struct.error, ...
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _Unreadable(reason) from error
+
+
+def _try(image_size: int | None, path: Path) -> "tuple[np.ndarray, tuple[int, int]] | _Unreadable":
+    """`_read_image`, or why it cannot be used."""
+    try:
+        return _read_image(path, image_size)
+    except _Unreadable as error:
+        return error
 
 
 def _check_pixels(image: Any) -> None:
@@ -166,6 +249,14 @@ def _stack(pixels: list[np.ndarray]) -> np.ndarray:
     if all(p.ndim == 2 for p in pixels):
         return np.stack(pixels)[..., None]
     return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pixels])
+
+
+def _as_rgb(file: IO[bytes], colours: list[bool], shape: tuple[int, ...]) -> Iterator[bytes]:
+    """Images of one and of three channels, one after the other in a file, all with three."""
+    file.seek(0)
+    for colour in colours:
+        pixels = file.read(shape[0] * shape[1] * (3 if colour else 1))
+        yield pixels if colour else np.repeat(np.frombuffer(pixels, np.uint8), 3).tobytes()
 
 
 def _classes(paths: list[Path]) -> tuple[np.ndarray | None, np.ndarray | None]:

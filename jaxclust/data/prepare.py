@@ -1,12 +1,15 @@
 """From raw images to what the networks see: value range, zero padding to a power of two, choice of the likelihood."""
 
 import json
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from jaxclust.data import dataset
+from jaxclust.data.rows import Images, Rows, blocks, limits
 from jaxclust.errors import InputError
 
 MIN_SIDE = 8
@@ -65,24 +68,27 @@ def plan(images: Any, *, likelihood: str = "auto") -> Preprocess:
     if likelihood not in ("auto", *LIKELIHOODS):
         raise InputError(f"likelihood {likelihood!r} is unknown: choose auto, {' or '.join(LIKELIHOODS)}")
     array = dataset.standard("data", images)
-    if len(array) > 1 and (array == array[:1]).all():
+    if len(array) > 1 and _is_constant(array):
         raise InputError(
             f"the data is constant: all {len(array)} examples are the same, so there is nothing to cluster"
         )
     if array.ndim == 2:
         return _plan_features(array, likelihood)
-    if array.min() == array.max():
-        raise InputError(f"the data is constant: every pixel is {array.min():g}, so there is nothing to cluster")
-    low, high = value_range(array)
+    ends = limits(array)
+    if ends[0] == ends[1]:
+        raise InputError(f"the data is constant: every pixel is {ends[0]:g}, so there is nothing to cluster")
+    low, high = _range(array.dtype, *ends)
     _, height, width, channels = array.shape
     if likelihood == "auto":
-        likelihood = choose_likelihood(array)
+        likelihood = "bernoulli" if _share(_histogram(array, low, high)) >= NEARLY_BINARY else "gaussian"
     side = padded_side(height, width)
     return Preprocess("images", height, width, channels, side, 0, low, high, likelihood)
 
 
-def apply(preprocess: Preprocess, images: Any) -> np.ndarray:
+def apply(preprocess: Preprocess, images: Any) -> Images:
     """Prepared input: uint8 (n, side, side, c), zero-padded and centred; or float32 (n, d), standardised.
+
+    `Rows` come back as `Rows`, which are prepared when they are read.
 
     Every example is treated alone, so the result does not depend on what else is in the batch. Grey images get three
     equal channels where the model was fitted to colour. Raises InputError if `images` differs otherwise in kind, size
@@ -91,21 +97,40 @@ def apply(preprocess: Preprocess, images: Any) -> np.ndarray:
     array = dataset.standard("data", images)
     p = preprocess
     expected = (p.height, p.width, p.channels) if p.kind == "images" else (p.n_features,)
-    if p.channels == 3 and array.shape[1:] == (p.height, p.width, 1):  # as among colour images, so alone
-        array = np.repeat(array, 3, axis=3)
-    if array.shape[1:] != expected:
+    grey = p.channels == 3 and array.shape[1:] == (p.height, p.width, 1)  # as among colour images, so alone
+    shape = expected if grey else array.shape[1:]
+    if shape != expected:
         raise InputError(
-            f"the data has {_describe(array.shape[1:])} but the model was fitted to {_describe(expected)}: "
-            f"{_shape_remedy(array.shape[1:], expected)}"
+            f"the data has {_describe(shape)} but the model was fitted to {_describe(expected)}: "
+            f"{_shape_remedy(shape, expected)}"
         )
+    if p.kind == "images":
+        _check_scale(p, array)
+    if isinstance(array, Rows):
+        return array.map(partial(_prepared, p), p.shape, np.float32 if p.kind == "features" else np.uint8)
+    return _prepared(p, array)
+
+
+def _prepared(p: Preprocess, array: np.ndarray) -> np.ndarray:
     if p.kind == "features":
         return ((array - np.asarray(p.mean)) / np.asarray(p.scale)).astype(np.float32)
-    _check_scale(p, array)
+    if array.shape[3] < p.channels:
+        array = np.repeat(array, p.channels, axis=3)
     return _pad(quantise(array, p.low, p.high), p.side)
 
 
-def crop(preprocess: Preprocess, images: np.ndarray) -> np.ndarray:
+def n_bytes(shape: tuple[int, ...]) -> int:
+    """Bytes that data of that raw shape, (n, h, w), (n, h, w, c) or (n, d), will take when prepared."""
+    if len(shape) < 3:
+        return 4 * math.prod(shape)
+    return shape[0] * padded_side(*shape[1:3]) ** 2 * math.prod(shape[3:])
+
+
+def crop(preprocess: Preprocess, images: Images) -> Images:
     """Undoes the padding: (n, side, side, c) -> (n, h, w, c), any dtype. For pictures."""
+    if isinstance(images, Rows):
+        p = preprocess
+        return images.map(lambda block: np.asarray(crop(p, block)), (p.height, p.width, p.channels), images.dtype)
     top, left = _margins(preprocess.height, preprocess.width, preprocess.side)
     return images[:, top : top + preprocess.height, left : left + preprocess.width]
 
@@ -115,14 +140,17 @@ def padded_side(height: int, width: int) -> int:
     return max(MIN_SIDE, 1 << (max(height, width) - 1).bit_length())
 
 
-def value_range(images: np.ndarray) -> tuple[float, float]:
+def value_range(images: Images) -> tuple[float, float]:
     """The raw values that stand for black and white.
 
     uint8: 0 and 255; only where no pixel passes 63 (levels, not 8-bit pixels: digits in 0..16, masks in 0..1), 0 and
     the maximum. float within [0, 1]: 0 and 1. Any other float: its own minimum and maximum.
     """
-    low, high = float(images.min()), float(images.max())
-    if images.dtype == np.uint8:
+    return _range(images.dtype, *limits(images))
+
+
+def _range(dtype: np.dtype, low: float, high: float) -> tuple[float, float]:
+    if dtype == np.uint8:
         return 0.0, 255.0 if high > 63 else high
     if low >= 0.0 and high <= 1.0 and high > low:
         return 0.0, 1.0
@@ -134,32 +162,41 @@ def quantise(images: np.ndarray, low: float, high: float) -> np.ndarray:
     if images.dtype == np.uint8 and (low, high) == (0.0, 255.0):
         return images
     out = np.empty(images.shape, np.uint8)
-    for start in range(0, len(images), 4096):  # bounded memory: one float64 block at a time
-        block = images[start : start + 4096].astype(np.float64)
-        out[start : start + 4096] = np.rint(np.clip((block - low) / (high - low), 0.0, 1.0) * 255.0)
+    for start, block in blocks(images):  # bounded memory: one float64 block at a time
+        share = (block.astype(np.float64) - low) / (high - low)
+        out[start : start + len(block)] = np.rint(np.clip(share, 0.0, 1.0) * 255.0)
     return out
 
 
-def intensity_histogram(images: np.ndarray) -> np.ndarray:
+def intensity_histogram(images: Images) -> np.ndarray:
     """(256,) float64, sums to one: share of all pixels and channels at each of 256 levels of the value range."""
     array = dataset.standard("data", images)
-    counts = np.bincount(quantise(array, *value_range(array)).reshape(-1), minlength=256)
+    return _histogram(array, *value_range(array))
+
+
+def _histogram(images: Images, low: float, high: float) -> np.ndarray:
+    counts = np.zeros(256, np.int64)
+    for _, block in blocks(images):
+        counts += np.bincount(quantise(block, low, high).reshape(-1), minlength=256)
     return counts / counts.sum()
 
 
-def binary_share(images: np.ndarray) -> float:
+def binary_share(images: Images) -> float:
     """In [0, 1]: of the pixels that are not background, the share that lies at the opposite end of the range.
 
     An end is the outer 10% of the value range; the fuller end is the background. Zero padding adds background only, so
     it changes nothing. USPS .44, MNIST .50, scikit-learn's digits .27; Fashion-MNIST .12.
     """
-    histogram = intensity_histogram(images)
+    return _share(intensity_histogram(images))
+
+
+def _share(histogram: np.ndarray) -> float:
     width = int(END * 255) + 1
     ends = sorted((histogram[:width].sum(), histogram[-width:].sum()))
     return float(ends[0] / max(1.0 - ends[1], 1e-12))
 
 
-def choose_likelihood(images: np.ndarray) -> str:
+def choose_likelihood(images: Images) -> str:
     """'bernoulli' for nearly binary images (strokes on paper: USPS, MNIST), else 'gaussian' (Fashion-MNIST, photos).
 
     Nearly binary: `binary_share` of at least one fifth. images: (n, h, w, c) before padding, raw values.
@@ -172,7 +209,7 @@ def shannon_entropy(images: np.ndarray) -> float:
 
     -sum_g p_g log2 p_g. Colour images are turned to grey first, by ITU-R 601 weights. images: (n, h, w, c).
     """
-    array = dataset.standard("data", images)
+    array = np.asarray(dataset.standard("data", images))
     grey = quantise(array, *value_range(array))
     if grey.shape[-1] == 3:
         grey = np.rint(grey @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
@@ -194,11 +231,16 @@ def from_json(text: str) -> Preprocess:
     return Preprocess(**json.loads(text))
 
 
-def _plan_features(array: np.ndarray, likelihood: str) -> Preprocess:
+def _is_constant(images: Images) -> bool:
+    first = images[:1]
+    return all((block == first).all() for _, block in blocks(images))
+
+
+def _plan_features(array: Images, likelihood: str) -> Preprocess:
     if likelihood == "bernoulli":
         raise InputError("likelihood 'bernoulli' is for images: features are standardised, so use auto or gaussian")
-    values = array.astype(np.float64)
-    mean, scale = values.mean(0), values.std(0)
+    mean = sum(block.sum(0, dtype=np.float64) for _, block in blocks(array)) / len(array)
+    scale = np.sqrt(sum(((block - mean) ** 2).sum(0) for _, block in blocks(array)) / len(array))
     constant = scale <= 1e-7 * np.maximum(np.abs(mean), 1e-30)
     if constant.all():
         raise InputError("the data is constant: no feature varies, so there is nothing to cluster")
@@ -220,13 +262,16 @@ def _pad(images: np.ndarray, side: int) -> np.ndarray:
     return out
 
 
-def _check_scale(p: Preprocess, array: np.ndarray) -> None:
+def _check_scale(p: Preprocess, images: Images) -> None:
     """A model fitted to 0..255 must not be shown 0..1, nor the other way round: clipping would hide the mistake."""
-    low, high = float(array.min()), float(array.max())
-    if p.low == 0.0 and p.high <= 63.0 and high > 2.0 * p.high:
+    levels, bytes_ = p.low == 0.0 and p.high <= 63.0, (p.low, p.high) == (0.0, 255.0)
+    if not levels and not (bytes_ and images.dtype == np.float32):
+        return
+    low, high = limits(images)
+    if levels and high > 2.0 * p.high:
         raise InputError(f"pixels reach {high:g} but the model was fitted to 0..{p.high:g}: rescale the images to that")
-    fractional = array.dtype == np.float32 and bool((array != np.rint(array)).any())
-    if (p.low, p.high) == (0.0, 255.0) and low >= 0.0 and high <= 1.0 and fractional:
+    fractional = low >= 0.0 and high <= 1.0 and any((block != np.rint(block)).any() for _, block in blocks(images))
+    if bytes_ and images.dtype == np.float32 and fractional:
         raise InputError("pixels lie within 0..1 but the model was fitted to 0..255: multiply the images by 255")
 
 

@@ -3,54 +3,97 @@
 import difflib
 import os
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from jaxclust.data import built_in, dataset, files, folders
+from jaxclust import environment
+from jaxclust.data import built_in, dataset, files, folders, prepare, rows, shards
 from jaxclust.data.built_in import BUILT_IN, BuiltIn
 from jaxclust.data.dataset import Dataset
+from jaxclust.data.rows import Rows
 from jaxclust.errors import InputError
 
 __all__ = ["BUILT_IN", "BuiltIn", "Dataset", "load"]
 
 FoundSkipped: TypeAlias = tuple[built_in.Found, tuple[str, ...]]
+STREAM = ("auto", "on", "off")
+RESIDENT_SHARE = 1 / 8  # of the memory: prepared data up to that stay in it, beside raw data and a device's copy
 IDX_PAIRS = (("train-images", 0), ("t10k-images", 1))
 
 
-def load(data: Any, *, split: str = "all", image_size: int | None = None, skip_bad: bool = False) -> Dataset:
-    """Reads images or features from wherever they are.
+class Reading(NamedTuple):
+    """How data are read: as in `load`."""
+
+    image_size: int | None
+    skip_bad: bool
+    stream: str
+
+
+def load(
+    data: Any, *, split: str = "all", image_size: int | None = None, skip_bad: bool = False, stream: str = "off"
+) -> Dataset:
+    """Reads images or features from wherever they are, or opens what is to be streamed.
 
     data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder of images (see
-        `folders.read_folder`) or of the four MNIST-style idx files; an .npz (`images` or `features`, optional `labels`
-        and `split`), .npy, idx or idx.gz file; or an array (n, d), (n, h, w) or (n, h, w, c).
+        `folders.read_folder`), of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images` or
+        `features`, optional `labels` and `split`), .npy, idx or idx.gz file; or an array (n, d), (n, h, w) or
+        (n, h, w, c).
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images of a folder that cannot be read, and lists them in `skipped`.
+    stream: 'on' leaves the images on disk and gives `Rows`, 'off' reads them; 'auto' is 'on' where they would take
+        more than RESIDENT_SHARE of the memory (`streams`). .npy and .npz are read where they lie; compressed .npz,
+        folders of images and resized images are unpacked into a temporary file once. Other data are read whole, and
+        with 'on' fed to the device part by part.
 
     Raises InputError, in one line that names the file and the remedy. Nothing is ever unpickled.
     """
     folders.check_image_size(image_size)
+    if stream not in STREAM:
+        raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
     skipped: tuple[str, ...] = ()
     if not isinstance(data, str | os.PathLike):
-        name, found = "array", built_in.Found(np.asarray(data))
+        name, found = "array", built_in.Found(rows.as_rows(data))
     else:
         name = os.fspath(data)
-        found, skipped = _read(name, is_path=not isinstance(data, str), image_size=image_size, skip_bad=skip_bad)
+        reading = Reading(image_size, skip_bad, stream)
+        found, skipped = _read(name, not isinstance(data, str), reading)
     result = dataset.build(name, *found, skipped, select=split)
-    if image_size is None:
-        return result
-    return _resized(result, image_size)
+    if image_size is not None:
+        result = _resized(result, image_size)
+    if not isinstance(result.images, Rows) and streams(stream, result.images.shape):
+        result = result._replace(images=rows.of_array(result.images))
+    return result
+
+
+def streams(stream: str, shape: tuple[int, ...]) -> bool:
+    """Whether data of that raw shape (n, ...) are streamed: 'on', 'off', or 'auto'.
+
+    'auto' does where the prepared data exceed RESIDENT_SHARE of the machine's memory, or of a device's.
+    """
+    if stream != "auto":
+        return stream == "on"
+    memory = environment.memory_for_data()
+    return memory is not None and prepare.n_bytes(shape) > RESIDENT_SHARE * memory
 
 
 def _resized(result: Dataset, image_size: int) -> Dataset:
-    if result.images.ndim != 4:
-        raise InputError(f"{result.name}: image_size is for images: these are features, of shape {result.images.shape}")
-    images = folders.resize(result.images, image_size)
+    images = result.images
+    if images.ndim != 4:
+        raise InputError(f"{result.name}: image_size is for images: these are features, of shape {images.shape}")
+    if isinstance(images, Rows):
+        ends, shape = rows.limits(images), (len(images), image_size, image_size, images.shape[3])
+        if images.shape != shape:
+            resized = (folders.resize(block, image_size, ends) for _, block in rows.blocks(images))
+            images = shards.stored((block.tobytes() for block in resized), shape, images.dtype)
+            images.checked = True
+    else:
+        images = folders.resize(images, image_size)
     return result._replace(images=images, fingerprint=dataset.fingerprint(images))
 
 
-def _read(name: str, *, is_path: bool, image_size: int | None, skip_bad: bool) -> FoundSkipped:
+def _read(name: str, is_path: bool, reading: Reading) -> FoundSkipped:
     if not is_path:
         if name in BUILT_IN:
             return built_in.read(BUILT_IN[name]), ()
@@ -62,21 +105,23 @@ def _read(name: str, *, is_path: bool, image_size: int | None, skip_bad: bool) -
     path = Path(name).expanduser()
     try:
         if name and path.is_dir():
-            return _read_directory(path, image_size, skip_bad)
+            return _read_directory(path, reading)
         if not path.is_file():
             raise InputError(_unknown(name))
-        return _read_file(path), ()
+        return _read_file(path, reading), ()
     except MemoryError as error:
-        raise InputError(f"{path}: does not fit into this machine's memory: give a part of it") from error
+        remedy = "pass --stream on" if path.is_dir() or path.suffix in shards.SUFFIXES else "give a part of it"
+        raise InputError(f"{path}: does not fit into this machine's memory: {remedy}") from error
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror or error}): check the path and its permissions"
         ) from error
 
 
-def _read_directory(path: Path, image_size: int | None, skip_bad: bool) -> FoundSkipped:
+def _read_directory(path: Path, reading: Reading) -> FoundSkipped:
+    has_images = bool(folders.list_images(path))
     pairs = [(p, code) for prefix, code in IDX_PAIRS for p in sorted(path.glob(f"{prefix}[-.]idx3-ubyte*"))[:1]]
-    if pairs and not folders.list_images(path):
+    if pairs and not has_images:
         parts = [(files.read_idx_pair(p), code) for p, code in pairs]
         labels = [part[1] for part, _ in parts]
         return built_in.Found(
@@ -85,12 +130,33 @@ def _read_directory(path: Path, image_size: int | None, skip_bad: bool) -> Found
             None,
             np.concatenate([np.full(len(part[0]), code, np.int8) for part, code in parts]),
         ), ()
-    folder = folders.read_folder(path, image_size=image_size, skip_bad=skip_bad)
+    paths = shards.list_shards(path)
+    if paths and not has_images:
+        return _read_shards([shards.find(p) for p in paths], reading, str(path)), ()
+    streamed = reading.stream == "on" or (
+        reading.stream == "auto" and streams("auto", folders.size_of(path, reading.image_size))
+    )
+    read = folders.open_folder if streamed else folders.read_folder
+    folder = read(path, image_size=reading.image_size, skip_bad=reading.skip_bad)
     return built_in.Found(folder.images, folder.labels, None, folder.split), folder.skipped
 
 
-def _read_file(path: Path) -> built_in.Found:
+def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> built_in.Found:
+    """The images of all shards as `Rows`, or read where they need not be streamed."""
+    shape = shards.check_alike(found)
+    images: rows.Images = shards.open_rows(found)
+    if not streams(reading.stream, shape):
+        files.check_size(what, files.n_bytes(shape, images.dtype))
+        images = images[:]
+    return built_in.Found(images, shards.beside(found, "labels"), None, shards.beside(found, "split"))
+
+
+def _read_file(path: Path, reading: Reading) -> built_in.Found:
     suffix = path.suffix.lower()
+    if suffix in shards.SUFFIXES and reading.stream != "off":
+        shard = shards.find(path)
+        if streams(reading.stream, shard.shape):
+            return _read_shards([shard], reading, str(path))
     if suffix == ".npz":
         arrays = files.read_npz(path)
         images = arrays["images"] if "images" in arrays else _as_features(path, arrays["features"])

@@ -36,6 +36,7 @@ import numpy as np
 
 from jaxclust.data.batches import grouped
 from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
 from jaxclust.host import consensus, latent_dim, manifold, seeds
 from jaxclust.methods.base import Functions, Model, Result, System
@@ -48,10 +49,11 @@ from jaxclust.train.phases import Phases, initial
 from jaxclust.typing import Key, PyTree, TrainState
 
 
-def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
     """All phases in order.
 
-    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError for fewer
+    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. The networks see all of
+    them; latent sizes and first clusters follow from a sample of at most `max_samples`. Raises InputError for fewer
     examples than clusters, and where no clusters are found.
     """
     n, shape, likelihood = len(images), images.shape[1:], preprocess.likelihood
@@ -59,16 +61,18 @@ def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, ph
         raise InputError(f"n_clusters is {config.n_clusters} but there are {n} examples: ask for fewer clusters")
 
     # 1-3: an autoencoder whose latent size follows from the data
-    _, codes = autoencode(config, images, likelihood, config.search_latent_dim, "search-autoencoder", key, phases)
+    sample = _sample(n, config.max_samples, key)
+    _, search = autoencode(config, images, likelihood, config.search_latent_dim, "search-autoencoder", key, phases)
+    codes = search(take(images, sample))
     latent = latent_dim.latent_dim(codes, config.explained_variance)
     if config.latent_dim != "auto":
         latent = config.latent_dim
     phases.note(f"latent size {latent}")
-    encoder, means = autoencode(config, images, likelihood, latent, "autoencoder", key, phases)
+    encoder, encode = autoencode(config, images, likelihood, latent, "autoencoder", key, phases)
+    means = encode(images)
 
     # 4-6: first clusters of a bounded sample, and the manager that learns them
     if config.pretrain:
-        sample = _sample(n, config.max_samples, key)
         clusters = consensus.Clusters(
             **phases.compute("clusters", lambda: _clusters(config, means[sample], key, phases.note)._asdict())
         )
@@ -76,12 +80,12 @@ def fit(config: Config, images: np.ndarray, preprocess: Preprocess, key: Key, ph
         phases.note(f"{n_clusters} clusters, {np.mean(clusters.labels < 0):.1%} of the sample in none")
         manager, first = _manage(config, images, likelihood, sample, clusters, key, phases)
     else:
-        sample, clusters, manager = np.arange(n), None, None
+        clusters, manager = None, None
         n_clusters = int(config.n_clusters)
         first = np.arange(n, dtype=np.int32) % n_clusters  # only for equal latent sizes: no clusters are known yet
 
     # 7-8: the experts' latent sizes, and the mixture
-    dims = latent_dim.cluster_latent_dims(means, first, n_clusters, config.expert_explained_variance)
+    dims = latent_dim.cluster_latent_dims(means[sample], first[sample], n_clusters, config.expert_explained_variance)
     if config.expert_sizes == "equal":
         dims = np.full(n_clusters, round(float(dims.mean())))
     experts = _mix(config, images, likelihood, dims, manager, key, phases)
@@ -114,9 +118,9 @@ def _length(config: Config, per_epoch: int, epochs: float) -> tuple[float, int]:
 
 
 def autoencode(
-    config: Config, images: np.ndarray, likelihood: str, latent: int, name: str, key: Key, phases: Phases
-) -> tuple[TrainState, np.ndarray]:
-    """Phases 1 and 3: the trained autoencoder and the posterior means (n, latent) of all images.
+    config: Config, images: Images, likelihood: str, latent: int, name: str, key: Key, phases: Phases
+) -> tuple[TrainState, Callable[[Images], np.ndarray]]:
+    """Phases 1 and 3: the trained autoencoder, and what gives the posterior means (m, latent) of images (m, ...).
 
     name: 'autoencoder', trained for `epochs`, or another, trained for `search_epochs`.
     """
@@ -125,7 +129,7 @@ def autoencode(
     spec = autoencoder_spec(config, likelihood, latent, n_steps)
     method = autoencoder.autoencoder(spec, images.shape[1:])
     state = phases.train(name, method, images, key=fold_name(key, name), epochs=epochs, batch_size=config.batch_size)
-    return state, loop.in_batches(partial(jax.jit(method.embed), state), images)
+    return state, partial(loop.in_batches, partial(jax.jit(method.embed), state))
 
 
 def _sample(n: int, largest: int, key: Key) -> np.ndarray:
@@ -152,7 +156,7 @@ def _clusters(config: Config, means: np.ndarray, key: Key, note: Callable[[str],
 
 def _manage(
     config: Config,
-    images: np.ndarray,
+    images: Images,
     likelihood: str,
     sample: np.ndarray,
     clusters: consensus.Clusters,
@@ -167,7 +171,7 @@ def _manage(
     state = phases.train(
         "manager",
         method,
-        images[sample[kept]],
+        take(images, sample[kept]),
         key=fold_name(key, "manager"),
         epochs=epochs,
         batch_size=config.batch_size,
@@ -177,7 +181,7 @@ def _manage(
 
 def _mix(
     config: Config,
-    images: np.ndarray,
+    images: Images,
     likelihood: str,
     dims: np.ndarray,
     manager: TrainState | None,
@@ -234,7 +238,7 @@ def _specs(meta: Mapping[str, Any]) -> tuple[autoencoder.AutoencoderSpec, mixtur
 
 def _result(
     model: Model,
-    images: np.ndarray,
+    images: Images,
     means: np.ndarray,
     sample: np.ndarray,
     clusters: consensus.Clusters | None,

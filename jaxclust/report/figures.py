@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxclust.data import prepare
+from jaxclust.data.rows import Images
 from jaxclust.methods.base import Result
 from jaxclust.report import grids, plots
 from jaxclust.report.colours import DPI
@@ -33,7 +34,7 @@ Draw = Callable[[], "Figure | None"]
 def draw_run(
     directory: Path,
     result: Result,
-    images: NDArray[Any],
+    images: Images,
     preprocess: prepare.Preprocess,
     labels: NDArray[np.integer] | None = None,
     class_names: Sequence[str] | None = None,
@@ -74,7 +75,7 @@ def draw_run(
 def _figures(
     directory: Path,
     result: Result,
-    images: NDArray[Any],
+    images: Images,
     preprocess: prepare.Preprocess,
     classes: NDArray[np.integer] | None,
     class_names: Sequence[str] | None,
@@ -104,10 +105,10 @@ def _figures(
         yield from _generated(result, images, crop, key)
 
 
-Crop = Callable[[NDArray[Any]], NDArray[Any]]
+Crop = Callable[[Any], Any]
 
 
-def _gallery(result: Result, images: NDArray[Any], crop: Crop) -> Iterator[tuple[str, Draw]]:
+def _gallery(result: Result, images: Images, crop: Crop) -> Iterator[tuple[str, Draw]]:
     present = np.unique(result.labels[result.labels >= 0])
     for name, clusters in _pages("gallery", present):
         yield (
@@ -116,7 +117,7 @@ def _gallery(result: Result, images: NDArray[Any], crop: Crop) -> Iterator[tuple
         )
 
 
-def _generated(result: Result, images: NDArray[Any], crop: Crop, key: "Key | None") -> Iterator[tuple[str, Draw]]:
+def _generated(result: Result, images: Images, crop: Crop, key: "Key | None") -> Iterator[tuple[str, Draw]]:
     """Pictures that the model makes."""
     functions = result.model.functions
     n_clusters = result.probabilities.shape[1]
@@ -151,7 +152,7 @@ def _expert_maps(
     return plots.expert_maps([points[groups == k] for k in clusters], clusters, true, class_names)
 
 
-def _reconstructions(result: Result, images: NDArray[Any], crop: Crop) -> "Figure | None":
+def _reconstructions(result: Result, images: Images, crop: Crop) -> "Figure | None":
     """The first members of every cluster in turn, so that all are seen."""
     from jaxclust.train.apply import apply_in_batches
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxclust.data.rows import Rows, as_rows
 from jaxclust.report.colours import DPI, FAINT, INK, WIDTH, colour
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def to_uint8(images: ArrayLike) -> Pixels:
 
 
 def gallery(
-    images: ArrayLike,
+    images: ArrayLike | Rows,
     labels: ArrayLike,
     probabilities: ArrayLike,
     *,
@@ -84,7 +85,7 @@ def gallery(
     labels (n,) int (-1, noise, is in no row); probabilities (n, K). clusters: which rows to draw, by default all that
     hold points. A cluster of fewer than 2 n_each members shows each of them once.
     """
-    pictures, groups = np.asarray(images), np.asarray(labels)
+    pictures, groups = as_rows(images), np.asarray(labels)
     if pictures.ndim != 4:
         return None
     certainty = np.asarray(probabilities)[np.arange(len(groups)), np.maximum(groups, 0)]

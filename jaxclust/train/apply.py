@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import numpy as np
 
+from jaxclust.data.rows import Images
 from jaxclust.train.loop import in_batches
 from jaxclust.typing import Array, PyTree
 
@@ -13,7 +14,7 @@ BATCH = 256
 
 
 def apply_in_batches(
-    function: Callable[[PyTree, Array], Array], arrays: PyTree, images: np.ndarray, batch_size: int = BATCH
+    function: Callable[[PyTree, Array], Array], arrays: PyTree, images: Images, batch_size: int = BATCH
 ) -> np.ndarray:
     """`function(arrays, images)` over all rows: images (n, ...) -> (n, ...).
 

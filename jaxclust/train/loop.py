@@ -1,8 +1,9 @@
-"""The training loop: chunks of steps in one compiled scan, with the data set resident on the device."""
+"""The training loop: chunks of steps in one compiled scan, with the data set resident on the device or streamed."""
 
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
@@ -12,8 +13,9 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxclust.data.batches import Batches, padded
+from jaxclust.data.rows import Images, blocks
 from jaxclust.errors import InputError
-from jaxclust.train import hosts
+from jaxclust.train import feed, hosts
 from jaxclust.train import mesh as meshes
 from jaxclust.typing import Array, Batch, PyTree, TrainState
 
@@ -40,13 +42,14 @@ class Diverged(InputError):
 
 
 def run_chunk(
-    step: Step, state: TrainState, images: np.ndarray | Array, index: Array, weight: Array
+    step: Step, state: TrainState, images: np.ndarray | Array, index: Array, weight: Array, streamed: bool = False
 ) -> tuple[TrainState, PyTree]:
     """`index.shape[0]` steps as one program: index (steps, b) int32, weight (steps, b) -> state, mean terms.
 
+    images: the whole data set (n, ...), or streamed those of the chunk (steps, b, ...).
     The state is donated. One compilation for a step function and shapes.
     """
-    return chunk_program(jax.default_backend())(step, state, images, index, weight)
+    return chunk_program(jax.default_backend())(step, state, images, index, weight, streamed)
 
 
 def chunk_program(platform: str, shardings: PyTree = None) -> Callable[..., tuple[TrainState, PyTree]]:
@@ -61,17 +64,19 @@ def chunk_program(platform: str, shardings: PyTree = None) -> Callable[..., tupl
 
 @cache
 def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: Any) -> Callable[..., Any]:
-    def chunk(step: Step, state: TrainState, images: Array, index: Array, weight: Array) -> tuple[TrainState, PyTree]:
-        def body(state: TrainState, batch: tuple[Array, Array]) -> tuple[TrainState, dict[str, Array]]:
-            index, weight = batch
-            return step(state, Batch(images[index], index, weight))
+    def chunk(
+        step: Step, state: TrainState, images: Array, index: Array, weight: Array, streamed: bool = False
+    ) -> tuple[TrainState, PyTree]:
+        def body(state: TrainState, batch: tuple[Array, ...]) -> tuple[TrainState, dict[str, Array]]:
+            index, weight, *rows = batch
+            return step(state, Batch(rows[0] if streamed else images[index], index, weight))
 
-        state, terms = lax.scan(body, state, (index, weight))
+        state, terms = lax.scan(body, state, (index, weight, images) if streamed else (index, weight))
         return state, jax.tree.map(lambda values: values.mean(0), terms)
 
     options = {"xla_backend_optimization_level": 1} if platform == "cpu" else None
     out = (treedef.unflatten(leaves), NamedSharding(leaves[0].mesh, PartitionSpec())) if leaves else None
-    return jax.jit(chunk, static_argnums=0, donate_argnums=1, out_shardings=out, compiler_options=options)
+    return jax.jit(chunk, static_argnums=(0, 5), donate_argnums=1, out_shardings=out, compiler_options=options)
 
 
 def chunk_steps(per_epoch: int) -> int:
@@ -90,7 +95,7 @@ def total_steps(epochs: float, per_epoch: int) -> int:
 def run(
     step: Step,
     state: TrainState,
-    images: np.ndarray | Array,
+    images: Images | Array,
     batches: Batches,
     n_steps: int,
     *,
@@ -103,7 +108,7 @@ def run(
     Args:
       step: the method's update. It must be the same object for every call that shall share a compilation.
       state: where to start; it is donated. A restored state goes on where it was.
-      images: (n, ...) uint8 or float32, put on the device once.
+      images: (n, ...) uint8 or float32, put on the device once; `Rows` chunk by chunk.
       batches: the order of the examples, a pure function of the step.
       n_steps: from `total_steps`, a whole number of chunks.
       on_chunk: called between chunks, for progress, history and checkpoints.
@@ -120,20 +125,31 @@ def run(
     of_batches = meshes.of_batches(mesh, shardings)
     program = chunk_program(jax.default_backend(), shardings if mesh.size > 1 else None)
     state = meshes.put(state, shardings)
-    images = meshes.put(images, meshes.replicated(mesh))
     examples, batches = batches.size, padded(batches, meshes.shards(of_batches))
     done, chunk = int(state.step), chunk_steps(batches.per_epoch)
+    steps = feed.part_steps(images, batches.size, chunk)
+    parts = feed.parts(images, batches, range(done, n_steps, steps), mesh, of_batches)
     while done < n_steps:
         start = time.perf_counter()
-        index, weight = meshes.put(batches.indices(done, chunk), of_batches)
-        state, terms = program(step, state, images, index, weight)
-        wait(terms)
+        state, terms = run_parts(partial(program, step), state, islice(parts, chunk // steps))
         done += chunk
         values = {name: float(value) for name, value in jax.device_get(terms).items()}
         _check(values, done)
         if on_chunk:
             on_chunk(Progress(state, values, done, n_steps, chunk * examples, time.perf_counter() - start))
     return meshes.collect(state)
+
+
+def run_parts(
+    program: Callable[..., tuple[TrainState, PyTree]], state: TrainState, parts: Iterable[feed.Part]
+) -> tuple[TrainState, PyTree]:
+    """The parts of one chunk, of equally many steps -> state, mean terms. program: `chunk_program`'s, of a step."""
+    found = []
+    for part in parts:
+        state, terms = program(state, *part)
+        wait(terms)
+        found.append(terms)
+    return state, jax.tree.map(lambda *terms: sum(terms) / len(terms), *found) if len(found) > 1 else found[0]
 
 
 def wait(tree: PyTree) -> None:
@@ -151,21 +167,22 @@ def _check(terms: dict[str, float], step: int) -> None:
         raise Diverged(f"training diverged by step {step}: {', '.join(bad)} not finite; lower --learning-rate")
 
 
-def in_batches(function: Callable[..., PyTree], images: np.ndarray | Array, batch_size: int = 500) -> PyTree:
+def in_batches(function: Callable[..., PyTree], images: Images | Array, batch_size: int = 500) -> PyTree:
     """`function(images)` over all rows in batches of one static shape: (n, ...) -> NumPy arrays (n, ...).
 
     The last batch is padded with its first row, so the result for a row does not depend on the others. Of several
     processes each computes all, and takes what the first one found.
     """
-    n = len(images)
-    parts = []
-    for first in range(0, n, batch_size):
-        rows = jnp.asarray(images[first : first + batch_size])
+    whole: PyTree = None
+    for first, block in blocks(images, batch_size):
+        rows = jnp.asarray(block)
         padding = batch_size - len(rows)
         if padding:
             rows = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (padding, *rows.shape[1:]))])
         out = function(rows)
         wait(out)
-        parts.append(jax.tree.map(lambda a, keep=batch_size - padding: np.asarray(a)[:keep], out))
-    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        if whole is None:
+            whole = jax.tree.map(lambda a: np.empty((len(images), *a.shape[1:]), a.dtype), out)
+        for kept, leaf in zip(jax.tree.leaves(whole), jax.tree.leaves(out), strict=True):
+            kept[first : first + batch_size] = np.asarray(leaf)[: batch_size - padding]
     return hosts.shared_tree(whole, lambda: whole)

@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 
 from jaxclust import atomic
 from jaxclust.data.batches import Batches, shuffled
+from jaxclust.data.rows import Images
 from jaxclust.host import seeds
 from jaxclust.numerics import fold_name
 from jaxclust.train import history, hosts, loop
@@ -98,7 +99,7 @@ class Phases:
         self,
         name: str,
         method: Trainable,
-        images: np.ndarray | Array,
+        images: Images | Array,
         *,
         key: Key,
         epochs: float,
@@ -109,7 +110,7 @@ class Phases:
         """A phase on the device: train `method`, with checkpoints from which it goes on bit by bit.
 
         Args:
-          images: (n, ...) uint8 or float32.
+          images: (n, ...) uint8 or float32, or `Rows`.
           key: gives the initial state and the order of the examples.
           epochs: how often every example is visited.
           batch_size: examples a batch, or else `batches`, their order.
@@ -144,7 +145,7 @@ class Phases:
         name: str,
         method: Trainable,
         state: TrainState,
-        images: np.ndarray | Array,
+        images: Images | Array,
         batches: Batches,
         total: int,
         checkpoints: Checkpoints | None,

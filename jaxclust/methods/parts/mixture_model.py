@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxclust.data.rows import Images
 from jaxclust.host import manifold
 from jaxclust.methods.base import Functions, Result
 from jaxclust.methods.parts import autoencoder, classifier, mixture
@@ -47,7 +48,7 @@ def functions(code: autoencoder.AutoencoderSpec, spec: mixture.MixtureSpec, shap
     return Functions(embed, partial(log_posterior, network), sample, reconstruct, second_opinion, decode)
 
 
-def pictures(spec: mixture.MixtureSpec, result: Result, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: int) -> dict[str, np.ndarray]:
     """Arrays for the figures, of at most PICTURED examples.
 
     map (m, 2), map_index (m,):               2-D UMAP of the codes of a random sample.
