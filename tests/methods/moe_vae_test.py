@@ -11,15 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from jaxclust.data import prepare
 from jaxclust.errors import InputError
 from jaxclust.methods import moe_vae
-from jaxclust.methods.parts.moe_vae_config import (
-    QUICK,
-    Config,
-    augmentation,
-    autoencoder_spec,
-    classifier_spec,
-    compute_type,
-    mixture_spec,
-)
+from jaxclust.methods.parts.moe_vae_config import QUICK, Config, augmentation, compute_type
 from jaxclust.metrics import clustering
 from jaxclust.train.phases import Phases
 
@@ -91,14 +83,6 @@ def test_only_objects_are_mirrored():
 def test_the_compute_type_follows_the_platform():
     assert compute_type("auto", "cpu") == "float32"
     assert compute_type("auto", "tpu") == compute_type("auto", "gpu") == compute_type("bfloat16", "cpu") == "bfloat16"
-
-
-def test_the_manager_and_the_mixture_may_see_larger_shifts():
-    config = Config(shift=0.05, manager_shift=0.2)
-    assert autoencoder_spec(config, "bernoulli", 3, 10).augmentation.shift == 0.05
-    assert classifier_spec(config, "bernoulli", 4, 10).augmentation.shift == 0.2
-    assert mixture_spec(config, "bernoulli", np.full(4, 2), 10).augmentation.shift == 0.2
-    assert classifier_spec(Config(shift=0.05), "bernoulli", 4, 10).augmentation.shift == 0.05
 
 
 @pytest.mark.slow

@@ -71,8 +71,6 @@ class Config:
     """Augmentation: zoom within this share."""
     shift: float = 0.1
     """Augmentation: shift within this share of each side."""
-    manager_shift: float | Literal["same"] = "same"
-    """Shift of the images that the manager and the mixture see; 'same' is that of the autoencoder."""
     flip: bool | Literal["auto"] = "auto"
     """Augmentation: mirror left to right; 'auto' does for Gaussian data (objects) and not for Bernoulli (digits)."""
     clean_target: bool = False
@@ -154,7 +152,6 @@ QUICK = Config(
     kl_weight=0.1,
     clean_target=True,
     shift=0.05,
-    manager_shift=0.1,
     umap_metric="euclidean",
     umap_neighbors=15,
     umap_components=10,
@@ -198,13 +195,6 @@ def _shared(config: Config, likelihood: str) -> dict[str, Any]:
     }
 
 
-def _shared_of_manager(config: Config, likelihood: str) -> dict[str, Any]:
-    """`_shared` with the manager's shift."""
-    shift = config.shift if config.manager_shift == "same" else config.manager_shift
-    shared = _shared(config, likelihood)
-    return {**shared, "augmentation": shared["augmentation"]._replace(shift=shift)}
-
-
 def autoencoder_spec(config: Config, likelihood: str, latent: int, n_steps: int) -> autoencoder.AutoencoderSpec:
     """The autoencoder of phases 1 and 3."""
     return autoencoder.AutoencoderSpec(
@@ -235,7 +225,7 @@ def classifier_spec(config: Config, likelihood: str, n_clusters: int, n_steps: i
         floor=config.min_filters,
         learning_rate=config.manager_learning_rate,
         n_steps=n_steps,
-        **_shared_of_manager(config, likelihood),
+        **_shared(config, likelihood),
     )
 
 
@@ -258,5 +248,5 @@ def mixture_spec(config: Config, likelihood: str, expert_dims: np.ndarray, n_ste
         learning_rate=config.expert_learning_rate,
         n_steps=n_steps,
         clean_target=config.clean_target,
-        **_shared_of_manager(config, likelihood),
+        **_shared(config, likelihood),
     )
