@@ -29,7 +29,8 @@ def test_nothing_is_left_to_fill_in():
 
 
 def test_the_commands_of_fit_are_understood():
-    lines = re.findall(r"^jaxclust fit (.*)$", "".join(blocks("bash")), re.M)
+    commands = "".join(blocks("bash")).replace("\\\n", " ").replace('"$JOB_COMPLETION_INDEX"', "0")
+    lines = re.findall(r"^jaxclust fit (.*)$", commands, re.M)
     assert len(lines) >= 2
     for line in lines:
         name, *rest = shlex.split(line, comments=True)
