@@ -22,7 +22,7 @@ from jaxclust.train.phases import initial
 from jaxclust.typing import Batch
 
 K, STEPS = 4, 32
-SGD, ADAM = lambda *_: optax.sgd(0.05), lambda *_: optax.adam(1e-3)
+SGD, ADAM = lambda *_: optax.sgd(0.01), lambda *_: optax.adam(1e-3)
 ROWS = np.random.default_rng(0)
 IMAGES = ROWS.integers(0, 256, (50, 8, 8, 1)).astype(np.uint8)
 FEATURES = ROWS.normal(size=(50, 6)).astype(np.float32)
