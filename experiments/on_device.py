@@ -36,7 +36,6 @@ TESTS = (  # what computes on the device; metrics, files and reports are the hos
     "tests/nn", "tests/losses_test.py", "tests/numerics_test.py", "tests/data/augment_test.py",
     "tests/methods/parts_test.py", "tests/train/loop_test.py",
 )  # fmt: skip
-ON_CPUS = "eight_devices"  # a test that starts a process of simulated CPU devices
 PRECISIONS = (  # name, compute type, JAX's precision of products, allowed relative error of the loss and of gradients
     ("float32, highest", jnp.float32, "highest", 1e-5, 1e-3),
     ("float32, as the chip does it", jnp.float32, None, 1e-3, 0.05),
@@ -81,8 +80,7 @@ def run_tests(paths: Sequence[str] = TESTS) -> dict[str, Any]:
     outcomes = Outcomes()
     with jax.default_matmul_precision("highest"):
         code = pytest.main(
-            ["-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), "-k", f"not {ON_CPUS}",
-             *(str(ROOT / path) for path in paths)],
+            ["-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT), *(str(ROOT / path) for path in paths)],
             plugins=[outcomes],
         )  # fmt: skip
     return {"exit_code": int(code), **vars(outcomes)}
