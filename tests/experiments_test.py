@@ -331,3 +331,24 @@ def test_streaming_settings_are_options_of_fit():
 def test_streaming_names_bad_input(capsys):
     assert streaming.main(["--sizes", "100"]) == 2
     assert "--sizes has 100" in capsys.readouterr().err
+
+
+# how hard the split is
+
+
+def test_usps_split_prints_both_accuracies(capsys, monkeypatch, tmp_path):
+    from experiments import usps_split
+    from tests import toy as toys
+
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    images, labels = toys.blobs(120)
+    assert usps_split.main([]) == 2
+    assert "usps.npz: is missing" in capsys.readouterr().err
+    np.savez(tmp_path / "usps.npz", images=images, labels=labels)
+    assert usps_split.main([]) == 2
+    assert "no split" in capsys.readouterr().err
+    np.savez(tmp_path / "usps.npz", images=images, labels=labels, split=np.arange(120) % 2)
+    assert usps_split.main(["--seeds", "3", "--epochs", "32"]) == 0
+    words = capsys.readouterr().out.split()
+    assert words[:2] == ["seed", "3:"]
+    assert float(words[4].strip(",")) > 0.9, "three blobs are learnt"

@@ -161,12 +161,17 @@ def _fit(system: System, options: Options, config: Any, out: Path) -> dict[str, 
 
 def _join(argv: Sequence[str]) -> None:
     """Become one of several processes, where that is asked for: before anything asks JAX for its devices."""
-    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    if "-h" in argv or "--help" in argv:
+        return
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     reader.add_argument("--distributed", action="store_true")
     reader.add_argument("--coordinator")
     for name in ("--processes", "--process-id", "--wait"):
         reader.add_argument(name, type=int, default=300 if name == "--wait" else None)
-    asked = reader.parse_known_args([word for word in argv if word not in ("-h", "--help")])[0]
+    try:
+        asked = reader.parse_known_args(list(argv))[0]
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error.argument_name}: {error.message}: give a whole number") from error
     given = (asked.coordinator, asked.processes, asked.process_id)
     if asked.distributed:
         hosts.join(*given, asked.wait)

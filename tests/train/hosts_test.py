@@ -109,6 +109,7 @@ def test_a_missing_process_is_one_line_within_the_time(data, tmp_path, present):
         (["--coordinator", "localhost:1"], "add --distributed"),
         (["--distributed", "--coordinator", "localhost:1"], "processes and process_id not given"),
         (["--distributed", "--coordinator", "localhost:1", "--processes", 2, "--process-id", 2], "give 0 to 1"),
+        (["--distributed", "--processes", "two"], "--processes: invalid int value: 'two': give a whole number"),
     ],
 )
 def test_flags_that_do_not_fit_together(data, words, remedy):
