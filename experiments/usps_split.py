@@ -1,8 +1,8 @@
 """How much harder USPS's test split is than its training split: `python -m experiments.usps_split`.
 
-The manager's network of the preset quick, trained with the true labels of the training split (by default for as many epochs
-as manager and mixture have together), labels both. What such a
-network loses between the two, no clustering that predicts with it can be asked to keep.
+The manager's network of the preset quick, trained with the true labels of the training split (by default for as many
+epochs as manager and mixture have together), labels both. What such a network loses between the two, no clustering that
+predicts with it can be asked to keep.
 """
 
 import argparse
