@@ -98,6 +98,12 @@ def test_options_may_stand_before_the_method(here):
     assert Path("runs/toy-train-3/metrics.json").exists()
 
 
+def test_help_waits_for_no_other_process(here, capsys, toy):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["fit", "toy", "--distributed", "--help"])
+    assert "--coordinator" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("preset", "epochs"), [("quick", 40), ("paper", 400)])
 def test_help_shows_the_preset_s_values(here, capsys, preset, epochs):
     with pytest.raises(SystemExit) as raised:
