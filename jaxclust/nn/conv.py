@@ -10,8 +10,9 @@ products are fast everywhere but move more memory. So `conv2d` and `conv_transpo
       convolution, stride 1      gather columns, product, scatter rows: 3c + 3f values a pixel, not 9c
       with few channels in       gather both, product
       with few channels out      product, scatter both
-      convolution, stride 2      gather both, product
-      transposed, stride 2       product, scatter both: 9 products a pixel, none of them with a zero
+      convolution, stride 2      the same for even and odd rows apart, 2 taps and 1; many channels out: gather both
+      transposed, stride 2       the mirror image: gather rows, product, scatter columns; many in: scatter both.
+                                 9 products a pixel, none of them with a zero
 
   Each is the gradient of the other, so a gradient is again a product between them, of the same cost.
   Under vmap over stacked kernels the product becomes a batched product.
@@ -64,14 +65,19 @@ def conv2d(x: Array, kernel: Array, strides: int = 1, form: str = "auto") -> Arr
         return _stored(y) if x.shape[3] <= 4 else y  # images, not maps of features
     kh, kw, cin, cout = kernel.shape
     rows, cols = _same(1, x.shape[1], kh, strides), _same(2, x.shape[2], kw, strides)
-    values = (kh * kw * cin + cout, kw * cin + kh * cout, cin + kh * kw * cout)  # written for every pixel
-    cheapest = 0 if strides > 1 else values.index(min(values))
+    written = [kh * kw * cin + cout, strides * kw * cin + kh * cout]  # values for every pixel of the output
+    if strides == 1:
+        written.append(cin + kh * kw * cout)
+    cheapest = written.index(min(written))
     if cheapest == 0:
         x = _gather(_gather(x, cols), rows)
         return _product(x, kernel.reshape(kh * kw * cin, cout))
     if cheapest == 1:
-        matrix = kernel[::-1].transpose(1, 2, 0, 3).reshape(kw * cin, kh * cout)
-        return _scatter(_product(_gather(x, cols), matrix), _mirror(rows))
+        parts, apart = [], _split(_place(x, 1, 0, rows.windows * strides), strides)
+        for part, (seen, taps) in zip(apart, _phases(rows), strict=True):
+            matrix = kernel[seen][::-1].transpose(1, 2, 0, 3).reshape(kw * cin, taps.k * cout)
+            parts.append(_scatter(_product(_gather(part, cols), matrix), _mirror(taps)))
+        return sum(parts[1:], parts[0])
     return _scatter(_scatter(_product(x, _all_taps(kernel)), _mirror(rows)), _mirror(cols))
 
 
@@ -85,10 +91,17 @@ def conv_transpose2d(x: Array, kernel: Array, strides: int = 2, form: str = "aut
     _check(x, kernel, strides)
     if resolve_form(form) == "native":
         return _native_transpose(x, kernel, strides)
-    y = _product(x, _all_taps(kernel))
-    for axis in (1, 2):
-        y = _scatter(y, _transposed(axis, x.shape[axis], kernel.shape[axis - 1], strides))
-    return y
+    kh, kw, cin, cout = kernel.shape
+    rows, cols = _transposed(1, x.shape[1], kh, strides), _transposed(2, x.shape[2], kw, strides)
+    phases = _phases(rows)
+    gathered = sum(taps.k for _, taps in phases if taps.k > 1)  # rows written for every row of x; one is itself
+    if kh < strides or kh * kw * cout <= gathered * cin + strides * kw * cout:
+        return _scatter(_scatter(_product(x, _all_taps(kernel)), rows), cols)
+    parts = []
+    for seen, taps in phases:
+        matrix = kernel[::-1, ::-1][seen][::-1].transpose(0, 2, 1, 3).reshape(taps.k * cin, kw * cout)
+        parts.append(_scatter(_product(_gather(x, _mirror(taps)), matrix), cols))
+    return _join(tuple(parts), strides)
 
 
 @jax.custom_vjp
@@ -175,6 +188,18 @@ def _transposed(axis: int, size: int, k: int, s: int) -> _Taps:
     return _Taps(axis, size * s, size, k, s, k - 1 - dilated)
 
 
+def _phases(taps: _Taps) -> list[tuple[slice, _Taps]]:
+    """Return for each p < s which taps see the positions s q + p, and as what taps of stride 1 they see q."""
+    found = []
+    for p in range(taps.s):
+        first = (taps.before + p) % taps.s
+        k, before = len(range(first, taps.k, taps.s)), (taps.before + p - first) // taps.s
+        found.append(
+            (slice(first, None, taps.s), _Taps(taps.axis, -(-taps.size // taps.s), taps.windows, k, 1, before))
+        )
+    return found
+
+
 def _all_taps(kernel: Array) -> Array:
     """Return kernel (kh, kw, cin, cout) as (cin, kh kw cout), taps reversed on both axes."""
     return kernel[::-1, ::-1].transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
@@ -242,6 +267,25 @@ def _scatter(y: Array, taps: _Taps) -> Array:
 
 _gather.defvjp(lambda x, taps: (_gather(x, taps), None), lambda taps, _, g: (_scatter(g, taps),))
 _scatter.defvjp(lambda y, taps: (_scatter(y, taps), None), lambda taps, _, g: (_gather(g, taps),))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _split(x: Array, s: int) -> tuple[Array, ...]:
+    """Return the rows s q + p of images (b, s h, w, c), for each p < s: (b, h, w, c)."""
+    b, rows, w, c = x.shape
+    x = x.reshape(b, rows // s, s, w, c)
+    return tuple(lax.index_in_dim(x, p, 2, keepdims=False) for p in range(s))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _join(parts: tuple[Array, ...], s: int) -> Array:
+    """Return the transpose of _split: images (b, s h, w, c) whose rows s q + p are those of parts[p]."""
+    b, h, w, c = parts[0].shape
+    return jnp.stack(parts, 2).reshape(b, s * h, w, c)
+
+
+_split.defvjp(lambda x, s: (_split(x, s), None), lambda s, _, g: (_join(g, s),))
+_join.defvjp(lambda parts, s: (_join(parts, s), None), lambda s, _, g: (_split(g, s),))
 
 
 class Conv(nn.Module):

@@ -36,7 +36,7 @@ def value_and_gradients(function, x, kernel):
     return y, *pullback(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape))
 
 
-# one channel in or out takes another order of gather, product and scatter at stride 1
+# few channels in or out take another order of gather, product and scatter
 @pytest.mark.parametrize(
     ("kernel_size", "strides", "cin", "cout", "side"),
     [
@@ -52,6 +52,7 @@ def value_and_gradients(function, x, kernel):
         ((5, 5), 2, 3, 4, 7),
         ((1, 1), 2, 3, 4, 7),
         ((2, 3), 3, 3, 4, 7),
+        ((5, 5), 3, 2, 1, 8),
     ],
 )
 @pytest.mark.parametrize("name", FUNCTIONS)
