@@ -32,7 +32,7 @@ from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.state import advance, new_state, ramp, step_key, to_unit
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
-CAPACITY = 1.5  # room of a routed expert, as a multiple of its share when all are equally wanted
+CAPACITY = 1.25  # room of a routed expert, as a multiple of its share when all are equally wanted
 
 
 class MixtureSpec(NamedTuple):
