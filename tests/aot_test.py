@@ -76,6 +76,17 @@ def test_a_convolution_and_its_gradients_cost_the_same(strides):
     assert found.total == 3 * one
 
 
+def test_a_loop_counts_as_often_as_it_goes_round():
+    def nested(x, y):
+        return lax.scan(lambda c, _: (lax.map(lambda row: row @ y, c), None), x, None, length=3)[0]
+
+    lowered = jax.jit(nested).lower(jnp.ones((5, 32, 32)), jnp.ones((32, 32)))
+    for text in (lowered.as_text("hlo"), lowered.compile().as_text()):
+        found = _hlo.products(text)
+        assert found.count == {"f32": 1}
+        assert found.total == 3 * 5 * 32**3
+
+
 def test_a_compiled_program_reads_like_its_source():
     text = (
         jax.jit(lambda x, y: x @ y, donate_argnums=0).lower(jnp.ones((64, 64)), jnp.ones((64, 64))).compile().as_text()

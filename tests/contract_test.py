@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -215,3 +219,23 @@ def test_a_resumed_fit_equals_a_straight_one(system, fitted, tmp_path, streamed)
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
     for ours, theirs in zip(*(jax.tree.leaves(r.model.arrays) for r in (resumed, straight)), strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+@pytest.fixture(scope="module")
+def eight_devices():
+    """What contract_script.py prints: for each method, how far eight devices are from one."""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "tests.contract_script"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[1], timeout=1200
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_eight_devices_find_what_one_finds(eight_devices, name):
+    """Clusters may be numbered otherwise: rounding decides which comes first."""
+    assert eight_devices[name]["agreement"] == 1
+    assert eight_devices[name]["terms"] < 1e-3

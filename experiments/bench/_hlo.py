@@ -1,11 +1,16 @@
 """What a compiled program does, read from its HLO text: products and their types, collectives, aliases, host calls."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from math import prod
 from typing import NamedTuple
 
 _TYPE = re.compile(r"\b(pred|[suf]\d+|bf16|c64|c128|f8\w*)\[([\d,]*)\]")
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) (?:\(.*\) -> .*)?\{$")
+_CALLED = re.compile(r"(?:calls|to_apply|body|condition|true_computation|false_computation)=%?([\w.-]+)")
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\(.*?\)(?= [a-z][\w-]*\()|\S+) ([a-z][\w-]*)\((.*)$")
 _COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 _CUDNN = "__cudnn$conv"
@@ -19,17 +24,22 @@ class Shape(NamedTuple):
 
 
 class Instruction(NamedTuple):
-    """One line: what it makes (several arrays for a tuple), its operation, its operands' shapes, the whole line."""
+    """One line: what it makes (several arrays for a tuple), its operation, its operands' shapes, the whole line.
+
+    within: the computation that it stands in.
+    """
 
     made: tuple[Shape, ...]
     operation: str
     operands: tuple[Shape, ...]
     line: str
+    within: str
 
 
 class Products(NamedTuple):
     """Matrix products and convolutions by the wider type of their factors: how many, and their multiply-adds.
 
+    count: lines of the program; multiply_adds: of one run of it, a loop's body as often as it goes round.
     Multiplications by the zeros between dilated elements are not counted, those by padding are.
     """
 
@@ -49,14 +59,48 @@ class Products(NamedTuple):
 def instructions(text: str) -> Iterator[Instruction]:
     """All instructions of all computations of an HLO module."""
     known: dict[str, tuple[Shape, ...]] = {}
+    within = ""
     for line in text.splitlines():
+        opened = _COMPUTATION.match(line)
+        if opened:
+            within = opened[1]
         match = _INSTRUCTION.match(line)
         if not match:
             continue
         name, made, operation, rest = match.groups()
         known[name] = shapes(made)
         names = re.findall(r"%?([\w.-]+)(?:,|$)", re.sub(r"/\*.*?\*/", "", rest.split(")", 1)[0]))
-        yield Instruction(known[name], operation, tuple(known[n][0] for n in names if known.get(n)), line)
+        yield Instruction(known[name], operation, tuple(known[n][0] for n in names if known.get(n)), line, within)
+
+
+def repetitions(found: Sequence[Instruction]) -> dict[str, int]:
+    """How often each computation runs in one run of the module: a loop's body as often as the loop goes round.
+
+    Loops count from zero to a constant, as those of lax.scan and lax.map do. Of alternatives each counts.
+    """
+    callers: dict[str, list[tuple[str, int]]] = {}
+    for each in found:
+        trips = _trips(each, found) if each.operation == "while" else 1
+        branches = _BRANCHES.search(each.line)
+        names = _CALLED.findall(each.line) + re.findall(r"[\w.-]+", branches[1] if branches else "")
+        for name in names:
+            callers.setdefault(name, []).append((each.within, trips))
+
+    @cache
+    def times(name: str) -> int:
+        return sum(times(caller) * trips for caller, trips in callers[name]) if name in callers else 1
+
+    return {each.within: times(each.within) for each in found}
+
+
+def _trips(loop: Instruction, found: Sequence[Instruction]) -> int:
+    known = _TRIPS.search(loop.line)
+    if known:
+        return int(known[1])
+    condition = re.search(r"condition=%?([\w.-]+)", loop.line)
+    assert condition, f"a loop without condition: {loop.line}"
+    lines = [each.line for each in found if each.within == condition[1] and each.operation == "constant"]
+    return max((int(n) for line in lines for n in re.findall(r"s32\[\]\S* constant\((\d+)\)", line)), default=1)
 
 
 def shapes(text: str) -> tuple[Shape, ...]:
@@ -65,9 +109,10 @@ def shapes(text: str) -> tuple[Shape, ...]:
 
 
 def products(text: str) -> Products:
-    """All matrix products and convolutions of a module, cuDNN's and cuBLAS's calls too. A loop's body counts once."""
-    found = Products({}, {})
-    for each in instructions(text):
+    """All matrix products and convolutions of a module, cuDNN's and cuBLAS's calls too, in one run of it."""
+    found, lines = Products({}, {}), list(instructions(text))
+    times = repetitions(lines)
+    for each in lines:
         if each.operation not in ("dot", "convolution") and _CUDNN not in each.line and "__cublas$" not in each.line:
             continue
         if (each.operation == "custom-call" and len(each.operands) < 2) or each.operation == "get-tuple-element":
@@ -76,7 +121,7 @@ def products(text: str) -> Products:
         kind = "f32" if "f32" in kinds else kinds[0]
         work = _convolution(each) if "dim_labels=" in each.line else _product(each)
         found.count[kind] = found.count.get(kind, 0) + 1
-        found.multiply_adds[kind] = found.multiply_adds.get(kind, 0) + work
+        found.multiply_adds[kind] = found.multiply_adds.get(kind, 0) + work * times[each.within]
     return found
 
 

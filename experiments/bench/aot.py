@@ -127,13 +127,11 @@ def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Low
     if fault == "calls the host":
         function = _calling_the_host(function)
     given = arguments(step, mesh, sharded=fault != "unsharded batch")
-    chunk = loop.chunk_program(target.platform).__wrapped__  # type: ignore[attr-defined]
     as_it_was = jax.tree.map(lambda leaf: leaf.sharding, given[0])  # the new state lies where the old one did
-    donated = () if fault == "no donation" else 1
-    program = jax.jit(
-        chunk, static_argnums=0, donate_argnums=donated, out_shardings=(as_it_was, meshes.replicated(mesh))
-    )
-    return program.lower(function, *given), mesh, given[0]
+    program = loop.chunk_program(target.platform, as_it_was)
+    if fault == "no donation":
+        program = jax.jit(program.__wrapped__, static_argnums=(0, 5))  # type: ignore[attr-defined]
+    return meshes.within(mesh, program.lower)(function, *given), mesh, given[0]
 
 
 def _calling_the_host(function: loop.Step) -> loop.Step:

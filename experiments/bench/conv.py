@@ -19,7 +19,9 @@ import optax
 from jax import lax
 
 from experiments.bench._timing import Timer, interleaved, ratio
-from jaxclust.nn.conv import BatchNorm, Conv, ConvTranspose, conv2d, conv_transpose2d, mish, stacked
+from jaxclust.nn.activations import mish
+from jaxclust.nn.conv import Conv, ConvTranspose, conv2d, conv_transpose2d, stacked
+from jaxclust.nn.norm import BatchNorm
 from jaxclust.typing import Array
 
 BATCH, FIRST, LATENT, EXPERTS = 100, 32, 32, 10

@@ -6,8 +6,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxclust.nn.activations import mish
-from jaxclust.nn.conv import BatchNorm, Conv, ConvTranspose
+from jaxclust.nn.conv import Conv, ConvTranspose
 from jaxclust.nn.mlp import Hidden
+from jaxclust.nn.norm import BatchNorm
 from jaxclust.typing import Array
 
 LOG_VAR_LIMIT = 10.0  # log-variances are clipped to +-10, far outside what a trained encoder gives

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxclust.nn.activations import mish
-from jaxclust.nn.conv import BatchNorm
+from jaxclust.nn.norm import BatchNorm
 from jaxclust.typing import Array
 
 

@@ -123,7 +123,7 @@ def run(
     mesh = mesh or meshes.make_mesh()
     shardings = meshes.of_state(mesh, state, stacked)
     of_batches = meshes.of_batches(mesh, shardings)
-    program = chunk_program(jax.default_backend(), shardings if mesh.size > 1 else None)
+    program = meshes.within(mesh, chunk_program(jax.default_backend(), shardings if mesh.size > 1 else None))
     state = meshes.put(state, shardings)
     examples, batches = batches.size, padded(batches, meshes.shards(of_batches))
     done, chunk = int(state.step), chunk_steps(batches.per_epoch)

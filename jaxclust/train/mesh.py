@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxclust.errors import InputError
-from jaxclust.typing import PyTree
+from jaxclust.typing import Array, PyTree
 
 AXES = ("data", "expert")
 DATA, EXPERT = AXES
@@ -74,6 +74,35 @@ def of_state(mesh: Mesh, state: PyTree, stacked: Callable[[PyTree], PyTree] | No
         return NamedSharding(mesh, PartitionSpec(EXPERT) if fits else PartitionSpec())
 
     return jax.tree.map(place, state, flags)
+
+
+def undivided(mesh: Mesh, state: PyTree, stacked: Callable[[PyTree], PyTree] | None) -> int | None:
+    """How many stacked networks there are, if `expert` does not divide them, so that every device holds all of them."""
+    if stacked is None:
+        return None
+    flags = zip(jax.tree.leaves(state), jax.tree.leaves(stacked(state)), strict=True)
+    counts = {leaf.shape[0] for leaf, flag in flags if flag}
+    return next((count for count in counts if count % mesh.shape[EXPERT]), None)
+
+
+def within(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, called with the mesh set, so that `over_data` knows it; one device needs none."""
+
+    def called(*arguments: Any) -> Any:
+        with jax.set_mesh(mesh):
+            return function(*arguments)
+
+    return function if mesh.size == 1 else called
+
+
+def over_data(rows: Array) -> Array:
+    """Inside a step: rows (b, ...) spread over `data`. What is picked from a whole batch would else be everywhere.
+
+    Does nothing without a mesh (`jax.set_mesh`), which the loop sets for several devices.
+    """
+    if jax.sharding.get_abstract_mesh().empty:
+        return rows
+    return jax.lax.with_sharding_constraint(rows, PartitionSpec(DATA))
 
 
 def of_batches(mesh: Mesh, shardings: PyTree) -> NamedSharding:

@@ -155,6 +155,11 @@ class Phases:
         if self.directory is not None:
             history.truncate(self.directory, name, int(state.step))
 
+        mesh = self.mesh or meshes.make_mesh()
+        networks = meshes.undivided(mesh, state, method.stacked)
+        if networks:
+            self.note(f"{name}: {networks} networks on every device, since {dict(mesh.shape)} does not divide them")
+
         def on_chunk(chunk: loop.Progress) -> None:
             nonlocal saved
             now = time.perf_counter()
@@ -170,7 +175,7 @@ class Phases:
                 saved = time.perf_counter()
 
         state = loop.run(
-            method.step, state, images, batches, total, on_chunk=on_chunk, mesh=self.mesh, stacked=method.stacked
+            method.step, state, images, batches, total, on_chunk=on_chunk, mesh=mesh, stacked=method.stacked
         )
         if checkpoints is not None:
             checkpoints.save(total, state)

@@ -12,7 +12,8 @@ from jax.test_util import check_grads
 from numpy.testing import assert_allclose
 
 from jaxclust.nn.activations import mish
-from jaxclust.nn.conv import BatchNorm, Conv, ConvTranspose, conv2d, conv_transpose2d, resolve_form
+from jaxclust.nn.conv import Conv, ConvTranspose, conv2d, conv_transpose2d, resolve_form
+from jaxclust.nn.norm import BatchNorm
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 FUNCTIONS = {"conv": conv2d, "transposed": conv_transpose2d}

@@ -47,6 +47,9 @@ def cases(optimiser):
     spec = mixture.MixtureSpec((2,) * K, "gaussian", manager, top_experts=K, width=0.1, form="native")
     shape, groups = FEATURES.shape[1:], grouped(np.arange(50) % K, K, 4, 0)
     yield "stage one", Case(mixture.stage_one(spec, shape), FEATURES, order, [(4, 4), (8, 2)])
+    # every part of an even batch is full, so that an expert has as much room on each mesh
+    routed = mixture.stage_one(spec._replace(top_experts=2), shape)
+    yield "routed", Case(routed, FEATURES, shuffled(48, 16, 0), [(4, 1), (8, 2)])
     yield "stage two", Case(mixture.stage_two(spec, shape), FEATURES, groups, [(4, 1), (8, 4)])
 
 

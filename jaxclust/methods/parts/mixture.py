@@ -29,6 +29,7 @@ from jaxclust.methods.parts.networks import adam, eval_mode, init, train_mode, t
 from jaxclust.nn.autoencoders import Decoder, Encoder
 from jaxclust.nn.conv import stacked
 from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.mesh import over_data
 from jaxclust.train.state import advance, new_state, ramp, step_key, to_unit
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
@@ -264,7 +265,8 @@ def _train_experts(
     def costs_of(
         params: PyTree, stats: PyTree, mask: Array, key: Key, index: Array, taken: Array
     ) -> tuple[Array, PyTree]:
-        return expert_costs(spec, shape, params, stats, mask, key, Rows(image[index], target[index], taken, kl_scale))
+        rows = Rows(over_data(image[index]), over_data(target[index]), over_data(taken), kl_scale)
+        return expert_costs(spec, shape, params, stats, mask, key, rows)
 
     def weighted(params: PyTree, weight: Array, *others: Any) -> tuple[Array, tuple[Array, PyTree]]:
         costs, stats = costs_of(params, *others)
