@@ -92,10 +92,20 @@ def cache_directory() -> Path:
 
 
 def enable_compilation_cache() -> None:
-    """Keep compiled programs between processes, so that only the first run on a machine waits for the compiler."""
+    """Keep compiled programs between processes, so that only the first run on a machine waits for the compiler.
+
+    JAX_ENABLE_COMPILATION_CACHE=false turns it off.
+    """
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
+
+
+def has_compilation_cache() -> bool:
+    """Whether compiled programs are kept: JAX_ENABLE_COMPILATION_CACHE is not false."""
+    import jax
+
+    return bool(jax.config.jax_enable_compilation_cache)
 
 
 def _version(name: str) -> str | None:

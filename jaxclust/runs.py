@@ -94,6 +94,7 @@ def fit(
             "n_samples": len(images),
             **describe(result, dataset.labels),
             "phases": phases.seconds,
+            "first_steps": phases.first_steps,
             "seconds": round(earlier + time.perf_counter() - start, 3),
             "peak_memory_mb": environment.peak_memory_mb(),
         }

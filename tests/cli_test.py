@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxclust import __version__, cli
+from jaxclust import __version__, cli, environment
 from tests import toy as toys
 
 ROOT = Path(__file__).parents[1]
@@ -164,6 +164,10 @@ def test_doctor(capsys, monkeypatch, tmp_path):
     text = capsys.readouterr().out
     for word in ("versions", "jax ", "umap-learn", "devices", "memory", "compile cache", str(tmp_path), "remarks"):
         assert word in text
+    assert re.search(r"state +on\n", text)
+    monkeypatch.setattr(environment, "has_compilation_cache", lambda: False)
+    cli.main(["doctor"])
+    assert "off (JAX_ENABLE_COMPILATION_CACHE)" in capsys.readouterr().out
 
 
 def test_doctor_names_what_is_missing(capsys, monkeypatch):

@@ -17,7 +17,8 @@ from tests import toy
 CONFIG = toy.ToyConfig()
 METRICS = {
     "method", "data", "split", "seed", "n_samples", "n_clusters", "effective_clusters", "noise_fraction", "latent_dim",
-    "expert_latent_dims", "acc", "acc_labelled", "nmi", "ari", "silhouette", "phases", "seconds", "peak_memory_mb",
+    "expert_latent_dims", "acc", "acc_labelled", "nmi", "ari", "silhouette", "phases", "first_steps", "seconds",
+    "peak_memory_mb",
 }  # fmt: skip
 
 

@@ -22,7 +22,8 @@ def main(argv: list[str]) -> None:
     print(columns(list(_memory()), "  "))
     cache = environment.cache_directory()
     print("compile cache")
-    print(columns([("directory", cache), ("size", f"{_size_mb(cache):.0f} MB")], "  "))
+    state = "on" if environment.has_compilation_cache() else "off (JAX_ENABLE_COMPILATION_CACHE)"
+    print(columns([("state", state), ("directory", cache), ("size", f"{_size_mb(cache):.0f} MB")], "  "))
     print("remarks")
     for line in remarks():
         print(f"  {line}")

@@ -50,6 +50,7 @@ class Phases:
       mesh: the devices that train; all by default.
 
     seconds: how long each phase took, in order, over all resumes.
+    first_steps: seconds from the beginning of a training to the end of its first chunk, compilation included.
     kept:    whether there is a run directory, here or in the first process.
     """
 
@@ -66,6 +67,7 @@ class Phases:
         self.mesh = mesh
         self.kept = bool(hosts.shared(lambda: {"kept": directory is not None})["kept"])
         self.seconds: dict[str, float] = {}
+        self.first_steps: dict[str, float] = {}
         self._used: set[str] = set()
         if directory is not None:
             (directory / "phases").mkdir(parents=True, exist_ok=True)
@@ -163,6 +165,9 @@ class Phases:
         def on_chunk(chunk: loop.Progress) -> None:
             nonlocal saved
             now = time.perf_counter()
+            if name not in self.first_steps:
+                self.first_steps[name] = round(now - begun, 3)
+                self.note(f"first steps after {now - begun:.1f} s, compilation included")
             self.report.progress(chunk.steps_done, chunk.n_steps, chunk.examples / chunk.seconds, chunk.terms)
             spent, epoch = before + now - begun, chunk.steps_done / batches.per_epoch
             if self.directory is not None:

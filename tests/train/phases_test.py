@@ -1,6 +1,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,7 +89,8 @@ def test_a_resumed_training_equals_a_straight_one_bit_by_bit(tmp_path):
     log = Log(stop_after=3)
     with pytest.raises(KeyboardInterrupt):
         train(Phases(tmp_path, log, save_every=0.0))
-    assert log.lines == ["centres", "compiling"]
+    assert log.lines[:2] == ["centres", "compiling"]
+    assert re.fullmatch(r"first steps after \d+\.\d s, compilation included", *log.lines[2:])
     steps = [row["step"] for row in history.read(tmp_path)]
     log = Log()
     resumed = train(Phases(tmp_path, log))
@@ -125,7 +127,7 @@ def test_a_finished_training_is_only_read(tmp_path):
     phases = Phases(tmp_path, log)
     for a, b in zip(first, leaves(train(phases)), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert log.lines == ["centres", "compiling", "centres: kept from before"]
+    assert [log.lines[i] for i in (0, 1, -1)] == ["centres", "compiling", "centres: kept from before"]
     assert phases.seconds["centres"] > 0
 
 

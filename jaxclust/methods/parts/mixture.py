@@ -33,7 +33,7 @@ from jaxclust.train.mesh import over_data
 from jaxclust.train.state import advance, new_state, ramp, step_key, to_unit
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
-CAPACITY = 1.25  # room of a routed expert, as a multiple of its share when all are equally wanted
+CAPACITY = 1.1  # room of a routed expert, as a multiple of its share when all are equally wanted
 
 
 class MixtureSpec(NamedTuple):
