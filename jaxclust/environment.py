@@ -105,7 +105,7 @@ def has_compilation_cache() -> bool:
     """Whether compiled programs are kept: JAX_ENABLE_COMPILATION_CACHE is not false."""
     import jax
 
-    return bool(jax.config.jax_enable_compilation_cache)
+    return bool(jax.config.jax_enable_compilation_cache)  # type: ignore[attr-defined]
 
 
 def _version(name: str) -> str | None:

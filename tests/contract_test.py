@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import logging
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -63,8 +65,26 @@ def run(system, phases, streamed=False):
 @pytest.fixture(scope="module")
 def fitted(system):
     trainings = Trainings()
-    result, preprocess = run(system, Phases(report=trainings))
-    return models.fitted(request_of(system), preprocess, result), result, trainings.names
+    with compilations() as programs:
+        result, preprocess = run(system, Phases(report=trainings))
+    return models.fitted(request_of(system), preprocess, result), result, trainings.names, programs
+
+
+@contextmanager
+def compilations():
+    """The names of the programs that are compiled meanwhile."""
+    names = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            if record.getMessage().startswith("Finished XLA compilation of "):
+                names.append(record.getMessage().split()[4])
+
+    logger, handler = logging.getLogger("jax"), Handler()
+    logger.addHandler(handler)
+    with jax.log_compiles():
+        yield names
+    logger.removeHandler(handler)
 
 
 class Trainings(Silent):
@@ -143,7 +163,7 @@ def test_it_has_an_estimator(system):
 
 
 def test_the_result_keeps_the_contract(fitted):
-    _, result, _ = fitted
+    _, result, _, _ = fitted
     n, k = len(IMAGES), 3
     assert result.labels.shape == (n,)
     assert result.labels.dtype == np.int32
@@ -164,12 +184,18 @@ def test_the_result_keeps_the_contract(fitted):
     atomic.plain(dict(result.model.meta))
 
 
+def test_each_training_is_one_program_and_little_else_is_compiled(fitted):
+    _, _, trainings, programs = fitted
+    assert programs.count("jit(chunk)") <= len(trainings), "fewer where another fit shares it"
+    assert len(programs) <= 8 + 4 * len(trainings), programs
+
+
 def test_blobs_are_separated(fitted):
     assert models.score(fitted[1].labels, LABELS)["acc"] > 0.9
 
 
 def test_a_model_from_disk_is_the_model(system, fitted, tmp_path):
-    model, _, _ = fitted
+    model, _, _, _ = fitted
     checkpoint.save_dicts(tmp_path / "arrays", model.model.arrays)
     meta = json.loads(json.dumps(atomic.plain(dict(model.model.meta))))
     loaded = model._replace(
@@ -182,7 +208,7 @@ def test_a_model_from_disk_is_the_model(system, fitted, tmp_path):
 
 
 def test_prediction_is_what_fitting_said_and_independent_of_the_batch(fitted):
-    model, result, _ = fitted
+    model, result, _, _ = fitted
     together = models.predict_proba(model, IMAGES)
     np.testing.assert_array_equal(together.argmax(1), result.labels)
     np.testing.assert_allclose(together, result.probabilities, atol=1e-5)
@@ -193,7 +219,7 @@ def test_prediction_is_what_fitting_said_and_independent_of_the_batch(fitted):
 
 
 def test_samples_and_reconstructions_are_finite_and_in_range(fitted):
-    model, _, _ = fitted
+    model, _, _, _ = fitted
     if model.model.functions.sample is not None:
         drawn = models.sample(model, 3, cluster=1)
         assert drawn.shape == (3, *IMAGES.shape[1:])
@@ -211,7 +237,7 @@ def test_samples_and_reconstructions_are_finite_and_in_range(fitted):
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_resumed_fit_equals_a_straight_one(system, fitted, tmp_path, streamed):
     """Interrupted in its last training and resumed, from a directory; its images on the device or streamed."""
-    _, straight, trainings = fitted
+    _, straight, trainings, _ = fitted
     with pytest.raises(KeyboardInterrupt):
         run(system, Phases(tmp_path, StopIn(trainings[-1]), save_every=0.0), streamed)
     resumed, _ = run(system, Phases(tmp_path), streamed)

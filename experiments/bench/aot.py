@@ -30,10 +30,8 @@ from jaxclust.train import loop
 from jaxclust.train import mesh as meshes
 from jaxclust.typing import Batch, PyTree
 
-MOST_FLOAT32 = 0.15  # of the multiply-adds: heads and augmentation are float32, and a loop over experts counts once
-MOST_REPEATED = (
-    1.5  # work of all chips together, as a multiple of the whole program's; GPUs multiply padding's zeros too
-)
+MOST_FLOAT32 = 0.05  # of the multiply-adds: heads and augmentation are float32
+MOST_REPEATED = 1.25  # work of all chips together, as a multiple of the whole program's
 CONTROL = "manager-32"  # the step that the controls spoil
 EXPORTS = ("tpu", "cuda", "cpu")
 

@@ -176,7 +176,8 @@ def _manage(
         epochs=epochs,
         batch_size=config.batch_size,
     )
-    return state, loop.in_batches(partial(jax.jit(method.log_posterior), state), images).argmax(1)
+    arrays = {"manager": {"params": state.params, "stats": state.extra["stats"]}}
+    return state, _labels(spec, arrays, images)
 
 
 def _mix(
@@ -195,7 +196,7 @@ def _mix(
     one = mixture.stage_one(spec, shape)
     state = initial(one, fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
     if manager is not None:
-        state = mixture.with_manager(spec, state, manager.params, manager.extra["stats"])
+        state = jax.jit(partial(mixture.with_manager, spec))(state, manager.params, manager.extra["stats"])
     state = phases.train(
         "mixture",
         one,
@@ -206,13 +207,13 @@ def _mix(
         state=state,
     )
     arrays = {name: {"params": state.params[name], "stats": state.extra[name]} for name in ("manager", "experts")}
-    posterior = jax.jit(partial(mixture_model.log_posterior, classifier.module(spec.manager)))
-    labels = loop.in_batches(partial(posterior, arrays), images).argmax(1)
-    batches = grouped(labels, len(dims), config.expert_batch_size, seeds.seed(key, "experts"))
+    batches = grouped(
+        _labels(spec.manager, arrays, images), len(dims), config.expert_batch_size, seeds.seed(key, "experts")
+    )
     epochs, n_steps = _length(config, batches.per_epoch, config.expert_epochs)
     spec = spec._replace(n_steps=n_steps)
     two = mixture.stage_two(spec, shape)
-    state = mixture.stage_two_state(spec, arrays["experts"], fold_name(key, "experts"))
+    state = jax.jit(partial(mixture.stage_two_state, spec))(arrays["experts"], fold_name(key, "experts"))
     state = phases.train(
         "experts",
         two,
@@ -223,6 +224,12 @@ def _mix(
         state=state,
     )
     return {"manager": arrays["manager"], "experts": {"params": state.params, "stats": state.extra}}
+
+
+def _labels(spec: classifier.ClassifierSpec, arrays: PyTree, images: Images) -> np.ndarray:
+    """What the manager says about all images: (n,)."""
+    posterior = mixture_model.posterior(classifier.module(spec))
+    return apply_in_batches(posterior, {"manager": arrays["manager"]}, images).argmax(1)
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:
@@ -247,7 +254,8 @@ def _result(
 ) -> Result:
     """Everything that the phases found out about the images that they saw."""
     apply = partial(apply_in_batches, arrays=model.arrays, images=images)
-    probabilities = np.exp(apply(model.functions.log_posterior))
+    manager = {"manager": model.arrays["manager"]}  # the rest would make it another program
+    probabilities = np.exp(apply_in_batches(model.functions.log_posterior, manager, images))
     labels = probabilities.argmax(1).astype(np.int32)
     assert model.functions.second_opinion is not None
     opinions = {"reconstruction": apply(model.functions.second_opinion)}

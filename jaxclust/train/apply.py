@@ -22,4 +22,5 @@ def apply_in_batches(
     """
     if len(images) == 0:
         raise ValueError("there are no examples to apply a model to")
-    return in_batches(partial(jax.jit(function), jax.device_put(arrays)), images, batch_size)
+    placed = jax.device_put(arrays, jax.local_devices()[0])  # always stated: else it may be compiled twice
+    return in_batches(partial(jax.jit(function), placed), images, batch_size)

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -154,7 +153,7 @@ def run_parts(
 
 def wait(tree: PyTree) -> None:
     """Wait for the device in Python, so that Ctrl-C is answered at once."""
-    leaves = jax.tree.leaves(tree)
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
     pause = 1e-4
     while not all(leaf.is_ready() for leaf in leaves):
         time.sleep(pause)
@@ -175,11 +174,9 @@ def in_batches(function: Callable[..., PyTree], images: Images | Array, batch_si
     """
     whole: PyTree = None
     for first, block in blocks(images, batch_size):
-        rows = jnp.asarray(block)
+        rows = np.asarray(block)
         padding = batch_size - len(rows)
-        if padding:
-            rows = jnp.concatenate([rows, jnp.broadcast_to(rows[:1], (padding, *rows.shape[1:]))])
-        out = function(rows)
+        out = function(np.concatenate([rows, np.repeat(rows[:1], padding, 0)]))
         wait(out)
         if whole is None:
             whole = jax.tree.map(lambda a: np.empty((len(images), *a.shape[1:]), a.dtype), out)

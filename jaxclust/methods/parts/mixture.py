@@ -231,7 +231,6 @@ def flagged(tree: PyTree) -> PyTree:
 def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: PyTree) -> TrainState:
     """`state` of stage 1 with a manager that was trained before, and a fresh optimiser for it."""
     opt_state = (optax.adam(spec.manager_learning_rate).init(params), state.opt_state[1])
-    params, stats = jax.tree.map(jnp.copy, (params, stats))  # the trained state stays usable when this one is donated
     new_params, extra = {**state.params, "manager": params}, {**state.extra, "manager": stats}
     return state._replace(params=new_params, opt_state=opt_state, extra=extra)
 
@@ -313,8 +312,7 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
 
 def stage_two_state(spec: MixtureSpec, arrays: PyTree, key: Key) -> TrainState:
     """Where stage 2 starts: the experts of stage 1, `arrays` with 'params' and 'stats', and a fresh optimiser."""
-    params, stats = jax.tree.map(jnp.copy, (arrays["params"], arrays["stats"]))
-    return new_state(params, adam(spec.learning_rate, spec.n_steps, spec.schedule), stats, key)
+    return new_state(arrays["params"], adam(spec.learning_rate, spec.n_steps, spec.schedule), arrays["stats"], key)
 
 
 def decode(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, z: Array, cluster: Array) -> Array:
@@ -343,9 +341,8 @@ def reconstructions(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, i
     return stacked(one, spec.form)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
 
 
-def codes(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, images: Array, cluster: int) -> Array:
-    """Posterior means of images (n, ...) by expert `cluster`, its own dimensions only: (n, latent_dims[cluster])."""
+def codes(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, cluster: Array, images: Array) -> Array:
+    """Posterior means of images (n, ...) by expert `cluster` (): (n, d), of which its first latent_dims are its own."""
     networks = experts(spec, shape)
     params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
-    mean, _ = eval_mode(networks.encoder, params["encoder"], stats["encoder"], to_unit(images))
-    return mean[:, : spec.latent_dims[cluster]]
+    return eval_mode(networks.encoder, params["encoder"], stats["encoder"], to_unit(images))[0]

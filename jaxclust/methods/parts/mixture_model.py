@@ -1,6 +1,7 @@
 """A fitted mixture of experts: labels, codes, samples and reconstructions of prepared images, and its pictures."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -12,22 +13,31 @@ from jaxclust.methods.base import Functions, Result
 from jaxclust.methods.parts import autoencoder, classifier, mixture
 from jaxclust.methods.parts.networks import eval_mode
 from jaxclust.nn.autoencoders import Classifier
+from jaxclust.train import loop
 from jaxclust.train.state import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
 PICTURED, PICTURED_PER_EXPERT, FEWEST_PICTURED = 3000, 100, 15  # points of the two-dimensional maps
 
 
-def log_posterior(network: Classifier, arrays: PyTree, images: Array) -> Array:
-    """log pi(x), the manager's: images (n, ...) -> (n, K). arrays['manager'] has 'params' and 'stats'."""
-    manager = arrays["manager"]
-    return jax.nn.log_softmax(eval_mode(network, manager["params"], manager["stats"], to_unit(images)))
+@cache
+def posterior(network: Classifier) -> Callable[[PyTree, Array], Array]:
+    """log pi(x), the manager's: (arrays, images (n, ...)) -> (n, K). One object for a network, so compiled once.
+
+    arrays['manager'] has 'params' and 'stats'.
+    """
+
+    def log_posterior(arrays: PyTree, images: Array) -> Array:
+        manager = arrays["manager"]
+        return jax.nn.log_softmax(eval_mode(network, manager["params"], manager["stats"], to_unit(images)))
+
+    return log_posterior
 
 
 def functions(code: autoencoder.AutoencoderSpec, spec: mixture.MixtureSpec, shape: tuple[int, ...]) -> Functions:
     """What a fitted mixture can do; arrays: params and stats of 'encoder', 'manager' and (stacked) 'experts'."""
     encoder, _ = autoencoder.modules(code, shape)
-    network = classifier.module(spec.manager)
+    log_posterior = posterior(classifier.module(spec.manager))
 
     def embed(arrays: PyTree, images: Array) -> Array:
         return eval_mode(encoder, arrays["encoder"]["params"], arrays["encoder"]["stats"], to_unit(images))[0]
@@ -39,13 +49,13 @@ def functions(code: autoencoder.AutoencoderSpec, spec: mixture.MixtureSpec, shap
         return decode(arrays, jax.random.normal(key, (n, max(spec.latent_dims))), cluster)
 
     def reconstruct(arrays: PyTree, images: Array) -> Array:
-        labels = log_posterior(network, arrays, images).argmax(-1)
+        labels = log_posterior(arrays, images).argmax(-1)
         return mixture.reconstructions(spec, shape, arrays["experts"], images)[0][labels, jnp.arange(len(images))]
 
     def second_opinion(arrays: PyTree, images: Array) -> Array:
         return mixture.reconstructions(spec, shape, arrays["experts"], images)[1].argmin(0).astype(jnp.int32)
 
-    return Functions(embed, partial(log_posterior, network), sample, reconstruct, second_opinion, decode)
+    return Functions(embed, log_posterior, sample, reconstruct, second_opinion, decode)
 
 
 def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: int) -> dict[str, np.ndarray]:
@@ -62,8 +72,12 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
     experts, shape = result.model.arrays["experts"], images.shape[1:]
     drawn = {"map": manifold.umap(result.embedding[rows], 2, seed, n_epochs=200), "map_index": rows}
     if own:
-        codes = [mixture.codes(spec, shape, experts, jnp.asarray(images[m]), int(result.labels[m[0]])) for m in own]
-        maps = [manifold.umap(np.asarray(code), 2, seed, n_epochs=100) for code in codes]
+        encode, labels = jax.jit(partial(mixture.codes, spec, shape)), [result.labels[m[0]] for m in own]
+        codes = [
+            loop.in_batches(partial(encode, experts, k), images[m], PICTURED_PER_EXPERT)[:, : spec.latent_dims[k]]
+            for k, m in zip(labels, own, strict=True)
+        ]
+        maps = [manifold.umap(code, 2, seed, n_epochs=100) for code in codes]
         drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
-    ones = mixture.reconstructions(spec, shape, experts, jnp.ones((1, *shape)))[0][:, 0]
-    return {**drawn, "ones": np.asarray(ones)}
+    answer = jax.jit(partial(mixture.reconstructions, spec, shape))
+    return {**drawn, "ones": np.asarray(answer(experts, np.ones((1, *shape), np.float32))[0])[:, 0]}
