@@ -153,7 +153,7 @@ def run_parts(
 
 def wait(tree: PyTree) -> None:
     """Wait for the device in Python, so that Ctrl-C is answered at once."""
-    leaves = [leaf for leaf in jax.tree.leaves(tree) if isinstance(leaf, jax.Array)]
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "is_ready")]
     pause = 1e-4
     while not all(leaf.is_ready() for leaf in leaves):
         time.sleep(pause)
