@@ -98,8 +98,7 @@ def test_a_killed_streamed_training_goes_on_bit_by_bit(tmp_path):
 
     check_same(train(Phases(tmp_path / "run", Log()), rows.of_array(IMAGES)), straight)
     check_same(train(Phases(tmp_path / "again", Log()), IMAGES), straight)
-    assert all("goes on from step" in note for note in notes)
-    assert len(notes) == 2
+    assert sum("goes on from step" in note for note in notes) == 2
 
 
 def test_one_compilation_while_streaming():

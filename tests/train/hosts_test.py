@@ -52,7 +52,7 @@ def together(*words, each=()):
 def finish(process):
     """(stdout, stderr), exit code."""
     try:
-        return process.communicate(timeout=300), process.returncode
+        return process.communicate(timeout=1200), process.returncode
     finally:
         process.kill()
 
