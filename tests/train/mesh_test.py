@@ -1,5 +1,7 @@
 """The mesh that is asked for, and where arrays lie on it. What it computes is in devices_test.py."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,24 @@ def test_where_one_device_puts_a_state():
     )
     assert shardings["a"].spec == PartitionSpec("expert")
     assert shardings["b"].spec == PartitionSpec()
+
+
+@pytest.mark.parametrize(("expert", "found"), [(1, None), (2, None), (3, 4), (8, 4)])
+def test_networks_that_the_mesh_does_not_divide_are_counted(expert, found):
+    state = {"experts": jnp.ones((4, 2)), "count": jnp.ones(()), "manager": jnp.ones((5, 2))}
+    asked = types.SimpleNamespace(shape={"data": 1, "expert": expert})
+    flags = {"experts": True, "count": False, "manager": False}
+    assert mesh.undivided(asked, state, lambda _: flags) == found
+    assert mesh.undivided(asked, state, None) is None
+
+
+def test_rows_are_spread_only_where_a_mesh_is_set():
+    rows = jnp.ones((4, 2))
+    assert mesh.over_data(rows) is rows
+    function = mesh.within(mesh.make_mesh(ONE), mesh.over_data)
+    assert function(rows) is rows, "one device needs no mesh"
+    with jax.set_mesh(mesh.make_mesh(ONE)):
+        assert "sharding_constraint" in str(jax.make_jaxpr(mesh.over_data)(rows))
 
 
 def test_padding_a_batch_by_hand():
