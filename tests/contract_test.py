@@ -82,9 +82,11 @@ def compilations():
 
     logger, handler = logging.getLogger("jax"), Handler()
     logger.addHandler(handler)
-    with jax.log_compiles():
-        yield names
-    logger.removeHandler(handler)
+    try:
+        with jax.log_compiles():
+            yield names
+    finally:
+        logger.removeHandler(handler)
 
 
 class Trainings(Silent):
@@ -186,6 +188,7 @@ def test_the_result_keeps_the_contract(fitted):
 
 def test_each_training_is_one_program_and_little_else_is_compiled(fitted):
     _, _, trainings, programs = fitted
+    assert programs, "JAX words its messages otherwise"
     assert programs.count("jit(chunk)") <= len(trainings), "fewer where another fit shares it"
     assert len(programs) <= 8 + 4 * len(trainings), programs
 

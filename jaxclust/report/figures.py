@@ -164,7 +164,7 @@ def _reconstructions(result: Result, images: Images, crop: Crop) -> "Figure | No
     rank[order] = np.arange(len(order)) - np.searchsorted(ordered, ordered)
     chosen = np.lexsort((result.labels, rank))[:RECONSTRUCTIONS]
     chosen = chosen[np.argsort(result.labels[chosen], kind="stable")]
-    outputs = apply_in_batches(reconstruct, result.model.arrays, images[chosen], len(chosen))
+    outputs = apply_in_batches(reconstruct, result.model.arrays, images[chosen], len(chosen), together=False)
     return grids.reconstructions(crop(grids.to_uint8(images[chosen])), crop(grids.to_uint8(outputs)))
 
 

@@ -120,6 +120,8 @@ def run(
       Diverged: a term of the loss is not finite; the message names it and the step.
     """
     mesh = mesh or meshes.make_mesh()
+    if meshes.undivided(mesh, state, stacked):
+        mesh = meshes.make_mesh(list(mesh.devices.flat))
     shardings = meshes.of_state(mesh, state, stacked)
     of_batches = meshes.of_batches(mesh, shardings)
     program = meshes.within(mesh, chunk_program(jax.default_backend(), shardings if mesh.size > 1 else None))
@@ -166,11 +168,13 @@ def _check(terms: dict[str, float], step: int) -> None:
         raise Diverged(f"training diverged by step {step}: {', '.join(bad)} not finite; lower --learning-rate")
 
 
-def in_batches(function: Callable[..., PyTree], images: Images | Array, batch_size: int = 500) -> PyTree:
+def in_batches(
+    function: Callable[..., PyTree], images: Images | Array, batch_size: int = 500, together: bool = True
+) -> PyTree:
     """`function(images)` over all rows in batches of one static shape: (n, ...) -> NumPy arrays (n, ...).
 
     The last batch is padded with its first row, so the result for a row does not depend on the others. Of several
-    processes each computes all, and takes what the first one found.
+    processes each computes all, and takes what the first one found; `together` is False where one calls this alone.
     """
     whole: PyTree = None
     for first, block in blocks(images, batch_size):
@@ -182,4 +186,4 @@ def in_batches(function: Callable[..., PyTree], images: Images | Array, batch_si
             whole = jax.tree.map(lambda a: np.empty((len(images), *a.shape[1:]), a.dtype), out)
         for kept, leaf in zip(jax.tree.leaves(whole), jax.tree.leaves(out), strict=True):
             kept[first : first + batch_size] = np.asarray(leaf)[: batch_size - padding]
-    return hosts.shared_tree(whole, lambda: whole)
+    return hosts.shared_tree(whole, lambda: whole) if together else whole

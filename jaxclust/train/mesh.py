@@ -77,7 +77,7 @@ def of_state(mesh: Mesh, state: PyTree, stacked: Callable[[PyTree], PyTree] | No
 
 
 def undivided(mesh: Mesh, state: PyTree, stacked: Callable[[PyTree], PyTree] | None) -> int | None:
-    """How many stacked networks there are, if `expert` does not divide them, so that every device holds all of them."""
+    """How many stacked networks there are, if `expert` does not divide them: all devices share the batches then."""
     if stacked is None:
         return None
     flags = zip(jax.tree.leaves(state), jax.tree.leaves(stacked(state)), strict=True)
@@ -98,9 +98,9 @@ def within(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
 def over_data(rows: Array) -> Array:
     """Inside a step: rows (b, ...) spread over `data`. What is picked from a whole batch would else be everywhere.
 
-    Does nothing without a mesh (`jax.set_mesh`), which the loop sets for several devices.
+    Does nothing where no mesh with that axis is set (`jax.set_mesh`); the loop does so for several devices.
     """
-    if jax.sharding.get_abstract_mesh().empty:
+    if DATA not in jax.sharding.get_abstract_mesh().axis_names:
         return rows
     return jax.lax.with_sharding_constraint(rows, PartitionSpec(DATA))
 

@@ -50,7 +50,8 @@ class Phases:
       mesh: the devices that train; all by default.
 
     seconds: how long each phase took, in order, over all resumes.
-    first_steps: seconds from the beginning of a training to the end of its first chunk, compilation included.
+    first_steps: seconds from the beginning of a training to the end of its first chunk, compilation included, for the
+             trainings of this process.
     kept:    whether there is a run directory, here or in the first process.
     """
 
@@ -160,7 +161,7 @@ class Phases:
         mesh = self.mesh or meshes.make_mesh()
         networks = meshes.undivided(mesh, state, method.stacked)
         if networks:
-            self.note(f"{name}: {networks} networks on every device, since {dict(mesh.shape)} does not divide them")
+            self.note(f"{name}: {dict(mesh.shape)} does not divide {networks} networks: all devices share the batches")
 
         def on_chunk(chunk: loop.Progress) -> None:
             nonlocal saved

@@ -50,7 +50,10 @@ def cases(optimiser):
     # every part of an even batch is full, so that an expert has as much room on each mesh
     routed = mixture.stage_one(spec._replace(top_experts=2), shape)
     yield "routed", Case(routed, FEATURES, shuffled(48, 16, 0), [(4, 1), (8, 2)])
-    yield "stage two", Case(mixture.stage_two(spec, shape), FEATURES, groups, [(4, 1), (8, 4)])
+    yield (
+        "stage two",
+        Case(mixture.stage_two(spec, shape), FEATURES, groups, [(4, 1), (8, 4), (8, 8)]),
+    )  # eight do not divide K
 
 
 def train(case, count, expert=1):

@@ -26,7 +26,7 @@ def distances():
 @pytest.mark.parametrize("training", ["autoencoder", "stage one", "routed", "stage two"])
 def test_many_devices_give_what_one_gives(distances, training, optimiser):
     found = {name: value for name, value in distances.items() if name.startswith(f"{training}, {optimiser}, ")}
-    assert len(found) == 2
+    assert len(found) >= 2
     assert max(found.values()) < TOLERANCE[optimiser], found
 
 

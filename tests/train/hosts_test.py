@@ -52,7 +52,7 @@ def together(*words, each=()):
 def finish(process):
     """(stdout, stderr), exit code."""
     try:
-        return process.communicate(timeout=1200), process.returncode
+        return process.communicate(timeout=600), process.returncode
     finally:
         process.kill()
 
@@ -77,7 +77,7 @@ def losses(run):
     ],
 )
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path, method, training, rtol):
-    words = [method, data, "--no-figures", *options(method)]
+    words = [method, data, *options(method), *([] if method == "toy" else ["--no-figures"])]
     one = start(*words, "--out", tmp_path / "one", devices=1)
     ((out, err), code), ((silent, other), other_code) = together(
         *words, "--out", tmp_path / "two", each=["--out", tmp_path / "never"]
@@ -90,6 +90,7 @@ def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path
     first, second = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert [(line["phase"], line["step"]) for line in first] == [(line["phase"], line["step"]) for line in second]
     pairs = [pair for pair in zip(first, second, strict=True) if pair[0]["phase"] == training]
+    assert pairs
     for ours, theirs in pairs if method == "toy" else pairs[:1]:  # rounding grows from chunk to chunk
         terms = ours.keys() - {"phase", "step", "epoch", "seconds"}
         assert terms

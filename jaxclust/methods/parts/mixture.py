@@ -133,6 +133,7 @@ class Routes(NamedTuple):
 def route(pi: Array, top_experts: int, weight: Array) -> Routes:
     """An image wants its `top_experts` largest pi; an expert takes the c images that want it most.
 
+    Images beyond an expert's room are not its own in this step; one that finds no room at all has no cost.
     pi (b, K), weight (b,), 0 for padding. c = min(b, ceil(CAPACITY * b * top_experts / K)); b if all are wanted.
     """
     b, k = pi.shape
@@ -229,7 +230,10 @@ def flagged(tree: PyTree) -> PyTree:
 
 
 def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: PyTree) -> TrainState:
-    """`state` of stage 1 with a manager that was trained before, and a fresh optimiser for it."""
+    """`state` of stage 1 with a manager that was trained before, and a fresh optimiser for it.
+
+    The arrays are those given; a training donates them. Under jit they may be copies.
+    """
     opt_state = (optax.adam(spec.manager_learning_rate).init(params), state.opt_state[1])
     new_params, extra = {**state.params, "manager": params}, {**state.extra, "manager": stats}
     return state._replace(params=new_params, opt_state=opt_state, extra=extra)
@@ -311,7 +315,10 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
 
 
 def stage_two_state(spec: MixtureSpec, arrays: PyTree, key: Key) -> TrainState:
-    """Where stage 2 starts: the experts of stage 1, `arrays` with 'params' and 'stats', and a fresh optimiser."""
+    """Where stage 2 starts: the experts of stage 1, `arrays` with 'params' and 'stats', and a fresh optimiser.
+
+    The arrays are those given; a training donates them.
+    """
     return new_state(arrays["params"], adam(spec.learning_rate, spec.n_steps, spec.schedule), arrays["stats"], key)
 
 

@@ -73,11 +73,12 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
     drawn = {"map": manifold.umap(result.embedding[rows], 2, seed, n_epochs=200), "map_index": rows}
     if own:
         encode, labels = jax.jit(partial(mixture.codes, spec, shape)), [result.labels[m[0]] for m in own]
-        codes = [
-            loop.in_batches(partial(encode, experts, k), images[m], PICTURED_PER_EXPERT)[:, : spec.latent_dims[k]]
+        codes = [  # in one process, where phases on the host run
+            loop.in_batches(partial(encode, experts, k), images[m], PICTURED_PER_EXPERT, together=False)
             for k, m in zip(labels, own, strict=True)
         ]
-        maps = [manifold.umap(code, 2, seed, n_epochs=100) for code in codes]
+        own_codes = [code[:, : spec.latent_dims[k]] for k, code in zip(labels, codes, strict=True)]
+        maps = [manifold.umap(code, 2, seed, n_epochs=100) for code in own_codes]
         drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
     answer = jax.jit(partial(mixture.reconstructions, spec, shape))
     return {**drawn, "ones": np.asarray(answer(experts, np.ones((1, *shape), np.float32))[0])[:, 0]}
