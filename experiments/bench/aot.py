@@ -31,7 +31,7 @@ from jaxclust.train import mesh as meshes
 from jaxclust.typing import Batch, PyTree
 
 MOST_FLOAT32 = 0.05  # of the multiply-adds: heads and augmentation are float32
-MOST_REPEATED = 1.5  # work of all chips to that of the whole program: 4 if unsharded; GPUs pad channels, rows round up
+MOST_REPEATED = 1.5  # work of all chips to that of the whole program: 4 if unsharded, near 1.4 on GPUs if sharded
 CONTROL = "manager-32"  # the step that the controls spoil
 EXPORTS = ("tpu", "cuda", "cpu")
 
