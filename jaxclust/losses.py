@@ -62,6 +62,44 @@ def negative_batch_entropy(probabilities: Array, weight: Array) -> Array:
     return -entropy(weighted_mean(probabilities, weight))
 
 
+def responsibility_sparsity(responsibilities: Array, squared_norms: Array | float = 1.0) -> Array:
+    """E1 = sum_k g_k (1 - g_k) |mu_k|^2 (Boubekki et al. 2021, eq. 7; with norms of 1 eq. 9): (b, K), (K,) -> (b,).
+
+    With norms of 1 it is the Gini impurity, 0 for one-hot rows.
+    """
+    return (responsibilities * (1.0 - responsibilities) * squared_norms).sum(-1)
+
+
+def responsibility_overlap(responsibilities: Array, centroids: Array) -> Array:
+    """E2 = sum_{k != l} g_k g_l mu_k . mu_l, of responsibilities (b, K) and centroids (K, d): (b,).
+
+    Boubekki et al. 2021, eq. 7, whose sum includes k = l by mistake: |g mu|^2 would be counted twice.
+    E0 + E1 - E2 = sum_k g_k |x - mu_k|^2, E0 = |x - sum_k g_k mu_k|^2, is the expected log-likelihood of an isotropic
+    Gaussian mixture, up to a constant.
+    """
+    off_diagonal = (centroids @ centroids.T) * (1.0 - jnp.eye(centroids.shape[0], dtype=centroids.dtype))
+    return ((responsibilities @ off_diagonal) * responsibilities).sum(-1)
+
+
+def dirichlet_balance(responsibilities: Array, weight: Array, alpha: Array) -> Array:
+    """E3 = sum_k (1 - alpha_k) log q_k, q the batch mean of the responsibilities (b, K): () in nats.
+
+    Boubekki et al. 2021, eq. 7: a Dirichlet prior of concentration alpha (K,). Which cluster gets which alpha_k is
+    not stated: both are sorted, so the largest alpha goes with the largest share (appendix 2). With alpha = 1 + 1/K it
+    is KL(uniform || q) + log K.
+    """
+    shares = jnp.sort(weighted_mean(responsibilities, weight))
+    return ((1.0 - jnp.sort(alpha)) * jnp.log(shares + 1e-10)).sum()
+
+
+def orthonormality(centroids: Array) -> Array:
+    """|mu mu^T - I_K|_1, the sum of absolute values (Boubekki et al. 2021, eq. 10): (K, d) -> ().
+
+    The text prints mu^T mu; its eq. 8 and the K x K identity say which product is meant.
+    """
+    return jnp.abs(centroids @ centroids.T - jnp.eye(centroids.shape[0], dtype=centroids.dtype)).sum()
+
+
 def maximum_mean_discrepancy(x: Array, y: Array, weight: Array) -> Array:
     """MMD^2 between codes x (n, d) and prior draws y (n, d), inverse multiquadratic kernels: ().
 

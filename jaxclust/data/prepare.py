@@ -131,7 +131,7 @@ def crop(preprocess: Preprocess, images: Images) -> Images:
     if isinstance(images, Rows):
         p = preprocess
         return images.map(lambda block: np.asarray(crop(p, block)), (p.height, p.width, p.channels), images.dtype)
-    top, left = _margins(preprocess.height, preprocess.width, preprocess.side)
+    top, left = margins(preprocess.height, preprocess.width, preprocess.side)
     return images[:, top : top + preprocess.height, left : left + preprocess.width]
 
 
@@ -248,7 +248,8 @@ def _plan_features(array: Images, likelihood: str) -> Preprocess:
     return Preprocess("features", 0, 0, 0, 0, array.shape[1], 0.0, 1.0, "gaussian", tuple(mean), tuple(scale))
 
 
-def _margins(height: int, width: int, side: int) -> tuple[int, int]:
+def margins(height: int, width: int, side: int) -> tuple[int, int]:
+    """Rows above and columns left of an image that `apply` pads to `side`."""
     return (side - height) // 2, (side - width) // 2
 
 
@@ -256,7 +257,7 @@ def _pad(images: np.ndarray, side: int) -> np.ndarray:
     n, height, width, channels = images.shape
     if (height, width) == (side, side):
         return np.ascontiguousarray(images)
-    top, left = _margins(height, width, side)
+    top, left = margins(height, width, side)
     out = np.zeros((n, side, side, channels), images.dtype)
     out[:, top : top + height, left : left + width] = images
     return out

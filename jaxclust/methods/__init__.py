@@ -5,11 +5,16 @@ import importlib
 from jaxclust.errors import InputError
 from jaxclust.methods.base import System
 
-SYSTEMS = {"moe-vae": "jaxclust.methods.moe_vae"}
+SYSTEMS = {  # name -> module, or module:NAME where it is not called SYSTEM
+    "moe-vae": "jaxclust.methods.moe_vae",
+    "cm": "jaxclust.methods.clustering_module:CM",
+    "ae-cm": "jaxclust.methods.clustering_module:AE_CM",
+}
 
 
 def find(name: str) -> System:
     """The system called `name`, for instance 'moe-vae'. Raises InputError for an unknown name."""
     if name not in SYSTEMS:
         raise InputError(f"method {name!r} is unknown: choose one of {', '.join(SYSTEMS)}")
-    return importlib.import_module(SYSTEMS[name]).SYSTEM
+    module, _, attribute = SYSTEMS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute or "SYSTEM")

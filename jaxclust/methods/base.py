@@ -45,6 +45,7 @@ class Functions(NamedTuple):
     reconstruct:   (arrays, images) -> (n, ...), each by its own cluster's network.
     second_opinion: (arrays, images) -> (n,) int32, labels by another criterion (the lowest reconstruction error).
     decode:        (arrays, latent (n, d), cluster) -> (n, ...): for latent walks.
+    centroids:     arrays -> (K, d), which `decode` takes whatever the cluster.
     """
 
     embed: Callable[[PyTree, Array], Array]
@@ -53,6 +54,7 @@ class Functions(NamedTuple):
     reconstruct: Callable[[PyTree, Array], Array] | None = None
     second_opinion: Callable[[PyTree, Array], Array] | None = None
     decode: Callable[[PyTree, Array, Array], Array] | None = None
+    centroids: Callable[[PyTree], Array] | None = None
 
 
 class Model(NamedTuple):

@@ -70,6 +70,21 @@ class Encoder(nn.Module):
         return mean.astype(jnp.float32), jnp.clip(log_var.astype(jnp.float32), -LOG_VAR_LIMIT, LOG_VAR_LIMIT)
 
 
+class Coder(nn.Module):
+    """The trunk and a linear layer: (b, ...) -> codes (b, latent_dim) float32, for autoencoders without a posterior."""
+
+    latent_dim: int
+    width: float = 1.0
+    floor: int = 1
+    form: str = "auto"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
+        h = Trunk(self.width, self.floor, self.form, self.dtype)(x, weight, train)
+        return nn.Dense(self.latent_dim, name="code")(h).astype(jnp.float32)
+
+
 class Decoder(nn.Module):
     """The trunk mirrored: (b, latent_dim) -> (b, *shape) float32, logits or means; shape (D, D, c) or (d,)."""
 

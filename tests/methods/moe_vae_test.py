@@ -11,7 +11,8 @@ from sklearn.metrics import adjusted_rand_score
 from jaxclust.data import prepare
 from jaxclust.errors import InputError
 from jaxclust.methods import moe_vae
-from jaxclust.methods.parts.moe_vae_config import QUICK, Config, augmentation, compute_type
+from jaxclust.methods.parts.moe_vae_config import QUICK, Config, augmentation
+from jaxclust.methods.parts.networks import compute_type
 from jaxclust.metrics import clustering
 from jaxclust.train.phases import Phases
 

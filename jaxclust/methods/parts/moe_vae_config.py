@@ -4,13 +4,12 @@ each network."""
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.data.augment import Augmentation
 from jaxclust.errors import InputError
 from jaxclust.methods.parts import autoencoder, classifier, mixture
+from jaxclust.methods.parts.networks import compute_type
 
 
 @dataclass(frozen=True)
@@ -170,13 +169,6 @@ QUICK = Config(
     expert_epochs=5,
     expert_batch_size=16,
 )
-
-
-def compute_type(precision: str, platform: str | None = None) -> jnp.dtype:
-    """The type that networks compute in. platform: 'cpu', 'gpu', 'tpu'; by default JAX's default backend."""
-    if precision == "auto":
-        precision = "float32" if (platform or jax.default_backend()) == "cpu" else "bfloat16"
-    return jnp.dtype(precision)
 
 
 def augmentation(config: Config, likelihood: str) -> Augmentation:

@@ -3,6 +3,8 @@
 from typing import Any
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import optax
 
 from jaxclust.data.augment import Augmentation, augment
@@ -42,3 +44,10 @@ def adam(learning_rate: float, n_steps: int, schedule: str = "constant") -> opta
     warm_up = max(1, n_steps // 20)
     rate = optax.warmup_cosine_decay_schedule(learning_rate / 10, learning_rate, warm_up, max(n_steps, warm_up + 1))
     return optax.adam(rate)
+
+
+def compute_type(precision: str, platform: str | None = None) -> jnp.dtype:
+    """The type that networks compute in. platform: 'cpu', 'gpu', 'tpu'; by default JAX's default backend."""
+    if precision == "auto":
+        precision = "float32" if (platform or jax.default_backend()) == "cpu" else "bfloat16"
+    return jnp.dtype(precision)

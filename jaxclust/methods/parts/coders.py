@@ -1,0 +1,204 @@
+"""Pairs of encoder and decoder that a clustering method plugs in, as pure functions, and their training alone.
+
+    mlp    d-500-500-2000-p-2000-500-500-d, leaky ReLU, on vectors (Xie et al. 2016, Boubekki et al. 2021)
+    conv   nn.autoencoders' blocks, batch norm and Mish, on images whose side is a power of two
+
+Both decode to what `target` makes of an example, and are compared with it by the squared error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxclust import losses
+from jaxclust.data.augment import Augmentation
+from jaxclust.data.prepare import Preprocess, margins
+from jaxclust.errors import InputError
+from jaxclust.methods.base import Method
+from jaxclust.methods.parts.networks import compute_type, eval_mode, init, train_mode, transformed
+from jaxclust.nn.autoencoders import Coder, Decoder
+from jaxclust.nn.mlp import Layers
+from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.state import advance, new_state, to_unit
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+
+@dataclass(frozen=True)
+class CoderConfig:
+    """Settings of the networks around a code."""
+
+    network: Literal["mlp", "conv"] = "mlp"
+    """Dense layers on vectors, or convolutions on images."""
+    hidden: tuple[int, ...] = (500, 500, 2000)
+    """mlp: widths of the encoder's hidden layers; the decoder mirrors them."""
+    quadratic: bool = False
+    """mlp: let the first layer see all products of two inputs."""
+    width: float = 0.5
+    """conv: filters of the first block, as a share of the image's side."""
+    min_filters: int = 32
+    """conv: fewest filters of the first block."""
+    latent_dim: int = 10
+    """Size of the code."""
+    rotation: float = 0.0
+    """Augmentation of images: rotation within so many degrees."""
+    zoom: float = 0.0
+    """Augmentation of images: zoom within this share."""
+    shift: float = 0.0
+    """Augmentation of images: shift within this share of each side."""
+    form: Literal["auto", "patches", "native"] = "auto"
+    """Form of the convolutions: what the platform does best, or one of the two."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
+    likelihood: Literal["auto", "gaussian"] = "auto"
+    """Only the squared error is known here."""
+
+    def __post_init__(self) -> None:
+        for name in ("latent_dim", "width"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
+        if min(self.hidden, default=1) < 1:
+            raise InputError(f"hidden is {self.hidden}: give widths of at least 1")
+
+
+class Frame(NamedTuple):
+    """Where the data of prepared examples lie: images (side, side, c) hold `height` x `width` pixels, the rest is
+    padding; features (d,) have height and width 0."""
+
+    shape: tuple[int, ...]
+    height: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Numbers in one example, padding left out."""
+        return self.shape[0] if len(self.shape) == 1 else self.height * self.width * self.shape[2]
+
+
+def frame(preprocess: Preprocess) -> Frame:
+    """The frame of prepared data."""
+    return Frame(preprocess.shape, preprocess.height, preprocess.width)
+
+
+def vectors(frame: Frame, images: Array) -> Array:
+    """Prepared examples without padding, in [0, 1] where they are images: (n, ...) -> (n, frame.size) float32."""
+    unit = to_unit(images)
+    if len(frame.shape) > 1:
+        top, left = margins(frame.height, frame.width, frame.shape[0])
+        unit = unit[:, top : top + frame.height, left : left + frame.width]
+    return unit.reshape(len(unit), -1)
+
+
+def pictures(frame: Frame, values: Array) -> Array:
+    """The inverse of `vectors`: (n, frame.size) -> prepared examples (n, *frame.shape), images clipped to [0, 1]."""
+    if len(frame.shape) == 1:
+        return values
+    side, _, channels = frame.shape
+    top, left = margins(frame.height, frame.width, side)
+    images = jnp.clip(values, 0.0, 1.0).reshape(-1, frame.height, frame.width, channels)
+    edges = ((top, side - frame.height - top), (left, side - frame.width - left))
+    return jnp.pad(images, ((0, 0), *edges, (0, 0)))
+
+
+class Coders(NamedTuple):
+    """An encoder and a decoder. params: 'encoder' and 'decoder'; stats: running statistics, the same keys.
+
+    init:    (key, batch size) -> params, stats.
+    encode:  (params, stats, target (b, ...), weight (b,)) -> code (b, p), stats, by the batch's statistics.
+    decode:  (params, stats, code (b, p), weight (b,)) -> output (b, ...), stats.
+    embed:   (params, stats, images) -> codes (n, p), each independent of the others.
+    picture: (params, stats, codes (n, p)) -> prepared examples (n, *frame.shape).
+    target:  images -> (b, ...), what is encoded and what outputs are compared with.
+    random:  (state, target) -> targets, each transformed at random; themselves without augmentation.
+    size:    numbers in all parameters.
+    """
+
+    init: Callable[[Key, int], tuple[PyTree, PyTree]]
+    encode: Callable[[PyTree, PyTree, Array, Array], tuple[Array, PyTree]]
+    decode: Callable[[PyTree, PyTree, Array, Array], tuple[Array, PyTree]]
+    embed: Callable[[PyTree, PyTree, Array], Array]
+    picture: Callable[[PyTree, PyTree, Array], Array]
+    target: Callable[[Array], Array]
+    random: Callable[[TrainState, Array], Array]
+    size: int
+
+
+def coders(config: CoderConfig, frame: Frame) -> Coders:
+    """The pair that `config` asks for. Raises InputError for convolutions of features."""
+    encoder, decoder = _modules(config, frame)
+    on_vectors = config.network == "mlp"
+    ranges = Augmentation(config.rotation, config.zoom, config.shift, False)
+
+    def target(images: Array) -> Array:
+        return vectors(frame, images) if on_vectors else to_unit(images)
+
+    def start(key: Key, size: int) -> tuple[PyTree, PyTree]:
+        shape = (size, frame.size) if on_vectors else (size, *frame.shape)
+        params, stats = {}, {}
+        params["encoder"], stats["encoder"] = init(encoder, fold_name(key, "encoder"), jnp.zeros(shape))
+        code = jnp.zeros((size, config.latent_dim))
+        params["decoder"], stats["decoder"] = init(decoder, fold_name(key, "decoder"), code)
+        return params, stats
+
+    def encode(params: PyTree, stats: PyTree, x: Array, weight: Array) -> tuple[Array, PyTree]:
+        code, seen = train_mode(encoder, params["encoder"], stats["encoder"], x, weight)
+        return code, {**stats, "encoder": seen}
+
+    def decode(params: PyTree, stats: PyTree, code: Array, weight: Array) -> tuple[Array, PyTree]:
+        output, seen = train_mode(decoder, params["decoder"], stats["decoder"], code, weight)
+        return output, {**stats, "decoder": seen}
+
+    def embed(params: PyTree, stats: PyTree, images: Array) -> Array:
+        return eval_mode(encoder, params["encoder"], stats["encoder"], target(images))
+
+    def picture(params: PyTree, stats: PyTree, codes: Array) -> Array:
+        output = eval_mode(decoder, params["decoder"], stats["decoder"], codes)
+        return pictures(frame, output) if on_vectors else jnp.clip(output, 0.0, 1.0)
+
+    def random(state: TrainState, x: Array) -> Array:
+        if on_vectors or not any(ranges):
+            return x
+        return transformed(state, x, ranges, config.form)
+
+    drawn = jax.eval_shape(lambda key: start(key, 1)[0], jax.random.key(0))
+    size = sum(prod(leaf.shape) for leaf in jax.tree.leaves(drawn))
+    return Coders(start, encode, decode, embed, picture, target, random, size)
+
+
+def _modules(config: CoderConfig, frame: Frame) -> tuple[nn.Module, nn.Module]:
+    dtype = compute_type(config.precision)
+    if config.network == "mlp":
+        encoder = Layers((*config.hidden, config.latent_dim), config.quadratic, dtype)
+        return encoder, Layers((*config.hidden[::-1], frame.size), False, dtype)
+    if len(frame.shape) == 1:
+        raise InputError("network is 'conv' but the data are features: give images, or network 'mlp'")
+    shared = (config.width, config.min_filters, config.form, dtype)
+    return Coder(config.latent_dim, *shared), Decoder(frame.shape, *shared)
+
+
+def autoencoder(coders: Coders, optimiser: optax.GradientTransformation) -> Method:
+    """The training of a pair alone, on the squared error, averaged over the batch; extra: the running statistics."""
+
+    def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        params, stats = coders.init(fold_name(key, "coders"), batch_shape[0])
+        return new_state(params, optimiser, stats, key)
+
+    def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, PyTree]:
+        x = coders.target(batch.image)
+        code, stats = coders.encode(params, state.extra, coders.random(state, x), batch.weight)
+        output, stats = coders.decode(params, stats, code, batch.weight)
+        return weighted_mean(losses.gaussian_reconstruction(output, x), batch.weight), stats
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(state.params, state, batch)
+        return advance(state, grads, optimiser, stats), {"reconstruction": value}
+
+    def embed(state: TrainState, images: Array) -> Array:
+        return coders.embed(state.params, state.extra, images)
+
+    return Method(start, step, embed)

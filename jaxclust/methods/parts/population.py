@@ -1,0 +1,93 @@
+"""Several runs of one training as a single program: the same batches, other initial parameters.
+
+Runs with other seeds are independent and often small. Stacked, they share the batches' way to the device and the
+overhead of a step; on a mesh they are spread over `expert`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxclust.methods.base import Method
+from jaxclust.nn import conv
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+SMALL = 100_000  # parameters of a member up to which a CPU is faster with batched products than in turn
+
+
+def population(
+    member: Method, count: int, size: int, *, convolutional: bool = False, own_images: bool = False
+) -> Method:
+    """`count` members trained side by side: every leaf of params, opt_state and extra gets a leading axis (count,).
+
+    Member r begins with key fold_in(key, r) and draws from it, so it is the member r of any larger population.
+    Terms are means over the members.
+
+    Args:
+      size: parameters of one member, which decides how a CPU does it (see `over_members`).
+      convolutional: members have convolutions, which few platforms batch well.
+      own_images: images are (b, count, ...), and each member sees its own.
+    """
+    over = over_members(size, convolutional)
+
+    def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        shape = (batch_shape[0], *batch_shape[2:]) if own_images else batch_shape
+        state = jax.vmap(lambda k: member.init(k, shape))(keys(key, count))
+        return state._replace(step=jnp.zeros((), jnp.int32), key=key)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        def one(params: PyTree, opt_state: PyTree, extra: PyTree, key: Key, image: Array | None) -> Any:
+            seen = batch if image is None else batch._replace(image=image)
+            new, terms = member.step(TrainState(state.step, params, opt_state, extra, key), seen)
+            return (new.params, new.opt_state, new.extra), terms
+
+        images = jnp.moveaxis(batch.image, 1, 0) if own_images else None
+        (params, opt_state, extra), terms = over(
+            one, state.params, state.opt_state, state.extra, keys(state.key, count), images
+        )
+        return TrainState(state.step + 1, params, opt_state, extra, state.key), jax.tree.map(jnp.mean, terms)
+
+    return Method(init, step, stacked=stacked if count > 1 else None)
+
+
+def keys(key: Key, count: int) -> Key:
+    """The members' keys (count,)."""
+    return jax.vmap(lambda r: jax.random.fold_in(key, r))(jnp.arange(count))
+
+
+def stacked(state: TrainState) -> PyTree:
+    """Which leaves of a population's state have the members' axis."""
+    flags = jax.tree.map(lambda _: True, state)
+    return flags._replace(step=False, key=False)
+
+
+def over_members(size: int, convolutional: bool = False) -> Callable[..., Any]:
+    """`over(function, *trees)`: the function of each member's part, stacked again.
+
+    One member: no axis is mapped. On a CPU networks of more than SMALL parameters go one after the other, since
+    XLA's batched products are several times slower there than plain ones; elsewhere, and small ones, by vmap.
+    """
+
+    def over(function: Callable[..., Any], *trees: PyTree) -> Any:
+        if len(jax.tree.leaves(trees)[0]) == 1:
+            out = function(*jax.tree.map(lambda leaf: leaf[0], trees))
+            return jax.tree.map(lambda leaf: leaf[None], out)
+        if convolutional:
+            return conv.stacked(function)(*trees)
+        if size <= SMALL:
+            return jax.vmap(function)(*trees)
+
+        def in_turn(*trees: PyTree) -> Any:
+            return lax.map(lambda one: function(*one), trees)
+
+        return lax.platform_dependent(*trees, cpu=in_turn, default=jax.vmap(function))
+
+    return over
+
+
+def pick(tree: PyTree, member: int) -> PyTree:
+    """One member's part of a stacked tree."""
+    return jax.tree.map(lambda leaf: leaf[member], tree)
