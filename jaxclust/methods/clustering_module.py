@@ -55,7 +55,7 @@ from jaxclust.methods.parts.module_model import (
     module_of,
     random_module,
 )
-from jaxclust.methods.parts.population import over_members, pick, population
+from jaxclust.methods.parts.population import narrowed, over_members, pick, population, widened
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.apply import apply_in_batches
@@ -184,7 +184,7 @@ def clustering_module(
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params = {"module": random_module(fold_name(key, "module"), n_clusters, dim)}
-        return new_state(params, adam, {"mean": params}, key)
+        return new_state(params, adam, {"mean": jax.tree.map(jnp.zeros_like, params)}, key)
 
     def loss(params: PyTree, batch: Batch) -> tuple[Array, PyTree]:
         terms = cm_terms(params["module"], target(batch.image), batch.weight, alpha)
@@ -206,7 +206,7 @@ def ae_clustering_module(config: AEConfig, n_clusters: int, length: Length, pair
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
         params["module"] = random_module(fold_name(key, "module"), n_clusters, config.latent_dim)
-        return new_state(params, adam, {"mean": params, "stats": stats}, key)
+        return new_state(params, adam, {"mean": jax.tree.map(jnp.zeros_like, params), "stats": stats}, key)
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, tuple[PyTree, PyTree]]:
         x, weight = pair.target(batch.image), batch.weight
@@ -249,7 +249,7 @@ def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, pha
     if config.start != "random":
         flat = loop.in_batches(jax.jit(partial(vectors, view)), images)
         first = phases.compute("centroids", lambda: {"mu": first_centroids(config, [flat], n_clusters, key)})["mu"]
-        state = start_at(initial(method, fold_name(key, "module"), (1, *images.shape[1:])), first)
+        state = start_at(begun(config, method, fold_name(key, "module"), images.shape[1:]), first)
     state = train(phases, "module", method, images, config, key, config.epochs, state)
     return chosen(config, None, view, n_clusters, {"module": state.extra["mean"]["module"]}, images)
 
@@ -267,7 +267,7 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
         alone = population(autoencoder(pair, optimiser(config)), config.restarts, **options)
         before = train(phases, "autoencoder", alone, images, config, key, config.pretrain_epochs)
         module = pretrained_module(config, pair, before, images, n_clusters, key, phases)
-        state = initial(joint, fold_name(key, "joint"), (1, *images.shape[1:]))
+        state = begun(config, joint, fold_name(key, "joint"), images.shape[1:])
         params = {**before.params, "module": module}
         state = state._replace(params=params, extra={**state.extra, "stats": before.extra})
     state = train(phases, "joint", joint, images, config, key, config.epochs, state)
@@ -294,7 +294,7 @@ def pretrained_module(
     one = clustering_module(config, n_clusters, config.latent_dim, length, lambda codes: codes)
     size = 2 * n_clusters * config.latent_dim
     method = population(one, config.restarts, size, own_images=True)
-    state = start_at(initial(method, fold_name(key, "module"), (1, *codes.shape[1:])), first)
+    state = start_at(begun(config, method, fold_name(key, "module"), codes.shape[1:]), first)
     state = train(phases, "module", method, codes, config, key, config.module_epochs, state)
     return state.extra["mean"]["module"]
 
@@ -322,10 +322,16 @@ def train(
     epochs: float,
     state: TrainState | None = None,
 ) -> TrainState:
-    """One training and its averaging epoch."""
-    return phases.train(
-        name, method, images, key=fold_name(key, name), epochs=epochs + 1, batch_size=config.batch_size, state=state
-    )
+    """One training of all restarts and its averaging epoch; states with the restarts' axis."""
+    start = None if state is None else narrowed(state, config.restarts)
+    key = fold_name(key, name)
+    last = phases.train(name, method, images, key=key, epochs=epochs + 1, batch_size=config.batch_size, state=start)
+    return widened(last, config.restarts)
+
+
+def begun(config: Config, method: Method, key: Key, shape: tuple[int, ...]) -> TrainState:
+    """A fresh state of all restarts, with their axis; shape: of one example."""
+    return widened(initial(method, key, (1, *shape)), config.restarts)
 
 
 def first_centroids(config: Config, codes: list[np.ndarray], n_clusters: int, key: Key) -> np.ndarray:

@@ -21,9 +21,10 @@ SMALL = 100_000  # parameters of a member up to which a CPU is faster with batch
 def population(
     member: Method, count: int, size: int, *, convolutional: bool = False, own_images: bool = False
 ) -> Method:
-    """`count` members trained side by side: every leaf of params, opt_state and extra gets a leading axis (count,).
+    """`count` members trained side by side: leaves of params, opt_state and extra get a leading axis (count,).
 
-    Member r begins with key fold_in(key, r) and draws from it, so it is the member r of any larger population.
+    Member r begins with key fold_in(key, r) and draws from it, so it is the member r of any larger population. One
+    member has no such axis, which would cost a copy of its parameters each step: `widened` adds it afterwards.
     Terms are means over the members.
 
     Args:
@@ -35,8 +36,13 @@ def population(
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         shape = (batch_shape[0], *batch_shape[2:]) if own_images else batch_shape
+        if count == 1:
+            return member.init(jax.random.fold_in(key, 0), shape)
         state = jax.vmap(lambda k: member.init(k, shape))(keys(key, count))
         return state._replace(step=jnp.zeros((), jnp.int32), key=key)
+
+    def step_one(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        return member.step(state, batch._replace(image=batch.image[:, 0]) if own_images else batch)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         def one(params: PyTree, opt_state: PyTree, extra: PyTree, key: Key, image: Array | None) -> Any:
@@ -50,7 +56,26 @@ def population(
         )
         return TrainState(state.step + 1, params, opt_state, extra, state.key), jax.tree.map(jnp.mean, terms)
 
-    return Method(init, step, stacked=stacked if count > 1 else None)
+    return Method(init, step_one) if count == 1 else Method(init, step, stacked=stacked)
+
+
+def widened(state: TrainState, count: int) -> TrainState:
+    """A population's state with the members' axis, (1,) for one member."""
+    if count > 1:
+        return state
+    return _on_members(lambda leaf: leaf[None], state)
+
+
+def narrowed(state: TrainState, count: int) -> TrainState:
+    """The inverse of `widened`."""
+    if count > 1:
+        return state
+    return _on_members(lambda leaf: leaf[0], state)
+
+
+def _on_members(function: Callable[[Array], Array], state: TrainState) -> TrainState:
+    params, opt_state, extra = jax.tree.map(function, (state.params, state.opt_state, state.extra))
+    return TrainState(state.step, params, opt_state, extra, state.key)
 
 
 def keys(key: Key, count: int) -> Key:
@@ -67,13 +92,13 @@ def stacked(state: TrainState) -> PyTree:
 def over_members(size: int, convolutional: bool = False) -> Callable[..., Any]:
     """`over(function, *trees)`: the function of each member's part, stacked again.
 
-    One member: no axis is mapped. On a CPU networks of more than SMALL parameters go one after the other, since
+    One member is not mapped. On a CPU networks of more than SMALL parameters go one after the other, since
     XLA's batched products are several times slower there than plain ones; elsewhere, and small ones, by vmap.
     """
 
     def over(function: Callable[..., Any], *trees: PyTree) -> Any:
         if len(jax.tree.leaves(trees)[0]) == 1:
-            out = function(*jax.tree.map(lambda leaf: leaf[0], trees))
+            out = function(*jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), trees))
             return jax.tree.map(lambda leaf: leaf[None], out)
         if convolutional:
             return conv.stacked(function)(*trees)
