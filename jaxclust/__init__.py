@@ -13,12 +13,14 @@ from jaxclust.errors import InputError, RunExists
 
 if TYPE_CHECKING:
     from jaxclust.data.sources import load as load_data
-    from jaxclust.estimators import DeepClusterer, MoEVAE, load
+    from jaxclust.estimators import AECM, ClusteringModule, DeepClusterer, MoEVAE, load
     from jaxclust.methods import find as find_method
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "AECM": ("jaxclust.estimators", "AECM"),
+    "ClusteringModule": ("jaxclust.estimators", "ClusteringModule"),
     "DeepClusterer": ("jaxclust.estimators", "DeepClusterer"),
     "MoEVAE": ("jaxclust.estimators", "MoEVAE"),
     "load": ("jaxclust.estimators", "load"),
@@ -27,6 +29,8 @@ _LAZY = {
 }
 
 __all__ = [
+    "AECM",
+    "ClusteringModule",
     "DeepClusterer",
     "InputError",
     "MoEVAE",

@@ -156,7 +156,28 @@ class MoEVAE(DeepClusterer, method="moe-vae"):
     """Mixture of VAE experts, with automatic latent size and number of clusters (Santos 2020)."""
 
 
-ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE,)
+class _WithCentroids(DeepClusterer):
+    """Estimators whose clusters have centroids that a decoder turns into examples."""
+
+    @property
+    def centroids_(self) -> np.ndarray:
+        """The clusters' centroids as examples: images (K, h, w, c) in [0, 1], or features (K, d) in their own units."""
+        return models.centroids(self._fitted())
+
+    def interpolate(self, start: int, end: int, n: int = 9) -> np.ndarray:
+        """n examples on the straight line between the centroids of two clusters, both included: (n, ...)."""
+        return models.interpolate(self._fitted(), start, end, n)
+
+
+class ClusteringModule(_WithCentroids, method="cm"):
+    """Clustering module: a Gaussian mixture trained as an autoencoder with one hidden layer (Boubekki et al. 2021)."""
+
+
+class AECM(_WithCentroids, method="ae-cm"):
+    """Autoencoder with a clustering module on its code, trained together (Boubekki et al. 2021)."""
+
+
+ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE, ClusteringModule, AECM)
 
 
 def load(directory: str | os.PathLike[str]) -> DeepClusterer:

@@ -17,6 +17,7 @@ from jaxclust.methods.base import Model, Result, System
 from jaxclust.metrics import clustering
 from jaxclust.train.apply import apply_in_batches
 from jaxclust.train.phases import Phases
+from jaxclust.typing import Array, PyTree
 
 AGAINST_CLASSES = ("acc", "acc_labelled", "nmi", "ari", "homogeneity", "completeness")
 
@@ -127,13 +128,44 @@ def reconstruct(fitted: Fitted, images: Images) -> np.ndarray:
 
 def sample(fitted: Fitted, n: int, cluster: int, seed: int = 0) -> np.ndarray:
     """n new examples of one cluster: images (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
-    if not 0 <= cluster < fitted.n_clusters:
-        raise InputError(f"cluster {cluster} does not exist: choose one of 0 to {fitted.n_clusters - 1}")
+    check_cluster(fitted, cluster)
     if n < 1:
         raise InputError(f"n is {n}: give at least 1")
     check_seed(seed)
     draw = jax.jit(_offered(fitted, "sample"), static_argnums=2)
     return _raw(fitted, np.asarray(draw(fitted.model.arrays, jax.random.key(seed), n, jnp.int32(cluster))))
+
+
+def centroids(fitted: Fitted) -> np.ndarray:
+    """The centroids of all clusters as examples: images (K, h, w, c) in [0, 1], or features in their own units."""
+    return _between(fitted, np.eye(fitted.n_clusters, dtype=np.float32))
+
+
+def interpolate(fitted: Fitted, start: int, end: int, n: int = 9) -> np.ndarray:
+    """n examples on the straight line between two clusters' centroids, both included, as `centroids` gives them."""
+    if n < 2:
+        raise InputError(f"n is {n}: give at least 2")
+    shares = np.zeros((n, fitted.n_clusters), np.float32)
+    for cluster, share in ((start, np.linspace(1, 0, n)), (end, np.linspace(0, 1, n))):
+        check_cluster(fitted, cluster)
+        shares[:, cluster] += share
+    return _between(fitted, shares)
+
+
+def _between(fitted: Fitted, shares: np.ndarray) -> np.ndarray:
+    """Convex combinations (n, K) of the centroids, decoded."""
+    place, decode, arrays = _offered(fitted, "centroids"), _offered(fitted, "decode"), fitted.model.arrays
+
+    def draw(arrays: PyTree, shares: Array) -> Array:
+        return decode(arrays, shares @ place(arrays), jnp.int32(0))
+
+    return _raw(fitted, np.asarray(jax.jit(draw)(arrays, shares)))
+
+
+def check_cluster(fitted: Fitted, cluster: int) -> None:
+    """Raises InputError for a cluster that there is not."""
+    if not 0 <= cluster < fitted.n_clusters:
+        raise InputError(f"cluster {cluster} does not exist: choose one of 0 to {fitted.n_clusters - 1}")
 
 
 def score(

@@ -350,7 +350,7 @@ def first_centroids(config: Config, codes: list[np.ndarray], n_clusters: int, ke
 
 def start_at(state: TrainState, centroids: np.ndarray) -> TrainState:
     """The stacked state with the modules of these centroids (restarts, K, d)."""
-    return state._replace(params={**state.params, "module": jax.vmap(module_of)(jnp.asarray(centroids))})
+    return state._replace(params={**state.params, "module": jax.jit(jax.vmap(module_of))(centroids)})
 
 
 def chosen(
@@ -371,7 +371,7 @@ def chosen(
     g = found["responsibilities"][:, best]
     variance = found["spread"][:, best].sum(0) / np.maximum(g.sum(0), 1e-9)
     meta = {"config": asdict(config), "frame": view._asdict()}
-    arrays = jax.device_get({**pick(stacked, best), "deviation": np.sqrt(variance).astype(np.float32)})
+    arrays = {**pick(stacked, best), "deviation": np.sqrt(variance).astype(np.float32)}
     can = functions(pair, view)
     assert can.second_opinion is not None
     labels = g.argmax(1).astype(np.int32)

@@ -67,10 +67,10 @@ def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: An
         step: Step, state: TrainState, images: Array, index: Array, weight: Array, streamed: bool = False
     ) -> tuple[TrainState, PyTree]:
         def body(state: TrainState, batch: tuple[Array, ...]) -> tuple[TrainState, dict[str, Array]]:
-            index, weight, *rows = batch
-            return step(state, Batch(rows[0] if streamed else images[index], index, weight))
+            return step(state, Batch(*batch))
 
-        state, terms = lax.scan(body, state, (index, weight, images) if streamed else (index, weight))
+        # rows are picked before the scan, so that its body, and how it rounds, is the same where images are streamed
+        state, terms = lax.scan(body, state, (images if streamed else images[index], index, weight))
         return state, jax.tree.map(lambda values: values.mean(0), terms)
 
     options = {"xla_backend_optimization_level": 1} if platform == "cpu" else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxclust.methods.base import Method
@@ -63,17 +64,18 @@ def widened(state: TrainState, count: int) -> TrainState:
     """A population's state with the members' axis, (1,) for one member."""
     if count > 1:
         return state
-    return _on_members(lambda leaf: leaf[None], state)
+    return _on_members(lambda leaf: np.asarray(leaf)[None], state)
 
 
 def narrowed(state: TrainState, count: int) -> TrainState:
     """The inverse of `widened`."""
     if count > 1:
         return state
-    return _on_members(lambda leaf: leaf[0], state)
+    return _on_members(lambda leaf: np.asarray(leaf)[0], state)
 
 
-def _on_members(function: Callable[[Array], Array], state: TrainState) -> TrainState:
+def _on_members(function: Callable[[Array], np.ndarray], state: TrainState) -> TrainState:
+    """NumPy's views: nothing is compiled for each shape of a leaf."""
     params, opt_state, extra = jax.tree.map(function, (state.params, state.opt_state, state.extra))
     return TrainState(state.step, params, opt_state, extra, state.key)
 
@@ -114,5 +116,5 @@ def over_members(size: int, convolutional: bool = False) -> Callable[..., Any]:
 
 
 def pick(tree: PyTree, member: int) -> PyTree:
-    """One member's part of a stacked tree."""
-    return jax.tree.map(lambda leaf: leaf[member], tree)
+    """One member's part of a stacked tree, as NumPy arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[member], tree)
