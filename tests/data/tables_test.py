@@ -173,7 +173,8 @@ def test_bad_parquet_is_refused(tmp_path, columns, words):
 
 def test_types_of_parquet(tmp_path):
     kinds = {
-        "a": pa.array([True, False]), "a.b": pa.array([1, 2], pa.uint8()), "c": pa.array([0.5, 1.5], pa.float16()),
+        "a": pa.array([True, False]), "a.b": pa.array([1, 2], pa.uint8()),
+        "c": pa.array(np.array([0.5, 1.5], np.float16)),
         "d": pa.array([1, 2]).dictionary_encode(), "e": pa.array([1, 2]).cast(pa.decimal128(21, 2)),
         "class": pa.array(["y", None]).dictionary_encode(), "__index_level_0__": ["r", "s"],
     }  # fmt: skip
