@@ -58,7 +58,8 @@ def prepared(config: Any, images: Images) -> tuple[prepare.Preprocess, Images]:
     """How raw data is prepared, and the prepared data. Raises InputError if it does not suit `config`."""
     check_config(config)
     check_n_clusters(getattr(config, "n_clusters", "auto"), len(images))
-    preprocess = prepare.plan(images, likelihood=getattr(config, "likelihood", "auto"))
+    likelihood, scaling = getattr(config, "likelihood", "auto"), getattr(config, "scaling", "standard")
+    preprocess = prepare.plan(images, likelihood=likelihood, scaling=scaling)
     return preprocess, prepare.apply(preprocess, images)
 
 
@@ -122,7 +123,10 @@ def embed(fitted: Fitted, images: Images) -> np.ndarray:
 
 
 def reconstruct(fitted: Fitted, images: Images) -> np.ndarray:
-    """Raw images as the model gives them back, (n, h, w, c) in [0, 1]; or features (n, d) in their own units."""
+    """Raw images as the model gives them back, (n, h, w, c) in [0, 1]; or features (n, d) in their own units.
+
+    Where rows were scaled to length one (scaling 'unit'), that is their unit: their own lengths are not known.
+    """
     return _raw(fitted, _apply(fitted, _offered(fitted, "reconstruct"), images))
 
 

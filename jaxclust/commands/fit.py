@@ -27,8 +27,8 @@ HELP = """\
 usage: jaxclust fit METHOD DATA [options]
 
 METHOD is one of {methods} (jaxclust methods tells more).
-DATA is a built-in name (jaxclust data lists them), a folder of images or of .npy or .npz shards, or an .npz, .npy, idx
-or idx.gz file.
+DATA is a built-in name (jaxclust data lists them), a folder of images or of .npy or .npz shards, an .npz, .npy, idx or
+idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet), or a sparse matrix (.npz of scipy.sparse.save_npz).
 
 jaxclust fit METHOD --help lists all options, with the values of the preset; add --preset paper to see that one's.
 """
@@ -39,7 +39,8 @@ class Options:
     """What `fit` needs beside the method's config."""
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
-    """A built-in name, a folder of images or of .npy or .npz shards, or an .npz, .npy, idx or idx.gz file."""
+    """A built-in name, a folder of images or of .npy or .npz shards, an .npz (dense or sparse), .npy, idx or idx.gz
+    file, or a table (.csv, .tsv, .csv.gz or .parquet)."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Run directory; runs/METHOD-DATA-SEED if not given."""
     seed: int = 0

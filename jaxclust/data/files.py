@@ -5,7 +5,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, cast
 
@@ -36,9 +36,18 @@ def check_size(what: str, n_bytes: int, remedy: str = "pass --stream on, or give
 
 def read_npz(path: Path, names: Sequence[str] = NPZ_NAMES) -> dict[str, np.ndarray]:
     """The arrays 'images' or 'features', and 'labels' and 'split' where present; only those in `names` are read."""
+    return read_arrays(path, names, members)
+
+
+def read_arrays(
+    path: Path,
+    names: Sequence[str],
+    members: Callable[[Path, zipfile.ZipFile], dict[str, zipfile.ZipInfo]] | None = None,
+) -> dict[str, np.ndarray]:
+    """The arrays of an .npz that are called as in `names`, those that are there; `members` lists (and checks) all."""
     try:
         with zipfile.ZipFile(path) as archive:
-            found = members(path, archive)
+            found = (members or _members)(path, archive)
             arrays = {}
             for name in names:
                 if name in found:
@@ -51,7 +60,11 @@ def read_npz(path: Path, names: Sequence[str] = NPZ_NAMES) -> dict[str, np.ndarr
 
 def members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """The arrays of an .npz by name. Raises InputError unless one of 'images' and 'features' is among them."""
-    found = {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
+    found = _members(path, archive)
+    if holds_sparse(found):
+        raise InputError(
+            f"{path}: a sparse matrix cannot be a shard: join them by scipy.sparse.vstack and give the one file's name"
+        )
     present = [name for name in ("images", "features") if name in found]
     if len(present) != 1:
         names = ", ".join(sorted(found)) or "none"
@@ -62,6 +75,15 @@ def members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         )
         raise InputError(f"{path}: {problem}")
     return found
+
+
+def holds_sparse(names: Iterable[str]) -> bool:
+    """Whether those names of arrays are what scipy.sparse.save_npz writes."""
+    return {"format", "shape", "data"} <= set(names)
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return {i.filename.removesuffix(".npy"): i for i in archive.infolist() if i.filename.endswith(".npy")}
 
 
 def read_npy(path: Path) -> np.ndarray:

@@ -14,6 +14,7 @@ from jaxclust.errors import InputError
 
 MIN_SIDE = 8
 LIKELIHOODS = ("bernoulli", "gaussian")
+SCALINGS = ("standard", "minmax", "maxabs", "unit", "none")
 END = 0.10  # a pixel lies at an end of the range if it is within this share of the range from it
 NEARLY_BINARY = 0.20  # share of the pixels off the background that lie at the opposite end
 
@@ -28,7 +29,8 @@ class Preprocess:
     n_features: columns (0 for images).
     low, high:  raw values that become 0 and 255; what lies outside is clipped (features: unused, 0 and 1).
     likelihood: 'bernoulli' (sigmoid output, cross-entropy) or 'gaussian' (linear output, squared error).
-    mean, scale: (n_features,) standardise features, (x - mean) / scale; None for images.
+    mean, scale: (n_features,) scale the columns of features, (x - mean) / scale; None for images.
+    scaling:    how mean and scale were chosen (`plan`); with 'unit' each row is divided by its length as well.
 
     `Preprocess(**json.loads(json.dumps(asdict(p)))) == p`, to the last bit.
     """
@@ -44,6 +46,7 @@ class Preprocess:
     likelihood: str
     mean: tuple[float, ...] | None = None
     scale: tuple[float, ...] | None = None
+    scaling: str = "standard"
 
     def __post_init__(self) -> None:
         for name in ("mean", "scale"):
@@ -57,23 +60,29 @@ class Preprocess:
         return (self.side, self.side, self.channels) if self.kind == "images" else (self.n_features,)
 
 
-def plan(images: Any, *, likelihood: str = "auto") -> Preprocess:
+def plan(images: Any, *, likelihood: str = "auto", scaling: str = "standard") -> Preprocess:
     """Looks at the data to be fitted and fixes its preparation.
 
     images: (n, h, w), (n, h, w, 1 or 3) of any real dtype, or (n, d) features.
     likelihood: 'auto' (`choose_likelihood`; features are always 'gaussian'), 'bernoulli' or 'gaussian'.
+    scaling: of features, as scikit-learn's scalers do it; images have a scale of their own, and it is ignored.
+        'standard' each column to mean 0 and standard deviation 1; 'minmax' each column to [0, 1]; 'maxabs' each column
+        divided by its largest absolute value, so that zero stays zero (tf-idf); 'unit' each row divided by its L2 norm,
+        whatever the other rows are (rows of zeros stay); 'none' as it is. A divisor of 0 counts as 1.
     The value range is `value_range`. Raises InputError for NaN or infinite values, empty or constant data and for
     wrong shapes.
     """
     if likelihood not in ("auto", *LIKELIHOODS):
         raise InputError(f"likelihood {likelihood!r} is unknown: choose auto, {' or '.join(LIKELIHOODS)}")
+    if scaling not in SCALINGS:
+        raise InputError(f"scaling {scaling!r} is unknown: choose {', '.join(SCALINGS[:-1])} or {SCALINGS[-1]}")
     array = dataset.standard("data", images)
     if len(array) > 1 and _is_constant(array):
         raise InputError(
             f"the data is constant: all {len(array)} examples are the same, so there is nothing to cluster"
         )
     if array.ndim == 2:
-        return _plan_features(array, likelihood)
+        return _plan_features(array, likelihood, scaling)
     ends = limits(array)
     if ends[0] == ends[1]:
         raise InputError(f"the data is constant: every pixel is {ends[0]:g}, so there is nothing to cluster")
@@ -86,7 +95,7 @@ def plan(images: Any, *, likelihood: str = "auto") -> Preprocess:
 
 
 def apply(preprocess: Preprocess, images: Any) -> Images:
-    """Prepared input: uint8 (n, side, side, c), zero-padded and centred; or float32 (n, d), standardised.
+    """Prepared input: uint8 (n, side, side, c), zero-padded and centred; or float32 (n, d), scaled.
 
     `Rows` come back as `Rows`, which are prepared when they are read.
 
@@ -113,10 +122,21 @@ def apply(preprocess: Preprocess, images: Any) -> Images:
 
 def _prepared(p: Preprocess, array: np.ndarray) -> np.ndarray:
     if p.kind == "features":
-        return ((array - np.asarray(p.mean)) / np.asarray(p.scale)).astype(np.float32)
+        return _scaled(p, array)
     if array.shape[3] < p.channels:
         array = np.repeat(array, p.channels, axis=3)
     return _pad(quantise(array, p.low, p.high), p.side)
+
+
+def _scaled(p: Preprocess, array: np.ndarray) -> np.ndarray:
+    mean, scale, out = np.asarray(p.mean), np.asarray(p.scale), np.empty(array.shape, np.float32)
+    for start, block in blocks(array):  # bounded memory: one float64 block at a time
+        values = (block - mean) / scale
+        if p.scaling == "unit":
+            norm = np.sqrt(np.square(values).sum(1, keepdims=True))
+            values /= np.where(norm == 0.0, 1.0, norm)
+        out[start : start + len(block)] = values
+    return out
 
 
 def n_bytes(shape: tuple[int, ...]) -> int:
@@ -236,16 +256,32 @@ def _is_constant(images: Images) -> bool:
     return all((block == first).all() for _, block in blocks(images))
 
 
-def _plan_features(array: Images, likelihood: str) -> Preprocess:
+def _plan_features(array: Images, likelihood: str, scaling: str) -> Preprocess:
     if likelihood == "bernoulli":
-        raise InputError("likelihood 'bernoulli' is for images: features are standardised, so use auto or gaussian")
-    mean = sum(block.sum(0, dtype=np.float64) for _, block in blocks(array)) / len(array)
-    scale = np.sqrt(sum(((block - mean) ** 2).sum(0) for _, block in blocks(array)) / len(array))
-    constant = scale <= 1e-7 * np.maximum(np.abs(mean), 1e-30)
-    if constant.all():
-        raise InputError("the data is constant: no feature varies, so there is nothing to cluster")
-    scale = np.where(constant, 1.0, scale)
-    return Preprocess("features", 0, 0, 0, 0, array.shape[1], 0.0, 1.0, "gaussian", tuple(mean), tuple(scale))
+        raise InputError("likelihood 'bernoulli' is for images: features are real numbers, so use auto or gaussian")
+    mean, scale = _column_scales(array, scaling)
+    n = array.shape[1]
+    return Preprocess("features", 0, 0, 0, 0, n, 0.0, 1.0, "gaussian", tuple(mean), tuple(scale), scaling)
+
+
+def _column_scales(array: Images, scaling: str) -> tuple[np.ndarray, np.ndarray]:
+    """What is subtracted from each column and what it is then divided by, (d,) float64 both."""
+    mean, scale = np.zeros(array.shape[1]), np.ones(array.shape[1])
+    if scaling == "standard":
+        mean = sum((block.sum(0, dtype=np.float64) for _, block in blocks(array)), mean) / len(array)
+        scale = np.sqrt(sum(((block - mean) ** 2).sum(0) for _, block in blocks(array)) / len(array))
+        constant = scale <= 1e-7 * np.maximum(np.abs(mean), 1e-30)
+        if constant.all():
+            raise InputError("the data is constant: no feature varies, so there is nothing to cluster")
+        scale = np.where(constant, 1.0, scale)
+    elif scaling in ("minmax", "maxabs"):
+        ends = [(block.min(0), block.max(0)) for _, block in blocks(array)]
+        low = np.min([low for low, _ in ends], 0).astype(np.float64)
+        high = np.max([high for _, high in ends], 0).astype(np.float64)
+        mean = low if scaling == "minmax" else mean
+        scale = high - low if scaling == "minmax" else np.maximum(-low, high)
+        scale = np.where(scale == 0.0, 1.0, scale)
+    return mean, scale
 
 
 def margins(height: int, width: int, side: int) -> tuple[int, int]:

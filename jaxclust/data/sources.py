@@ -2,13 +2,15 @@
 
 import difflib
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from scipy.sparse import issparse
 
 from jaxclust import environment
-from jaxclust.data import built_in, dataset, files, folders, prepare, rows, shards
+from jaxclust.data import built_in, dataset, files, folders, prepare, rows, shards, sparse, tables
 from jaxclust.data.built_in import BUILT_IN, BuiltIn
 from jaxclust.data.dataset import Dataset
 from jaxclust.data.rows import Rows
@@ -37,15 +39,18 @@ def load(
 
     data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder of images (see
         `folders.read_folder`), of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images` or
-        `features`, optional `labels` and `split`), .npy, idx or idx.gz file; or an array (n, d), (n, h, w) or
-        (n, h, w, c).
+        `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv, .csv.gz
+        or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps with
+        NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a
+        matrix of scipy.sparse (n, d), or a data frame of numbers.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images of a folder that cannot be read, and lists them in `skipped`.
     stream: 'on' leaves the images on disk and gives `Rows`, 'off' reads them; 'auto' is 'on' where they would take
         more than RESIDENT_SHARE of the memory (`streams`). .npy and .npz are read where they lie; compressed .npz,
-        folders of images and resized images are unpacked into a temporary file once. Other data are read whole, and
-        with 'on' fed to the device part by part.
+        folders of images, resized images and tables are unpacked into a temporary file once. Sparse matrices stay
+        sparse in memory and become dense part by part. Other data are read whole, and with 'on' fed to the device part
+        by part.
 
     Raises InputError, in one line that names the file and the remedy. Nothing is ever unpickled.
     """
@@ -54,7 +59,7 @@ def load(
         raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
     skipped: tuple[str, ...] = ()
     if not isinstance(data, str | os.PathLike):
-        name, found = "array", built_in.Found(rows.as_rows(data))
+        name, found = "array", built_in.Found(_given(data, stream))
     else:
         name = os.fspath(data)
         reading = Reading(image_size, skip_bad, stream)
@@ -76,6 +81,13 @@ def streams(stream: str, shape: tuple[int, ...]) -> bool:
         return stream == "on"
     memory = environment.memory_for_data()
     return memory is not None and prepare.n_bytes(shape) > RESIDENT_SHARE * memory
+
+
+def _given(data: Any, stream: str) -> rows.Images:
+    if not issparse(data):
+        return rows.as_rows(data)
+    matrix = sparse.as_rows(data)
+    return matrix if streams(stream, matrix.shape) else sparse.dense(matrix)
 
 
 def _resized(result: Dataset, image_size: int) -> Dataset:
@@ -110,7 +122,8 @@ def _read(name: str, is_path: bool, reading: Reading) -> FoundSkipped:
             raise InputError(_unknown(name))
         return _read_file(path, reading), ()
     except MemoryError as error:
-        remedy = "pass --stream on" if path.is_dir() or path.suffix in shards.SUFFIXES else "give a part of it"
+        parted = path.is_dir() or path.suffix in shards.SUFFIXES or tables.is_table(path)
+        remedy = "pass --stream on" if parted else "give a part of it"
         raise InputError(f"{path}: does not fit into this machine's memory: {remedy}") from error
     except OSError as error:
         raise InputError(
@@ -153,6 +166,10 @@ def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> buil
 
 def _read_file(path: Path, reading: Reading) -> built_in.Found:
     suffix = path.suffix.lower()
+    if tables.is_table(path):
+        return tables.read(path, partial(streams, reading.stream))
+    if suffix == ".npz" and sparse.is_sparse(path):
+        return sparse.read(path, partial(streams, reading.stream))
     if suffix in shards.SUFFIXES and reading.stream != "off":
         shard = shards.find(path)
         if streams(reading.stream, shard.shape):
@@ -167,7 +184,10 @@ def _read_file(path: Path, reading: Reading) -> built_in.Found:
         return built_in.Found(*files.read_idx_pair(path))
     if suffix in folders.SUFFIXES:
         raise InputError(f"{path}: a single image cannot be clustered: give the folder that holds the images")
-    raise InputError(f"{path}: this kind of file is not known: give .npz, .npy, idx, idx.gz or a folder of images")
+    raise InputError(
+        f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, idx, idx.gz or a "
+        "folder of images"
+    )
 
 
 def _as_features(path: Path, features: np.ndarray) -> np.ndarray:
