@@ -27,6 +27,7 @@ DIMENSIONS = 10  # of each of them, the first
 STEPS = np.linspace(-1.0, 1.0, 9)
 SAMPLES = 12  # of each expert
 RECONSTRUCTIONS = 42
+PATH = 11  # images from one centroid to another, both included
 
 Draw = Callable[[], "Figure | None"]
 
@@ -131,6 +132,9 @@ def _generated(result: Result, images: Images, crop: Crop, key: "Key | None") ->
         counts = np.bincount(result.labels[result.labels >= 0], minlength=n_clusters)
         for k in np.sort(np.argsort(-counts, kind="stable")[:WALKS]).tolist():
             yield f"latent_walk_{k}", partial(_latent_walk, result, k, int(sizes[k]), int(max(sizes)), crop)
+    if functions.centroids is not None and functions.decode is not None:
+        yield "centroids", partial(_centroids, result, crop)
+        yield "interpolations", partial(_interpolations, result, crop)
     if "ones" in result.plots:
         yield "ones", lambda: grids.answers_to_ones(crop(result.plots["ones"]))
 
@@ -196,3 +200,30 @@ def _latent_walk(result: Result, cluster: int, size: int, width: int, crop: Crop
     flat = jnp.asarray(latent.reshape(-1, width))
     made = crop(np.asarray(jax.jit(decode)(result.model.arrays, flat, jnp.int32(cluster))))
     return grids.latent_walk(made.reshape(DIMENSIONS, len(STEPS), *made.shape[1:])[:walked], STEPS, cluster)
+
+
+def _decoded(result: Result, shares: NDArray[np.float32], crop: Crop) -> NDArray[Any]:
+    """Images of convex combinations (n, K) of the centroids."""
+    import jax
+    import jax.numpy as jnp
+
+    place, decode = result.model.functions.centroids, result.model.functions.decode
+    assert place is not None
+    assert decode is not None
+    decoded = jax.jit(decode)(result.model.arrays, shares @ np.asarray(place(result.model.arrays)), jnp.int32(0))
+    return crop(np.asarray(decoded))
+
+
+def _centroids(result: Result, crop: Crop) -> "Figure | None":
+    return grids.centroids(_decoded(result, np.eye(result.probabilities.shape[1], dtype=np.float32), crop))
+
+
+def _interpolations(result: Result, crop: Crop) -> "Figure | None":
+    """From each cluster's centroid to the next one's, the last one's to the first (Boubekki et al. 2021, figure 7)."""
+    n_clusters = min(result.probabilities.shape[1], ROWS)
+    pairs = [(k, (k + 1) % n_clusters) for k in range(n_clusters)]
+    unit = np.eye(result.probabilities.shape[1], dtype=np.float32)
+    way = np.linspace(0, 1, PATH, dtype=np.float32)[:, None]
+    shares = np.concatenate([(1 - way) * unit[start] + way * unit[end] for start, end in pairs])
+    images = _decoded(result, shares, crop)
+    return grids.interpolations(images.reshape(len(pairs), PATH, *images.shape[1:]), pairs)

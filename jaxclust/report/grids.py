@@ -110,7 +110,7 @@ def samples(images: ArrayLike, clusters: Sequence[int] | None = None) -> "Figure
     if drawn.ndim != 5:
         return None
     ids = range(len(drawn)) if clusters is None else clusters
-    return _rows([[row] for row in drawn], [(int(k), "") for k in ids], "Samples of each expert")
+    return _rows([[row] for row in drawn], [(int(k), "") for k in ids], "Samples of each cluster")
 
 
 def latent_walk(images: ArrayLike, values: ArrayLike, cluster: int | None = None) -> "Figure | None":
@@ -143,6 +143,25 @@ def reconstructions(images: ArrayLike, outputs: ArrayLike, columns: int = 14) ->
 
 def answers_to_ones(images: ArrayLike, clusters: Sequence[int] | None = None) -> "Figure | None":
     """What each expert makes of an all-ones image: images (K, h, w, c). clusters: (K,) their ids, default 0..K-1."""
+    return _tiled(images, clusters, "Each expert's answer to an all-ones image")
+
+
+def centroids(images: ArrayLike, clusters: Sequence[int] | None = None) -> "Figure | None":
+    """Each cluster's centroid as an image: images (K, h, w, c). clusters: (K,) their ids, default 0..K-1."""
+    return _tiled(images, clusters, "Centroids of the clusters")
+
+
+def interpolations(images: ArrayLike, pairs: Sequence[tuple[int, int]]) -> "Figure | None":
+    """One row a pair of clusters: images (m, steps, h, w, c) on the line between their centroids. pairs: (m,) ids."""
+    paths = np.asarray(images)
+    if paths.ndim != 5:
+        return None
+    names = [(None, f"{start} to {end}") for start, end in pairs]
+    return _rows([[row] for row in paths], names, "From centroid to centroid", centred=True)
+
+
+def _tiled(images: ArrayLike, clusters: Sequence[int] | None, title: str) -> "Figure | None":
+    """One tile a cluster, images (K, h, w, c), each under its id."""
     from matplotlib.figure import Figure
 
     made = np.asarray(images)
@@ -159,7 +178,7 @@ def answers_to_ones(images: ArrayLike, clusters: Sequence[int] | None = None) ->
         top, left = i // columns * cell_height, i % columns * cell_width
         canvas[top : top + height, left : left + width] = tile
     figure = Figure(figsize=(max(canvas.shape[1] + 32, 480) / DPI, (canvas.shape[0] + _TITLE) / DPI), dpi=DPI)
-    axes = _place(figure, canvas, 16, 0, "Each expert's answer to an all-ones image")
+    axes = _place(figure, canvas, 16, 0, title)
     for i, k in enumerate(ids):
         x, y = i % columns * cell_width + width / 2, i // columns * cell_height + height + 3
         axes.text(x, y, str(k), ha="center", va="top", fontsize=8, fontweight="bold", color=colour(int(k)))

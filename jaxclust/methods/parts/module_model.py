@@ -31,9 +31,19 @@ def random_module(key: Key, n_clusters: int, dim: int) -> Module:
 
 
 def module_of(centroids: Array) -> Module:
-    """The module whose centroids are those given (K, d): W_enc is their pseudo-inverse, biases are zero."""
+    """The module whose centroids are those given (K, d): W_enc is their pseudo-inverse, biases are zero (section 4.1).
+
+    Its clusters are not those of the centroids' k-means, unless they are orthonormal: `posterior_of` has these.
+    """
     n_clusters, dim = centroids.shape
     return Module(jnp.linalg.pinv(centroids), jnp.zeros(n_clusters), centroids, jnp.zeros(dim))
+
+
+def posterior_of(centroids: Array, variance: Array) -> Module:
+    """The module that is the posterior of an isotropic Gaussian mixture with these centroids (K, d), () variance:
+    log g_k = (x . mu_k - |mu_k|^2 / 2) / variance + constant."""
+    bias = -0.5 * (centroids**2).sum(-1) / variance
+    return Module(centroids.T / variance, bias, centroids, jnp.zeros(centroids.shape[1]))
 
 
 def log_responsibilities(module: Module, x: Array) -> Array:
