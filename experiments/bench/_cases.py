@@ -1,6 +1,7 @@
 """The library's training steps that are measured, and the arithmetic of their networks, counted from shapes."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
 
@@ -12,9 +13,12 @@ import numpy as np
 from jaxclust import losses
 from jaxclust.data.augment import NONE
 from jaxclust.methods.base import Method
+from jaxclust.methods.clustering_module import AEConfig, Length, ae_clustering_module, clustering_module
 from jaxclust.methods.parts import autoencoder, mixture
 from jaxclust.methods.parts.classifier import ClassifierSpec, module
+from jaxclust.methods.parts.coders import Frame, coders
 from jaxclust.methods.parts.networks import adam, init, train_mode
+from jaxclust.methods.parts.population import population
 from jaxclust.nn.conv import Conv, ConvTranspose
 from jaxclust.nn.mlp import Hidden
 from jaxclust.numerics import fold_name, weighted_mean
@@ -23,6 +27,7 @@ from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
 BATCH, FIRST, LATENT = 100, 32, 32  # of the convolutional networks; FIRST: filters of the first block
 WIDTHS, MLP_BATCH = (784, 500, 500, 2000, 10), 256  # widths and batch of Xie et al. 2016
+CLUSTERS = 10  # of a clustering module
 
 
 class Case(NamedTuple):
@@ -102,6 +107,37 @@ def mlp(widths: tuple[int, ...] = WIDTHS, batch: int = MLP_BATCH, dtype: Any = j
 
     flops = step_flops(forward_flops(network, (batch, widths[0])))
     return Case(Method(start, step), widths[:1], batch, flops)
+
+
+def ae_cm(side: int, batch: int = MLP_BATCH, count: int = 1) -> Case:
+    """The joint training of ae-cm with the text's network on grey images (side, side, 1), for `count` restarts."""
+    shape = (side, side, 1)
+    config = AEConfig(n_clusters=CLUSTERS, batch_size=batch)
+    pair = coders(config, Frame(shape, side, side))
+    one = ae_clustering_module(config, CLUSTERS, Length(1_000_000, 1), pair)
+    widths = (side * side, *config.hidden, config.latent_dim)
+    layers = [2.0 * batch * a * b for a, b in pairwise(widths)]
+    return Case(population(one, count, pair.size), shape, batch, count * step_flops(layers + layers[::-1]))
+
+
+def restarts(count: int = 20) -> list[tuple[str, int, Case, Case]]:
+    """(name, count, one restart, `count` of them together): ae-cm with the text's network on 16 x 16 images, and with
+    d - 2K - d on 13 features (wine, 3 clusters, batch 20); cm on these features."""
+    paper = [ae_cm(16, MLP_BATCH, n) for n in (1, count)]
+    small = AEConfig(n_clusters=3, hidden=(), latent_dim=6, batch_size=20)
+    pair, dim = coders(small, Frame((13,), 0, 0)), 13
+    length = Length(1_000_000, 1)
+    uci = ae_clustering_module(small, 3, length, pair)
+    alone = clustering_module(small, 3, dim, length, lambda x: x)
+
+    def case(method: Method, size: int, n: int) -> Case:
+        return Case(population(method, n, size), (dim,), 20, 0.0)
+
+    return [
+        ("ae-cm 256-500-500-2000-10", count, *paper),
+        ("ae-cm 13-6-13", count, *(case(uci, pair.size, n) for n in (1, count))),
+        ("cm 13", count, *(case(alone, 6 * dim, n) for n in (1, count))),
+    ]
 
 
 def forward_flops(network: nn.Module, shape: tuple[int, ...]) -> list[float]:

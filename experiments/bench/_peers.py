@@ -81,6 +81,30 @@ class MLPAutoencoder(nn.Module):
         return mse_loss(self.layers(x), x, reduction="none").sum(1)
 
 
+class AECM(nn.Module):
+    """Autoencoder with a clustering module; `forward` gives the loss of vectors (b, d), a sum over the batch."""
+
+    def __init__(self, widths: tuple[int, ...], k: int, alpha: float, beta: float):
+        super().__init__()
+        self.encoder, self.decoder = self._half(widths), self._half(widths[::-1])
+        self.responsibilities = nn.Sequential(nn.Linear(widths[-1], k), nn.Softmax(1))
+        self.centroids = nn.Linear(k, widths[-1])
+        self.k, self.alpha, self.beta = k, alpha, beta
+
+    @staticmethod
+    def _half(widths: tuple[int, ...]) -> nn.Sequential:
+        layers = [[nn.Linear(a, b), nn.LeakyReLU(0.2)] for a, b in pairwise(widths)]
+        return nn.Sequential(*list(chain(*layers))[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.encoder(x)
+        g, one = self.responsibilities(z), torch.eye(self.k)
+        mu = self.centroids(one)
+        loss = self.beta * (self.decoder(z) - x).square().sum() + (g @ mu - z).square().sum()
+        loss = loss + (g * (1 - g)).sum() + (mu @ mu.T - one).abs().sum()
+        return loss + ((1 - self.alpha) * (g.mean(0) + 1e-10).log()).sum()
+
+
 class Mixture(nn.Module):
     """Stage 1 of the mixture, experts in a loop; `forward` gives the loss of images (b, 1, side, side)."""
 

@@ -32,6 +32,7 @@ class Sizes(NamedTuple):
     batch: int = cases.BATCH
     widths: tuple[int, ...] = cases.WIDTHS
     mlp_batch: int = cases.MLP_BATCH
+    ae_cm_sides: Sequence[int] = (16, 28)
     mixture_side: int = 16
     ks: Sequence[int] = (1, 5, 10, 20)
     steps: int = 8
@@ -118,6 +119,38 @@ def mlp(bench: Bench) -> list[Row]:
     return rates(name, seconds, list(theirs), case, sizes.ceiling)
 
 
+def ae_cm(bench: Bench) -> list[Row]:
+    """The autoencoder with a clustering module, one measurement for each side."""
+    rows, sizes = [], bench.sizes
+    for side in sizes.ae_cm_sides:
+        case = cases.ae_cm(side, sizes.mlp_batch)
+        widths = (side * side, *cases.WIDTHS[1:])
+        theirs = bench.theirs(
+            lambda wrap, widths=widths: wrap(bench.peers.AECM(widths, cases.CLUSTERS, 20.0, 0.5)),
+            widths[:1],
+            case.batch,
+            sizes.steps,
+        )
+        name = f"ae-cm {'-'.join(map(str, widths))}"
+        print(f"{name}, batch {case.batch}, {1e-9 * case.flops:.3g} GFLOP a step")
+        seconds = bench.measure({OURS: bench.ours(case, sizes.steps), **theirs}, case.batch, "examples/s")
+        rows += rates(name, seconds, list(theirs), case, sizes.ceiling)
+    return rows
+
+
+def restarts(bench: Bench) -> list[Row]:
+    """A step of several restarts trained together against as many steps of one: the text's network and UCI's."""
+    rows = []
+    for name, count, one, many in cases.restarts():
+        timers = {"one": bench.ours(one, bench.sizes.steps), "together": bench.ours(many, bench.sizes.steps)}
+        seconds = bench.measure(timers, 1, "steps/s")
+        cost = [t / (count * o) for t, o in zip(seconds["together"], seconds["one"], strict=True)]
+        middle = {key: 1e3 * statistics.median(values) for key, values in seconds.items()}
+        label = f"{name}, ms a step of {count} restarts together (peer: {count} in turn)"
+        rows.append(Row(label, middle["together"], count * middle["one"], statistics.median(cost)))
+    return rows
+
+
 def rates(name: str, seconds: Seconds, theirs: Sequence[str], case: cases.Case, ceiling: int) -> list[Row]:
     """Examples a second against PyTorch, and operations a second against the ceiling."""
     return [
@@ -169,7 +202,13 @@ def mixture_rows(sizes: Sizes, seconds: Seconds, theirs: dict[int, list[str]]) -
     return rows
 
 
-GROUPS: dict[str, Callable[[Bench], list[Row]]] = {"conv": conv, "mlp": mlp, "mixture": mixture}
+GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
+    "conv": conv,
+    "mlp": mlp,
+    "mixture": mixture,
+    "ae-cm": ae_cm,
+    "restarts": restarts,
+}
 
 
 def main(argv: Sequence[str] | None = None, sizes: Sizes | None = None) -> int:

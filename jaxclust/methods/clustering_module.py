@@ -43,8 +43,9 @@ from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
-from jaxclust.host import seeds
+from jaxclust.host import kmeans, seeds
 from jaxclust.methods.base import Functions, Method, Model, Result, System
+from jaxclust.methods.parts import population
 from jaxclust.methods.parts.coders import CoderConfig, Coders, Frame, autoencoder, coders, frame, vectors
 from jaxclust.methods.parts.module_model import (
     Module,
@@ -53,9 +54,10 @@ from jaxclust.methods.parts.module_model import (
     functions,
     log_responsibilities,
     module_of,
+    posterior_of,
     random_module,
 )
-from jaxclust.methods.parts.population import narrowed, over_members, pick, population, widened
+from jaxclust.methods.parts.population import over_members, pick
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.apply import apply_in_batches
@@ -76,6 +78,8 @@ class Config:
     """Concentration of the Dirichlet prior: one for all clusters, or K of them in any order."""
     start: Literal["random", "k-means++", "k-means"] = "random"
     """First centroids."""
+    encoder_start: Literal["pseudo-inverse", "posterior"] = "pseudo-inverse"
+    """Encoder that goes with first centroids: their pseudo-inverse, or the posterior of k-means' clusters."""
     restarts: int = 1
     """Runs with other first parameters, trained together; that of the least L_sp is kept."""
     epochs: float = 150
@@ -123,7 +127,6 @@ class AEConfig(CoderConfig, Config):
 
 
 ADAM_EPSILON = 1e-3
-KMEANS_RUNS = 20
 
 
 # Losses
@@ -242,15 +245,15 @@ def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, pha
     """The module alone, on vectors: first centroids if they are not random, training, choice of the restart."""
     n_clusters = given(config, len(images))
     view = frame(preprocess)
-    state = None
     length = epochs_of(config.epochs, config.batch_size, len(images))
-    one = clustering_module(config, n_clusters, view.size, length, partial(vectors, view))
-    method = population(one, config.restarts, 2 * n_clusters * view.size)
+    runs = Restarts(phases, config, key, 2 * n_clusters * view.size)
+    method = clustering_module(config, n_clusters, view.size, length, partial(vectors, view))
+    state = None
     if config.start != "random":
         flat = loop.in_batches(jax.jit(partial(vectors, view)), images)
-        first = phases.compute("centroids", lambda: {"mu": first_centroids(config, [flat], n_clusters, key)})["mu"]
-        state = start_at(begun(config, method, fold_name(key, "module"), images.shape[1:]), first)
-    state = train(phases, "module", method, images, config, key, config.epochs, state)
+        first = phases.compute("centroids", lambda: centroids(config, [flat], n_clusters, key))
+        state = start_at(config, runs.begun("module", method, images), first)
+    state = runs.train("module", method, images, config.epochs, state)
     return chosen(config, None, view, n_clusters, {"module": state.extra["mean"]["module"]}, images)
 
 
@@ -259,25 +262,24 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     n_clusters = given(config, len(images))
     view = frame(preprocess)
     pair = coders(config, view)
-    options: dict[str, Any] = {"size": pair.size, "convolutional": config.network == "conv"}
     length = epochs_of(config.epochs, config.batch_size, len(images))
-    joint = population(ae_clustering_module(config, n_clusters, length, pair), config.restarts, **options)
+    runs = Restarts(phases, config, key, pair.size, config.network == "conv")
+    joint = ae_clustering_module(config, n_clusters, length, pair)
     state = None
     if config.start == "pretrained":
-        alone = population(autoencoder(pair, optimiser(config)), config.restarts, **options)
-        before = train(phases, "autoencoder", alone, images, config, key, config.pretrain_epochs)
-        module = pretrained_module(config, pair, before, images, n_clusters, key, phases)
-        state = begun(config, joint, fold_name(key, "joint"), images.shape[1:])
+        before = runs.train("autoencoder", autoencoder(pair, optimiser(config)), images, config.pretrain_epochs)
+        module = pretrained_module(runs, config, pair, before, images, n_clusters)
+        state = runs.begun("joint", joint, images)
         params = {**before.params, "module": module}
         state = state._replace(params=params, extra={**state.extra, "stats": before.extra})
-    state = train(phases, "joint", joint, images, config, key, config.epochs, state)
+    state = runs.train("joint", joint, images, config.epochs, state)
     mean = dict(state.extra["mean"])
     arrays = {"module": mean.pop("module"), "params": mean, "stats": state.extra["stats"]}
     return chosen(config, pair, view, n_clusters, arrays, images)
 
 
 def pretrained_module(
-    config: AEConfig, pair: Coders, before: TrainState, images: Images, n_clusters: int, key: Key, phases: Phases
+    runs: "Restarts", config: AEConfig, pair: Coders, before: TrainState, images: Images, n_clusters: int
 ) -> Module:
     """k-means of each restart's codes, and the module alone on them: stacked modules."""
     over = over_members(pair.size, config.network == "conv")
@@ -287,16 +289,54 @@ def pretrained_module(
         return jnp.moveaxis(codes, 0, 1)
 
     codes = loop.in_batches(jax.jit(encode), images)
-    first = phases.compute(
-        "centroids", lambda: {"mu": first_centroids(config, list(np.moveaxis(codes, 1, 0)), n_clusters, key)}
-    )["mu"]
+    each = list(np.moveaxis(codes, 1, 0))
+    first = runs.phases.compute("centroids", lambda: centroids(config, each, n_clusters, runs.key))
     length = epochs_of(config.module_epochs, config.batch_size, len(images))
-    one = clustering_module(config, n_clusters, config.latent_dim, length, lambda codes: codes)
-    size = 2 * n_clusters * config.latent_dim
-    method = population(one, config.restarts, size, own_images=True)
-    state = start_at(begun(config, method, fold_name(key, "module"), codes.shape[1:]), first)
-    state = train(phases, "module", method, codes, config, key, config.module_epochs, state)
-    return state.extra["mean"]["module"]
+    method = clustering_module(config, n_clusters, config.latent_dim, length, lambda codes: codes)
+    small = runs._replace(size=2 * n_clusters * config.latent_dim, convolutional=False, own_images=True)
+    state = start_at(config, small.begun("module", method, codes), first)
+    return small.train("module", method, codes, config.module_epochs, state).extra["mean"]["module"]
+
+
+class Restarts(NamedTuple):
+    """The trainings of all restarts; their states have a leading axis. size, convolutional, own_images: as in
+    `population`."""
+
+    phases: Phases
+    config: Config
+    key: Key
+    size: int
+    convolutional: bool = False
+    own_images: bool = False
+
+    def train(
+        self, name: str, member: Method, images: Images, epochs: float, state: TrainState | None = None
+    ) -> TrainState:
+        """A training and its averaging epoch, of all at once or in turn."""
+        states, parts = [], population.groups(self.config.restarts, self.size, self.convolutional)
+        for first, count in parts:
+            last = self.phases.train(
+                name if len(parts) == 1 else f"{name}-{first}",
+                self._population(member, first, count),
+                images,
+                key=fold_name(self.key, name),
+                epochs=epochs + 1,
+                batch_size=self.config.batch_size,
+                state=None if state is None else population.narrowed(population.part(state, first, count), count),
+            )
+            states.append(population.widened(last, count))
+        return population.together(states)
+
+    def begun(self, name: str, member: Method, images: Images) -> TrainState:
+        """A fresh state of all restarts."""
+        count = self.config.restarts
+        state = initial(self._population(member, 0, count), fold_name(self.key, name), (1, *images.shape[1:]))
+        return population.widened(state, count)
+
+    def _population(self, member: Method, first: int, count: int) -> Method:
+        return population.population(
+            member, count, self.size, first=first, convolutional=self.convolutional, own_images=self.own_images
+        )
 
 
 def given(config: Config, n: int) -> int:
@@ -312,45 +352,27 @@ def epochs_of(epochs: float, batch_size: int, n: int) -> Length:
     return Length(loop.total_steps(epochs + 1, per_epoch), per_epoch)
 
 
-def train(
-    phases: Phases,
-    name: str,
-    method: Method,
-    images: Images,
-    config: Config,
-    key: Key,
-    epochs: float,
-    state: TrainState | None = None,
-) -> TrainState:
-    """One training of all restarts and its averaging epoch; states with the restarts' axis."""
-    start = None if state is None else narrowed(state, config.restarts)
-    key = fold_name(key, name)
-    last = phases.train(name, method, images, key=key, epochs=epochs + 1, batch_size=config.batch_size, state=start)
-    return widened(last, config.restarts)
+def centroids(config: Config, codes: list[np.ndarray], n_clusters: int, key: Key) -> dict[str, np.ndarray]:
+    """Of each restart's codes (n, d), or of one for all: 'centroids' (restarts, K, d) and 'variance' (restarts,)."""
+    seeding_only = config.start == "k-means++"
+    found = [
+        kmeans.first_centroids(
+            codes[r % len(codes)],
+            n_clusters,
+            seeds.seed(jax.random.fold_in(key, r), "centroids"),
+            seeding_only=seeding_only,
+        )
+        for r in range(config.restarts)
+    ]
+    return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
 
-def begun(config: Config, method: Method, key: Key, shape: tuple[int, ...]) -> TrainState:
-    """A fresh state of all restarts, with their axis; shape: of one example."""
-    return widened(initial(method, key, (1, *shape)), config.restarts)
-
-
-def first_centroids(config: Config, codes: list[np.ndarray], n_clusters: int, key: Key) -> np.ndarray:
-    """Centroids of each restart's codes (n, d), or of one for all, by k-means or its seeding: (restarts, K, d)."""
-    from sklearn.cluster import KMeans, kmeans_plusplus
-
-    found = []
-    for r in range(config.restarts):
-        x, seed = codes[r % len(codes)], seeds.seed(jax.random.fold_in(key, r), "centroids")
-        if config.start == "k-means++":
-            found.append(kmeans_plusplus(x, n_clusters, random_state=seed)[0])
-        else:
-            found.append(KMeans(n_clusters, n_init=KMEANS_RUNS, random_state=seed).fit(x).cluster_centers_)
-    return np.stack(found).astype(np.float32)
-
-
-def start_at(state: TrainState, centroids: np.ndarray) -> TrainState:
-    """The stacked state with the modules of these centroids (restarts, K, d)."""
-    return state._replace(params={**state.params, "module": jax.jit(jax.vmap(module_of))(centroids)})
+def start_at(config: Config, state: TrainState, first: dict[str, np.ndarray]) -> TrainState:
+    """The stacked state with the modules of `centroids`."""
+    by_posterior = config.encoder_start == "posterior"
+    arguments = (first["centroids"], first["variance"]) if by_posterior else (first["centroids"],)
+    modules = jax.jit(jax.vmap(posterior_of if by_posterior else module_of))(*arguments)
+    return state._replace(params={**state.params, "module": modules})
 
 
 def chosen(

@@ -1,7 +1,8 @@
-"""Several runs of one training as a single program: the same batches, other initial parameters.
+"""Several runs of one training: the same batches, other initial parameters.
 
-Runs with other seeds are independent and often small. Stacked, they share the batches' way to the device and the
-overhead of a step; on a mesh they are spread over `expert`.
+Runs with other seeds are independent and often small. Stacked in a single program, they share the batches' way to the
+device and the overhead of a step; on a mesh they are spread over `expert`. On a CPU networks that keep the cores busy
+by themselves are trained one after the other by one compiled program instead (`groups`).
 """
 
 from collections.abc import Callable
@@ -19,17 +20,35 @@ from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 SMALL = 100_000  # parameters of a member up to which a CPU is faster with batched products than in turn
 
 
+def groups(count: int, size: int, convolutional: bool = False, platform: str | None = None) -> list[tuple[int, int]]:
+    """How `count` members are trained: (first, number) of those that are trained together, in order.
+
+    All at once; but on a CPU, and convolutions on a GPU, large ones in turn: stacked, they were slower than that (XLA's
+    batched products; copies of each one's parameters). platform: 'cpu', 'gpu', 'tpu'; by default JAX's.
+    """
+    slow = ("cpu", "gpu") if convolutional else ("cpu",)
+    in_turn = size > SMALL and (platform or jax.default_backend()) in slow
+    return [(r, 1) for r in range(count)] if in_turn else [(0, count)]
+
+
 def population(
-    member: Method, count: int, size: int, *, convolutional: bool = False, own_images: bool = False
+    member: Method,
+    count: int,
+    size: int,
+    *,
+    first: int = 0,
+    convolutional: bool = False,
+    own_images: bool = False,
 ) -> Method:
     """`count` members trained side by side: leaves of params, opt_state and extra get a leading axis (count,).
 
-    Member r begins with key fold_in(key, r) and draws from it, so it is the member r of any larger population. One
+    Member r begins with key fold_in(key, first + r) and draws from it, so it does not depend on the others. One
     member has no such axis, which would cost a copy of its parameters each step: `widened` adds it afterwards.
     Terms are means over the members.
 
     Args:
       size: parameters of one member, which decides how a CPU does it (see `over_members`).
+      first: number of the first member.
       convolutional: members have convolutions, which few platforms batch well.
       own_images: images are (b, count, ...), and each member sees its own.
     """
@@ -38,12 +57,12 @@ def population(
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         shape = (batch_shape[0], *batch_shape[2:]) if own_images else batch_shape
         if count == 1:
-            return member.init(jax.random.fold_in(key, 0), shape)
-        state = jax.vmap(lambda k: member.init(k, shape))(keys(key, count))
+            return member.init(jax.random.fold_in(key, first), shape)
+        state = jax.vmap(lambda k: member.init(k, shape))(keys(key, first, count))
         return state._replace(step=jnp.zeros((), jnp.int32), key=key)
 
     def step_one(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-        return member.step(state, batch._replace(image=batch.image[:, 0]) if own_images else batch)
+        return member.step(state, batch._replace(image=batch.image[:, 0]))
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         def one(params: PyTree, opt_state: PyTree, extra: PyTree, key: Key, image: Array | None) -> Any:
@@ -53,11 +72,13 @@ def population(
 
         images = jnp.moveaxis(batch.image, 1, 0) if own_images else None
         (params, opt_state, extra), terms = over(
-            one, state.params, state.opt_state, state.extra, keys(state.key, count), images
+            one, state.params, state.opt_state, state.extra, keys(state.key, first, count), images
         )
         return TrainState(state.step + 1, params, opt_state, extra, state.key), jax.tree.map(jnp.mean, terms)
 
-    return Method(init, step_one) if count == 1 else Method(init, step, stacked=stacked)
+    if count == 1:  # the member's own step, so that all members share one compilation
+        return Method(init, step_one if own_images else member.step)
+    return Method(init, step, stacked=stacked)
 
 
 def widened(state: TrainState, count: int) -> TrainState:
@@ -80,9 +101,9 @@ def _on_members(function: Callable[[Array], np.ndarray], state: TrainState) -> T
     return TrainState(state.step, params, opt_state, extra, state.key)
 
 
-def keys(key: Key, count: int) -> Key:
-    """The members' keys (count,)."""
-    return jax.vmap(lambda r: jax.random.fold_in(key, r))(jnp.arange(count))
+def keys(key: Key, first: int, count: int) -> Key:
+    """The keys (count,) of members `first`, ..."""
+    return jax.vmap(lambda r: jax.random.fold_in(key, r))(first + jnp.arange(count))
 
 
 def stacked(state: TrainState) -> PyTree:
@@ -113,6 +134,23 @@ def over_members(size: int, convolutional: bool = False) -> Callable[..., Any]:
         return lax.platform_dependent(*trees, cpu=in_turn, default=jax.vmap(function))
 
     return over
+
+
+def together(states: list[TrainState]) -> TrainState:
+    """States with the members' axis, one after the other."""
+    if len(states) == 1:
+        return states[0]
+    return states[-1]._replace(
+        **{
+            name: jax.tree.map(lambda *leaves: np.concatenate(leaves), *(getattr(state, name) for state in states))
+            for name in ("params", "opt_state", "extra")
+        }
+    )
+
+
+def part(state: TrainState, first: int, count: int) -> TrainState:
+    """Members `first`, ... of a state with the members' axis."""
+    return _on_members(lambda leaf: np.asarray(leaf)[first : first + count], state)
 
 
 def pick(tree: PyTree, member: int) -> PyTree:
