@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import jax
 import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from jaxclust import methods, models, presets, rundir, runs
+from jaxclust import inputs, methods, models, presets, rundir, runs
 from jaxclust.data import sources
-from jaxclust.data.rows import Images, as_rows
+from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.train.phases import Phases
@@ -65,9 +66,11 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
       summary_: latent sizes and what else the method tells; only after `fit`.
       seconds_: seconds by phase; only after `fit`.
       n_features_in_: columns, where X is features.
+      feature_names_in_: their names, where X is a DataFrame with strings as names; only after `fit`.
     """
 
     method: ClassVar[str]
+    fitted_: Fitted
 
     def __init_subclass__(cls, method: str | None = None, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -77,12 +80,14 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered."""
+        data = inputs.as_training(X)
+        features = inputs.features(X, data)
         request = self._request()
-        dataset = sources.load(as_rows(X))
+        dataset = sources.load(data)
         preprocess, images = models.prepared(request.config, dataset.images)
         phases = Phases(None, Terminal() if self.verbose else Silent())
         result = models.fit(request, images, preprocess, phases)
-        self._adopt(models.fitted(request, preprocess, result), models.assignments(result))
+        self._adopt(models.fitted(request, preprocess, result), models.assignments(result), features)
         self.opinions_, self.summary_, self.seconds_ = result.opinions, result.summary, phases.seconds
         return self
 
@@ -96,15 +101,15 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities of each cluster, (n, n_clusters_) float32, each row independent of the others."""
-        return models.predict_proba(self._fitted(), _raw(X))
+        return models.predict_proba(self._fitted(), self._raw(X))
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
         """Embedding of new data, (n, d) float32."""
-        return models.embed(self._fitted(), _raw(X))
+        return models.embed(self._fitted(), self._raw(X))
 
     def reconstruct(self, X: Any) -> np.ndarray:  # noqa: N803
         """X as its clusters' networks give it back: (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
-        return models.reconstruct(self._fitted(), _raw(X))
+        return models.reconstruct(self._fitted(), self._raw(X))
 
     def sample(self, n: int = 1, *, cluster: int, seed: int = 0) -> np.ndarray:
         """n new examples of a cluster: images (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
@@ -126,8 +131,32 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         config = rundir.read_config(Path(directory))
         own = {name: config.get(name, default) for name, default in OWN.items()}
         estimator = cls(**own, **fitted.config)
-        estimator._adopt(fitted, runs.load_assignments(Path(directory)))
+        columns = {"n_features_in_": fitted.preprocess.n_features} if fitted.preprocess.kind == "features" else {}
+        estimator._adopt(fitted, runs.load_assignments(Path(directory)), columns)
         return estimator
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = inputs.SPARSE
+        tags.transformer_tags.preserves_dtype = ["float32"]  # embeddings are float32 whatever X is
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes: the fitted functions stay behind, and follow from the model's meta."""
+        state = dict(super().__getstate__())
+        if "fitted_" in state:
+            model = state["fitted_"].model
+            model = model._replace(arrays=jax.device_get(model.arrays), functions=None)
+            state["fitted_"] = state["fitted_"]._replace(model=model)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "fitted_" in state:
+            model = self.fitted_.model
+            model = model._replace(functions=methods.find(self.method).restore(model.meta))
+            self.fitted_ = self.fitted_._replace(model=model)
 
     def _request(self) -> Request:
         system = methods.find(self.method)
@@ -139,17 +168,23 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         models.check_seed(seed)
         return Request(system, config, int(seed))
 
-    def _adopt(self, fitted: Fitted, assigned: Assignments) -> None:
+    def _adopt(self, fitted: Fitted, assigned: Assignments, features: dict[str, Any]) -> None:
         self.labels_, self.probabilities_, self.noise_, self.embedding_ = assigned[:4]
         self.n_clusters_ = fitted.n_clusters
         self._reconstruction = assigned.reconstruction
         self.fitted_ = fitted
-        if fitted.preprocess.kind == "features":
-            self.n_features_in_ = fitted.preprocess.n_features
+        for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        self.__dict__.update(features)
 
     def _fitted(self) -> Fitted:
         check_is_fitted(self, "fitted_")
         return self.fitted_
+
+    def _raw(self, X: Any) -> Images:  # noqa: N803
+        data = inputs.as_input(X)
+        inputs.check_features(self, X, data)
+        return sources.load(data).images
 
 
 class MoEVAE(DeepClusterer, method="moe-vae"):
@@ -187,7 +222,3 @@ def load(directory: str | os.PathLike[str]) -> DeepClusterer:
         if estimator.method == name:
             return estimator.load(directory)
     raise InputError(f"{directory}: method {name!r} is unknown to this version of jaxclust")
-
-
-def _raw(X: Any) -> Images:  # noqa: N803
-    return sources.load(as_rows(X)).images

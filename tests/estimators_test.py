@@ -1,15 +1,18 @@
+import copy
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxclust
-from jaxclust import InputError, RunExists, cli, estimators
+from jaxclust import InputError, RunExists, cli, estimators, inputs
 from jaxclust.estimators import DeepClusterer, MoEVAE
 from tests import toy as toys
 
@@ -145,6 +148,43 @@ def test_not_fitted(Toy, name, tmp_path):  # noqa: N803
         getattr(Toy(), name)(tmp_path / "x" if name == "save" else X)
     with pytest.raises(NotFittedError):
         Toy().sample(3, cluster=0)
+
+
+def test_copies_predict_alike(fitted):
+    again = copy.deepcopy(fitted)  # by __getstate__, like pickle in tests/sklearn_test.py
+    np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
+    np.testing.assert_array_equal(again.sample(3, cluster=2), fitted.sample(3, cluster=2))
+
+
+def test_what_is_known_of_columns_is_the_last_fit_s(Toy):  # noqa: N803
+    model = Toy(epochs=1).fit(X[:, :, 0])
+    assert model.n_features_in_ == 8
+    with pytest.raises(InputError, match="constant"):
+        model.fit(np.zeros((9, 3)))
+    assert model.predict(X[:, :, 0]).shape == (150,)
+    assert not hasattr(model.fit(X), "n_features_in_")
+    assert model.predict(X).shape == (150,)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (sparse.eye_array(9, format="csr"), "X is a sparse csr matrix of shape (9, 9): give it dense, X.toarray()"),
+        (np.ones((9, 2)) * 1j, "Complex data not supported: its type is complex128: give real numbers"),
+        (np.arange(9.0), "X has shape (9,) where (n, d) is expected. Reshape your data: X.reshape(1, -1)"),
+        (np.ones((9, 0)), "X has 0 feature(s) (shape=(9, 0)) while a minimum of 1 is required"),
+        (np.ones((1, 9)), "X holds 1 sample (shape (1, 9)): clustering needs at least 2"),
+        ([[1, "a"], [2, None]], "X holds objects, one of them no number: could not convert string to float: 'a'"),
+        ([[1, {}], [2, None]], "X holds objects, one of them no number: float() argument must be"),
+    ],
+)
+def test_errors_are_lines_of_ours(Toy, data, message):  # noqa: N803
+    if sparse.issparse(data) and inputs.SPARSE:
+        pytest.skip("sparse matrices are read")
+    X = data if sparse.issparse(data) or isinstance(data, np.ndarray) else np.array(data, object)  # noqa: N806
+    with pytest.raises(InputError, match=re.escape(message)) as caught:
+        Toy().fit(X)
+    assert "\n" not in str(caught.value)
 
 
 def test_save_and_load(Toy, fitted, tmp_path):  # noqa: N803

@@ -16,7 +16,7 @@ LAYERS = (  # from the bottom; a module may import its own layer and those befor
     ("methods",),
     ("models",),
     ("rundir", "runs", "presets"),
-    ("estimators",),
+    ("inputs", "estimators"),
     ("report",),
     ("commands", "cli", "__main__"),
 )

@@ -13,6 +13,7 @@ W rises from 0 to 1 over `ramp_steps` against KL vanishing. Deviation: with `cle
 the image before augmentation, which makes the code insensitive to what the augmentation changes.
 """
 
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -107,6 +108,7 @@ def critic_loss(critic: PyTree, key: Key, z: Array, weight: Array) -> Array:
     return weighted_mean(real + fake, weight)
 
 
+@lru_cache(32)  # fits that differ in their seed share programs
 def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Method:
     """The training of one autoencoder for examples of `shape`, (D, D, c) images or (d,) features."""
     encoder, decoder = modules(spec, shape)

@@ -10,7 +10,7 @@ With top_experts = K this is the dense loss itself.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any, NamedTuple
 
@@ -168,6 +168,7 @@ def mixture_loss(
     return total + spec.beta * terms["negative_batch_entropy"], terms
 
 
+@lru_cache(32)  # fits that differ in their seed share programs
 def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
     """Manager and experts together. `init` starts both at random; phase 8 puts the trained manager in."""
     network = classifier.module(spec.manager)
@@ -282,6 +283,7 @@ def _train_experts(
     return costs, grads, stats
 
 
+@lru_cache(32)  # fits that differ in their seed share programs
 def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Method:
     """Each expert alone on its own points: one step trains all K, each on its own rows of the batch.
 

@@ -1,0 +1,84 @@
+"""Every estimator against scikit-learn's own conformance checks, on features (n, d). Those that train are slow.
+
+A new method joins by a line in SETTINGS.
+"""
+
+import pytest
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from jaxclust import estimators, inputs, methods
+from jaxclust.estimators import DeepClusterer
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(methods.SYSTEMS, "toy", "tests.toy")
+
+    class Toy(DeepClusterer, method="toy"):
+        """The toy as an estimator, of a module, so that it can be pickled."""
+
+
+# Small, yet good enough for check_clustering: three blobs of 50 points, adjusted Rand index above 0.4. Batches are no
+# larger than the smallest data, so that fewer programs are compiled.
+SETTINGS = {
+    "toy": {"n_clusters": 3, "epochs": 5, "learning_rate": 0.1},
+    "moe-vae": {
+        "n_clusters": 3, "clusterer": "gmm", "draws": 1, "batch_size": 10, "expert_batch_size": 4, "min_steps": 0,
+        "search_latent_dim": 2, "latent_dim": 2, "width": 0.03, "expert_width": 0.03, "epochs": 10, "search_epochs": 10,
+        "schedule": "constant", "umap_epochs": 50, "manager_epochs": 20, "mixture_epochs": 1, "expert_epochs": 1,
+    },
+}  # fmt: skip
+ONE_CLUSTER = dict.fromkeys(  # `test_checks_of_one_cluster_hold_for_two` runs them with 2
+    (
+        "check_dont_overwrite_parameters",
+        "check_fit2d_1feature",
+        "check_fit2d_predict1d",
+        "check_methods_subset_invariance",
+    ),
+    "sets n_clusters=1, which is an InputError: one cluster is no clustering",
+)
+SPARSE = dict.fromkeys(  # where inputs.SPARSE says that sparse matrices are read
+    ("check_estimator_sparse_array", "check_estimator_sparse_matrix"),
+    "with predict_proba and sparse X it reads tags.classifier_tags, which is None for a clusterer",
+)
+EXPECTED = {**ONE_CLUSTER, **(SPARSE if inputs.SPARSE else {})}
+TOY = Toy(**SETTINGS["toy"])
+OTHERS = [estimator(**SETTINGS[estimator.method]) for estimator in estimators.ESTIMATORS]
+ALL = [pytest.param(each, id=each.method, marks=[] if each is TOY else [pytest.mark.slow]) for each in (TOY, *OTHERS)]
+
+
+@pytest.fixture(autouse=True)
+def _registered(toy):
+    """The toy is found by its name while a test runs."""
+
+
+@parametrize_with_checks([TOY], expected_failed_checks=lambda _: EXPECTED)
+def test_the_toy_keeps_scikit_learn_s_conventions(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(OTHERS, expected_failed_checks=lambda _: EXPECTED)
+def test_estimators_keep_scikit_learn_s_conventions(estimator, check):
+    check(estimator)
+
+
+class AtLeastTwo:
+    """In front of an estimator's class: n_clusters=1 is read as 2."""
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, 2 if name == "n_clusters" and value == 1 else value)
+
+
+@pytest.mark.parametrize("check", ONE_CLUSTER)
+@pytest.mark.parametrize("estimator", ALL)
+def test_checks_of_one_cluster_hold_for_two(estimator, check):
+    kind = type(type(estimator).__name__, (AtLeastTwo, type(estimator)), {})
+    getattr(estimator_checks, check)(kind.__name__, kind(**estimator.get_params()))
+
+
+@pytest.mark.parametrize("estimator", ALL)
+def test_names_of_columns_are_kept_and_compared(estimator):
+    """A check that scikit-learn keeps for its own estimators."""
+    pytest.importorskip("pandas")
+    estimator_checks.check_dataframe_column_names_consistency(type(estimator).__name__, clone(estimator))
