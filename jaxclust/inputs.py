@@ -10,7 +10,7 @@ from sklearn.utils.validation import validate_data
 from jaxclust.data.rows import Rows
 from jaxclust.errors import InputError
 
-SPARSE = False  # whether sources.load reads scipy.sparse; the estimators' tag input_tags.sparse says the same
+SPARSE = True  # whether sources.load reads scipy.sparse; the estimators' tag input_tags.sparse says the same
 
 
 class WrongType(InputError, TypeError):
