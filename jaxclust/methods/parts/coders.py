@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from jaxclust import losses
 from jaxclust.data.augment import Augmentation
@@ -87,7 +88,7 @@ def frame(preprocess: Preprocess) -> Frame:
 
 def vectors(frame: Frame, images: Array) -> Array:
     """Prepared examples without padding, in [0, 1] where they are images: (n, ...) -> (n, frame.size) float32."""
-    unit = to_unit(images)
+    unit = to_unit(lax.optimization_barrier(images))  # else a CPU rounds otherwise where images are streamed
     if len(frame.shape) > 1:
         top, left = margins(frame.height, frame.width, frame.shape[0])
         unit = unit[:, top : top + frame.height, left : left + frame.width]
