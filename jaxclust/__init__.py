@@ -13,22 +13,53 @@ from jaxclust.errors import InputError, RunExists
 
 if TYPE_CHECKING:
     from jaxclust.data.sources import load as load_data
-    from jaxclust.estimators import DeepClusterer, MoEVAE, load
+    from jaxclust.estimators import (
+        DCN,
+        DEC,
+        DKM,
+        IDEC,
+        N2D,
+        AEKMeans,
+        DeepClusterer,
+        GaussianMixture,
+        IsotropicMixture,
+        KMeans,
+        MoEVAE,
+        load,
+    )
     from jaxclust.methods import find as find_method
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "AEKMeans": ("jaxclust.estimators", "AEKMeans"),
+    "DCN": ("jaxclust.estimators", "DCN"),
+    "DEC": ("jaxclust.estimators", "DEC"),
+    "DKM": ("jaxclust.estimators", "DKM"),
     "DeepClusterer": ("jaxclust.estimators", "DeepClusterer"),
+    "GaussianMixture": ("jaxclust.estimators", "GaussianMixture"),
+    "IDEC": ("jaxclust.estimators", "IDEC"),
+    "IsotropicMixture": ("jaxclust.estimators", "IsotropicMixture"),
+    "KMeans": ("jaxclust.estimators", "KMeans"),
     "MoEVAE": ("jaxclust.estimators", "MoEVAE"),
+    "N2D": ("jaxclust.estimators", "N2D"),
+    "find_method": ("jaxclust.methods", "find"),
     "load": ("jaxclust.estimators", "load"),
     "load_data": ("jaxclust.data.sources", "load"),
-    "find_method": ("jaxclust.methods", "find"),
 }
 
 __all__ = [
+    "DCN",
+    "DEC",
+    "DKM",
+    "IDEC",
+    "N2D",
+    "AEKMeans",
     "DeepClusterer",
+    "GaussianMixture",
     "InputError",
+    "IsotropicMixture",
+    "KMeans",
     "MoEVAE",
     "RunExists",
     "__version__",

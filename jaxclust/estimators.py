@@ -156,7 +156,54 @@ class MoEVAE(DeepClusterer, method="moe-vae"):
     """Mixture of VAE experts, with automatic latent size and number of clusters (Santos 2020)."""
 
 
-ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE,)
+class KMeans(DeepClusterer, method="kmeans"):
+    """k-means, by scikit-learn, as one of these methods."""
+
+
+class GaussianMixture(DeepClusterer, method="gmm"):
+    """Gaussian mixture with full covariances, by scikit-learn, as one of these methods."""
+
+
+class IsotropicMixture(DeepClusterer, method="igmm"):
+    """Isotropic Gaussian mixture with uniform weights (Boubekki et al. 2021)."""
+
+
+class AEKMeans(DeepClusterer, method="ae-kmeans"):
+    """Autoencoder, then k-means of its codes."""
+
+
+class DEC(DeepClusterer, method="dec"):
+    """Deep embedded clustering (Xie et al. 2016)."""
+
+
+class IDEC(DeepClusterer, method="idec"):
+    """Deep embedded clustering that keeps the decoder (Guo et al. 2017)."""
+
+
+class DCN(DeepClusterer, method="dcn"):
+    """Deep clustering network (Yang et al. 2017)."""
+
+
+class DKM(DeepClusterer, method="dkm"):
+    """Deep k-means (Fard et al. 2020)."""
+
+
+class N2D(DeepClusterer, method="n2d"):
+    """Gaussian mixture on the UMAP of an autoencoder's codes (McConville et al. 2021)."""
+
+
+BASELINES: Sequence[type[DeepClusterer]] = (
+    KMeans,
+    GaussianMixture,
+    IsotropicMixture,
+    AEKMeans,
+    DEC,
+    IDEC,
+    DCN,
+    DKM,
+    N2D,
+)
+ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE, *BASELINES)
 
 
 def load(directory: str | os.PathLike[str]) -> DeepClusterer:
