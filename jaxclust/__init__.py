@@ -13,26 +13,40 @@ from jaxclust.errors import InputError, RunExists
 
 if TYPE_CHECKING:
     from jaxclust.data.sources import load as load_data
-    from jaxclust.estimators import AECM, ClusteringModule, DeepClusterer, MoEVAE, load
+    from jaxclust.estimators import (
+        AECM,
+        DCN,
+        DEC,
+        DKM,
+        IDEC,
+        N2D,
+        AEKMeans,
+        ClusteringModule,
+        DeepClusterer,
+        GaussianMixture,
+        IsotropicMixture,
+        KMeans,
+        MoEVAE,
+        load,
+    )
     from jaxclust.methods import find as find_method
 
 __version__ = "0.1.0"
 
-_LAZY = {
-    "AECM": ("jaxclust.estimators", "AECM"),
-    "ClusteringModule": ("jaxclust.estimators", "ClusteringModule"),
-    "DeepClusterer": ("jaxclust.estimators", "DeepClusterer"),
-    "MoEVAE": ("jaxclust.estimators", "MoEVAE"),
-    "load": ("jaxclust.estimators", "load"),
-    "load_data": ("jaxclust.data.sources", "load"),
-    "find_method": ("jaxclust.methods", "find"),
-}
-
 __all__ = [
     "AECM",
+    "DCN",
+    "DEC",
+    "DKM",
+    "IDEC",
+    "N2D",
+    "AEKMeans",
     "ClusteringModule",
     "DeepClusterer",
+    "GaussianMixture",
     "InputError",
+    "IsotropicMixture",
+    "KMeans",
     "MoEVAE",
     "RunExists",
     "__version__",
@@ -40,6 +54,12 @@ __all__ = [
     "load",
     "load_data",
 ]
+
+_LAZY = {
+    **{name: ("jaxclust.estimators", name) for name in __all__ if name not in globals()},
+    "load_data": ("jaxclust.data.sources", "load"),
+    "find_method": ("jaxclust.methods", "find"),
+}
 
 
 def __getattr__(name: str) -> Any:

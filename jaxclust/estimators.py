@@ -212,7 +212,54 @@ class AECM(_WithCentroids, method="ae-cm"):
     """Autoencoder with a clustering module on its code, trained together (Boubekki et al. 2021)."""
 
 
-ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE, ClusteringModule, AECM)
+class KMeans(_WithCentroids, method="kmeans"):
+    """k-means, by scikit-learn, as one of these methods."""
+
+
+class GaussianMixture(_WithCentroids, method="gmm"):
+    """Gaussian mixture with full covariances, by scikit-learn, as one of these methods."""
+
+
+class IsotropicMixture(_WithCentroids, method="igmm"):
+    """Isotropic Gaussian mixture with uniform weights (Boubekki et al. 2021)."""
+
+
+class AEKMeans(_WithCentroids, method="ae-kmeans"):
+    """Autoencoder, then k-means of its codes."""
+
+
+class DEC(DeepClusterer, method="dec"):
+    """Deep embedded clustering (Xie et al. 2016)."""
+
+
+class IDEC(_WithCentroids, method="idec"):
+    """Deep embedded clustering that keeps the decoder (Guo et al. 2017)."""
+
+
+class DCN(_WithCentroids, method="dcn"):
+    """Deep clustering network (Yang et al. 2017)."""
+
+
+class DKM(_WithCentroids, method="dkm"):
+    """Deep k-means (Fard et al. 2020)."""
+
+
+class N2D(DeepClusterer, method="n2d"):
+    """Gaussian mixture on the UMAP of an autoencoder's codes (McConville et al. 2021)."""
+
+
+BASELINES: Sequence[type[DeepClusterer]] = (
+    KMeans,
+    GaussianMixture,
+    IsotropicMixture,
+    AEKMeans,
+    DEC,
+    IDEC,
+    DCN,
+    DKM,
+    N2D,
+)
+ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE, ClusteringModule, AECM, *BASELINES)
 
 
 def load(directory: str | os.PathLike[str]) -> DeepClusterer:

@@ -9,6 +9,15 @@ SYSTEMS = {  # name -> module, or module:NAME where it is not called SYSTEM
     "moe-vae": "jaxclust.methods.moe_vae",
     "cm": "jaxclust.methods.clustering_module:CM",
     "ae-cm": "jaxclust.methods.clustering_module:AE_CM",
+    "kmeans": "jaxclust.methods.baselines.mixtures:KMEANS",
+    "gmm": "jaxclust.methods.baselines.mixtures:GMM",
+    "igmm": "jaxclust.methods.baselines.mixtures:IGMM",
+    "ae-kmeans": "jaxclust.methods.baselines.ae_kmeans",
+    "dec": "jaxclust.methods.baselines.dec:DEC",
+    "idec": "jaxclust.methods.baselines.dec:IDEC",
+    "dcn": "jaxclust.methods.baselines.dcn",
+    "dkm": "jaxclust.methods.baselines.dkm",
+    "n2d": "jaxclust.methods.baselines.n2d",
 }
 
 

@@ -46,6 +46,11 @@ def adam(learning_rate: float, n_steps: int, schedule: str = "constant") -> opta
     return optax.adam(rate)
 
 
+def damped_adam(learning_rate: float) -> optax.GradientTransformation:
+    """Adam at a constant rate with the epsilon of Boubekki et al. 2021 (their code): small gradients stay small."""
+    return optax.adam(learning_rate, eps=1e-3)
+
+
 def compute_type(precision: str, platform: str | None = None) -> jnp.dtype:
     """The type that networks compute in. platform: 'cpu', 'gpu', 'tpu'; by default JAX's default backend."""
     if precision == "auto":

@@ -1,0 +1,1 @@
+"""Systems that others are compared with, one file each."""

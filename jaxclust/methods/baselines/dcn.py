@@ -1,0 +1,145 @@
+"""Deep clustering network (dcn): an autoencoder whose codes are kept close to their centroids (Yang et al. 2017).
+
+    x_i, z_i   an example, its code              s_i      the cluster of the nearest centroid
+    xhat_i     reconstruction                    mu_k     centroid of cluster k
+    lambda     weight of the clustering term     c_k      how many examples cluster k was given so far
+
+Network and centroids take turns, batch by batch (section 4.3):
+
+    L = sum_i |x_i - xhat_i|^2 + lambda / 2 |z_i - mu_{s_i}|^2        a step of the network, s and mu fixed (eq. 6)
+    s_i = argmin_k |z_i - mu_k|                                       (eq. 7)
+    c_k <- c_k + 1,  mu_k <- mu_k - (mu_k - z_i) / c_k                for each example of cluster k in turn (eq. 8)
+
+For the examples of a batch eq. 8 is a mean weighted by counts, mu_k <- (c_k mu_k + sum z_i) / (c_k + m_k), m_k of them,
+whatever their order. Counts begin at 100, as in the authors' code.
+
+Starts: 'pretrained', the autoencoder alone and k-means of its codes; or 'random', DCN^r of Boubekki et al. 2021.
+
+Deviations: s_i is that of this step's code and not of the last epoch's, and eq. 8 uses the codes from before the
+network's step, which saves a second pass. Boubekki et al. begin each epoch's counts at zero, which makes a centroid the
+mean of its cluster. lambda is that of their code and of their appendix 2; their table 14 does not list it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxclust import losses
+from jaxclust.assignments import log_distance_softmax
+from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images
+from jaxclust.methods.base import Functions, Method, Result, System
+from jaxclust.methods.parts.centroid_model import JointConfig, finished, functions, positive, started
+from jaxclust.methods.parts.coders import Coders, coders, frame
+from jaxclust.methods.parts.networks import damped_adam
+from jaxclust.methods.parts.outcome import frame_of
+from jaxclust.numerics import fold_name, squared_distances
+from jaxclust.train.phases import Phases
+from jaxclust.train.state import advance, new_state
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+FIRST_COUNT = 100.0
+
+
+@dataclass(frozen=True)
+class Config(JointConfig):
+    """Settings of dcn."""
+
+    clustering_weight: float = 1.0
+    """Weight lambda of the clustering term."""
+
+    def __post_init__(self) -> None:
+        JointConfig.__post_init__(self)
+        positive(self, "clustering_weight")
+
+
+def moved(centroids: Array, counts: Array, z: Array, members: Array) -> tuple[Array, Array]:
+    """Eq. 8 for a batch: centroids (K, p), counts (K,), codes z (b, p), members (b, K), one-hot or zero for padding."""
+    more = members.sum(0)
+    sums = jnp.matmul(members.T, z, precision=lax.Precision.HIGHEST)
+    return (counts[:, None] * centroids + sums) / (counts + more)[:, None], counts + more
+
+
+def joint(config: Config, pair: Coders) -> Method:
+    """The training. params: the pair's and 'centroids', which eq. 8 moves; extra: 'stats', 'counts' (K,)."""
+    adam = damped_adam(config.learning_rate)
+
+    def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
+        shape = (config.n_clusters, config.latent_dim)
+        params["centroids"] = nn.initializers.glorot_uniform()(fold_name(key, "centroids"), shape)
+        counts = jnp.full(config.n_clusters, FIRST_COUNT)
+        return new_state(params, adam, {"stats": stats, "counts": counts}, key)
+
+    def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, PyTree]:
+        x, weight = pair.target(batch.image), batch.weight
+        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, x), weight)
+        output, stats = pair.decode(params, stats, z, weight)
+        mu = lax.stop_gradient(params["centroids"])
+        members = jax.nn.one_hot(squared_distances(z, mu).argmin(-1), len(mu)) * weight[:, None]
+        own = jnp.matmul(members, mu, precision=lax.Precision.HIGHEST)
+        terms = {
+            "reconstruction": (weight * losses.gaussian_reconstruction(output, x)).sum(),
+            "clustering": 0.5 * config.clustering_weight * (weight * ((z - own) ** 2).sum(-1)).sum(),
+        }
+        return sum(terms.values(), jnp.zeros(())), (stats, z, members, terms)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        grads, (stats, z, members, terms) = jax.grad(loss, has_aux=True)(state.params, state, batch)
+        centroids, counts = moved(state.params["centroids"], state.extra["counts"], z, members)
+        new = advance(state, grads, adam, {"stats": stats, "counts": counts})
+        terms["loss"] = sum(terms.values(), jnp.zeros(()))
+        terms = {name: term / batch.weight.sum() for name, term in terms.items()}
+        return new._replace(params={**new.params, "centroids": centroids}), terms
+
+    return Method(init, step)
+
+
+def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
+    view = frame(preprocess)
+    pair = coders(config, view)
+    method = joint(config, pair)
+    state, opinions = started(config, pair, method, images, key, phases)
+    state = phases.train(
+        "joint",
+        method,
+        images,
+        key=fold_name(key, "joint"),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        state=state,
+    )
+    params = dict(state.params)
+    arrays = {"centroids": params.pop("centroids"), "params": params, "stats": state.extra["stats"]}
+    return finished(config, view, able(pair), arrays, images, opinions)
+
+
+def able(pair: Coders) -> Functions:
+    """What a fitted one can do; its posterior is that of a mixture of equal weights and covariances s^2 I."""
+
+    def assign(arrays: PyTree, codes: Array) -> Array:
+        return log_distance_softmax(codes, arrays["centroids"], arrays["sharpness"])
+
+    return functions(pair, assign)
+
+
+def restore(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted model."""
+    return able(coders(Config(**meta["config"]), frame_of(meta)))
+
+
+SYSTEM = System(
+    name="dcn",
+    title="deep clustering network: autoencoder and k-means in turns",
+    source="Yang et al., Towards k-means-friendly spaces, ICML 2017",
+    Config=Config,
+    presets={"quick": Config(pretrain_epochs=50, epochs=50), "paper": Config()},
+    fit=fit,
+    restore=restore,
+)

@@ -1,0 +1,164 @@
+"""Deep embedded clustering (dec; Xie et al. 2016) and its variant with a decoder (idec; Guo et al. 2017).
+
+    x_i, z_i   an example, its code                q_ik   soft assignment to cluster k
+    mu_k       centroid, a parameter (K, p)        p_ik   target, q sharpened
+    xhat_i     reconstruction (idec)               f_k    soft size of cluster k, sum_i q_ik over the data set
+    gamma      weight of the clustering term       d      numbers in an example
+
+    q_ik ~ (1 + |z_i - mu_k|^2)^-1,   p_ik ~ q_ik^2 / f_k           (Xie, eq. 1 and 3; both normalised over k)
+    dec    L = mean_i sum_k p_ik log(p_ik / q_ik)                    (Xie, eq. 2)
+    idec   L = gamma mean_i KL(p_i || q_i) + mean_i |x_i - xhat_i|^2 / d      (Guo, eq. 4; the authors' mean over d)
+
+p is constant in the gradient. Starts: 'pretrained', the autoencoder alone and k-means of its codes; or 'random', which
+is DEC^r and IDEC^r of Boubekki et al. 2021, tables 5 and 9. dec keeps no decoder, and draws no samples.
+
+Deviations: the texts compute p of all data anew every u steps (20 to 140 of them, table 14) and keep it meanwhile.
+Here a table holds each example's q of when it was last seen, which gives its p, and f is the sum of the table: p is one
+epoch old, which is 36 steps on USPS, and no pass over the data is needed. Training goes on for `epochs` and does not
+stop where labels no longer change. Adam as in Boubekki et al., at a constant rate; Xie et al. use SGD.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxclust import losses
+from jaxclust.assignments import log_student_t, target_distribution
+from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images
+from jaxclust.methods.base import Functions, Method, Result, System
+from jaxclust.methods.parts.centroid_model import JointConfig, codes_of, finished, functions, positive, started
+from jaxclust.methods.parts.coders import Coders, coders, frame
+from jaxclust.methods.parts.networks import damped_adam
+from jaxclust.methods.parts.outcome import frame_of
+from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.phases import Phases
+from jaxclust.train.state import advance, new_state
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+
+@dataclass(frozen=True)
+class Config(JointConfig):
+    """Settings of dec."""
+
+
+@dataclass(frozen=True)
+class IDECConfig(JointConfig):
+    """Settings of idec."""
+
+    clustering_weight: float = 0.1
+    """Weight gamma of the clustering term."""
+
+    def __post_init__(self) -> None:
+        JointConfig.__post_init__(self)
+        positive(self, "clustering_weight")
+
+
+def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Method:
+    """The training of network and centroids on n examples.
+
+    extra: 'stats' of the networks; 'soft' (n, K), each example's q of when it was last seen; 'frequency' (K,), f.
+    """
+    adam, decodes = damped_adam(config.learning_rate), isinstance(config, IDECConfig)
+
+    def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
+        if not decodes:
+            params = {"encoder": params["encoder"]}
+        shape = (config.n_clusters, config.latent_dim)
+        params["centroids"] = nn.initializers.glorot_uniform()(fold_name(key, "centroids"), shape)
+        soft = jnp.full((n, config.n_clusters), 1 / config.n_clusters)
+        return new_state(params, adam, {"stats": stats, "soft": soft, "frequency": soft.sum(0)}, key)
+
+    def loss(params: PyTree, state: TrainState, batch: Batch, target: Array) -> tuple[Array, PyTree]:
+        x = pair.target(batch.image)
+        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, x), batch.weight)
+        log_q = log_student_t(z, params["centroids"])
+        terms = {"clustering": weighted_mean(losses.soft_label_kl(log_q, target), batch.weight)}
+        if isinstance(config, IDECConfig):
+            output, stats = pair.decode(params, stats, z, batch.weight)
+            error = losses.gaussian_reconstruction(output, x) / (x.size / len(x))
+            terms["clustering"] *= config.clustering_weight
+            terms["reconstruction"] = weighted_mean(error, batch.weight)
+        return sum(terms.values(), jnp.zeros(())), (stats, jnp.exp(log_q), terms)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        before = state.extra["soft"][batch.index]
+        target = target_distribution(before, state.extra["frequency"])
+        grads, (stats, q, terms) = jax.grad(loss, has_aux=True)(state.params, state, batch, target)
+        change = batch.weight[:, None] * (q - before)
+        extra = {
+            "stats": stats,
+            "soft": state.extra["soft"].at[batch.index].add(change),
+            "frequency": state.extra["frequency"] + change.sum(0),
+        }
+        terms["loss"] = sum(terms.values(), jnp.zeros(()))
+        return advance(state, grads, adam, extra), terms
+
+    return Method(init, step)
+
+
+def with_table(state: TrainState, codes: Array) -> TrainState:
+    """The state whose table is filled with q of all codes (n, p)."""
+    soft = jnp.exp(log_student_t(codes, state.params["centroids"]))
+    return state._replace(extra={**state.extra, "soft": soft, "frequency": soft.sum(0)})
+
+
+def fit(config: Config | IDECConfig, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
+    view = frame(preprocess)
+    pair = coders(config, view)
+    method = joint(config, pair, len(images))
+    state, opinions = started(config, pair, method, images, key, phases)
+    codes = codes_of(pair, state.params, state.extra["stats"], images)
+    state = phases.train(
+        "joint",
+        method,
+        images,
+        key=fold_name(key, "joint"),
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        state=jax.jit(with_table)(state, codes),
+    )
+    params = dict(state.params)
+    arrays = {"centroids": params.pop("centroids"), "params": params, "stats": state.extra["stats"]}
+    return finished(config, view, able(pair, isinstance(config, IDECConfig)), arrays, images, opinions)
+
+
+def able(pair: Coders, decodes: bool) -> Functions:
+    """What a fitted one can do."""
+
+    def assign(arrays: PyTree, codes: Array) -> Array:
+        return log_student_t(codes, arrays["centroids"])
+
+    return functions(pair, assign, decodes=decodes)
+
+
+def restore(config: type, meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted model."""
+    return able(coders(config(**meta["config"]), frame_of(meta)), config is IDECConfig)
+
+
+DEC = System(
+    name="dec",
+    title="deep embedded clustering: codes drawn to sharpened soft assignments",
+    source="Xie et al., Unsupervised deep embedding for clustering analysis, ICML 2016",
+    Config=Config,
+    presets={"quick": Config(pretrain_epochs=50, epochs=50), "paper": Config()},
+    fit=fit,
+    restore=partial(restore, Config),
+)
+IDEC = System(
+    name="idec",
+    title="deep embedded clustering that keeps the decoder",
+    source="Guo et al., Improved deep embedded clustering with local structure preservation, IJCAI 2017",
+    Config=IDECConfig,
+    presets={"quick": IDECConfig(pretrain_epochs=50, epochs=50), "paper": IDECConfig()},
+    fit=fit,
+    restore=partial(restore, IDECConfig),
+)
