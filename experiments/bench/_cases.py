@@ -128,7 +128,7 @@ def restarts(count: int = 20) -> list[tuple[str, int, Case, Case]]:
     pair, dim = coders(small, Frame((13,), 0, 0)), 13
     length = Length(1_000_000, 1)
     uci = ae_clustering_module(small, 3, length, pair)
-    alone = clustering_module(small, 3, dim, length, lambda x: x)
+    alone = clustering_module(small, 3, dim, length, None)
 
     def case(method: Method, size: int, n: int) -> Case:
         return Case(population(method, n, size), (dim,), 20, 0.0)

@@ -29,15 +29,14 @@ Deviations: the text's double sum of E2 includes k = l, its eq. 10 prints mu^T m
 Adam's epsilon is 1e-3 as in the authors' code, which also averages all parameters and not the centroids alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
@@ -57,6 +56,8 @@ from jaxclust.methods.parts.module_model import (
     posterior_of,
     random_module,
 )
+from jaxclust.methods.parts.networks import damped_adam
+from jaxclust.methods.parts.outcome import frame_of
 from jaxclust.methods.parts.population import over_members, pick
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
@@ -126,9 +127,6 @@ class AEConfig(CoderConfig, Config):
         CoderConfig.__post_init__(self)
 
 
-ADAM_EPSILON = 1e-3
-
-
 # Losses
 
 
@@ -174,23 +172,19 @@ def averaged(mean: PyTree, params: PyTree, step: Array, length: Length) -> PyTre
     return jax.lax.cond(count > 0, update, lambda: mean)
 
 
-def optimiser(config: Config) -> optax.GradientTransformation:
-    """Adam as the authors set it."""
-    return optax.adam(config.learning_rate, eps=ADAM_EPSILON)
-
-
-def clustering_module(
-    config: Config, n_clusters: int, dim: int, length: Length, target: Callable[[Array], Array]
-) -> Method:
-    """The training of the module alone. target: images -> (b, dim). extra: 'mean', the averaged parameters."""
-    adam, alpha = optimiser(config), concentrations(config, n_clusters)
+@lru_cache(32)
+def clustering_module(config: Config, n_clusters: int, dim: int, length: Length, view: Frame | None) -> Method:
+    """The training of the module alone, on images of that frame or on codes (b, dim). extra: 'mean', the averaged
+    parameters."""
+    adam, alpha = damped_adam(config.learning_rate), concentrations(config, n_clusters)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params = {"module": random_module(fold_name(key, "module"), n_clusters, dim)}
         return new_state(params, adam, {"mean": jax.tree.map(jnp.zeros_like, params)}, key)
 
     def loss(params: PyTree, batch: Batch) -> tuple[Array, PyTree]:
-        terms = cm_terms(params["module"], target(batch.image), batch.weight, alpha)
+        x = batch.image if view is None else vectors(view, batch.image)
+        terms = cm_terms(params["module"], x, batch.weight, jnp.asarray(alpha))
         return sum(terms.values(), jnp.zeros(())), terms
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
@@ -202,9 +196,10 @@ def clustering_module(
     return Method(init, step)
 
 
+@lru_cache(32)
 def ae_clustering_module(config: AEConfig, n_clusters: int, length: Length, pair: Coders) -> Method:
     """The joint training of autoencoder and module. extra: 'mean' as above, and the coders' 'stats'."""
-    adam, alpha = optimiser(config), concentrations(config, n_clusters)
+    adam, alpha = damped_adam(config.learning_rate), concentrations(config, n_clusters)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
@@ -213,9 +208,9 @@ def ae_clustering_module(config: AEConfig, n_clusters: int, length: Length, pair
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, tuple[PyTree, PyTree]]:
         x, weight = pair.target(batch.image), batch.weight
-        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, x), weight)
+        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, batch.image), weight)
         output, stats = pair.decode(params, stats, z, weight)
-        terms = ae_cm_terms(params["module"], z, weight, alpha, config.orthonormality)
+        terms = ae_cm_terms(params["module"], z, weight, jnp.asarray(alpha), config.orthonormality)
         terms["reconstruction"] = config.beta * (weight * losses.gaussian_reconstruction(output, x)).sum()
         return sum(terms.values(), jnp.zeros(())), (stats, terms)
 
@@ -228,9 +223,9 @@ def ae_clustering_module(config: AEConfig, n_clusters: int, length: Length, pair
     return Method(init, step)
 
 
-def concentrations(config: Config, n_clusters: int) -> Array:
+def concentrations(config: Config, n_clusters: int) -> np.ndarray:
     """alpha as (K,)."""
-    return jnp.broadcast_to(jnp.asarray(config.alpha, jnp.float32), (n_clusters,))
+    return np.broadcast_to(np.asarray(config.alpha, np.float32), (n_clusters,))
 
 
 def per_example(terms: dict[str, Array], batch: Batch) -> dict[str, Array]:
@@ -247,7 +242,7 @@ def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, pha
     view = frame(preprocess)
     length = epochs_of(config.epochs, config.batch_size, len(images))
     runs = Restarts(phases, config, key, 2 * n_clusters * view.size)
-    method = clustering_module(config, n_clusters, view.size, length, partial(vectors, view))
+    method = clustering_module(config, n_clusters, view.size, length, view)
     state = None
     if config.start != "random":
         flat = loop.in_batches(jax.jit(partial(vectors, view)), images)
@@ -267,7 +262,9 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     joint = ae_clustering_module(config, n_clusters, length, pair)
     state = None
     if config.start == "pretrained":
-        before = runs.train("autoencoder", autoencoder(pair, optimiser(config)), images, config.pretrain_epochs)
+        before = runs.train(
+            "autoencoder", autoencoder(pair, damped_adam(config.learning_rate)), images, config.pretrain_epochs
+        )
         module = pretrained_module(runs, config, pair, before, images, n_clusters)
         state = runs.begun("joint", joint, images)
         params = {**before.params, "module": module}
@@ -292,7 +289,7 @@ def pretrained_module(
     each = list(np.moveaxis(codes, 1, 0))
     first = runs.phases.compute("centroids", lambda: centroids(config, each, n_clusters, runs.key))
     length = epochs_of(config.module_epochs, config.batch_size, len(images))
-    method = clustering_module(config, n_clusters, config.latent_dim, length, lambda codes: codes)
+    method = clustering_module(config, n_clusters, config.latent_dim, length, None)
     small = runs._replace(size=2 * n_clusters * config.latent_dim, convolutional=False, own_images=True)
     state = start_at(config, small.begun("module", method, codes), first)
     return small.train("module", method, codes, config.module_epochs, state).extra["mean"]["module"]
@@ -413,16 +410,12 @@ def chosen(
 
 def restore_cm(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted cm."""
-    return functions(None, _frame(meta))
+    return functions(None, frame_of(meta))
 
 
 def restore_ae_cm(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted ae-cm."""
-    return functions(coders(AEConfig(**meta["config"]), _frame(meta)), _frame(meta))
-
-
-def _frame(meta: Mapping[str, Any]) -> Frame:
-    return Frame(tuple(meta["frame"]["shape"]), meta["frame"]["height"], meta["frame"]["width"])
+    return functions(coders(AEConfig(**meta["config"]), frame_of(meta)), frame_of(meta))
 
 
 SOURCE = "Boubekki et al., Joint optimization of an autoencoder for clustering and embedding, Machine Learning 2021"

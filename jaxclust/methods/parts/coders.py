@@ -8,6 +8,7 @@ Both decode to what `target` makes of an example, and are compared with it by th
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -115,7 +116,7 @@ class Coders(NamedTuple):
     embed:   (params, stats, images) -> codes (n, p), each independent of the others.
     picture: (params, stats, codes (n, p)) -> prepared examples (n, *frame.shape).
     target:  images -> (b, ...), what is encoded and what outputs are compared with.
-    random:  (state, target) -> targets, each transformed at random; themselves without augmentation.
+    random:  (state, images) -> targets of the images, each transformed at random if that is asked for.
     size:    numbers in all parameters.
     """
 
@@ -129,6 +130,7 @@ class Coders(NamedTuple):
     size: int
 
 
+@lru_cache(32)
 def coders(config: CoderConfig, frame: Frame) -> Coders:
     """The pair that `config` asks for. Raises InputError for convolutions of features."""
     encoder, decoder = _modules(config, frame)
@@ -161,10 +163,11 @@ def coders(config: CoderConfig, frame: Frame) -> Coders:
         output = eval_mode(decoder, params["decoder"], stats["decoder"], codes)
         return pictures(frame, output) if on_vectors else jnp.clip(output, 0.0, 1.0)
 
-    def random(state: TrainState, x: Array) -> Array:
-        if on_vectors or not any(ranges):
-            return x
-        return transformed(state, x, ranges, config.form)
+    def random(state: TrainState, images: Array) -> Array:
+        if len(frame.shape) == 1 or not any(ranges):
+            return target(images)
+        moved = transformed(state, to_unit(images), ranges, config.form)
+        return vectors(frame, moved) if on_vectors else moved
 
     drawn = jax.eval_shape(lambda key: start(key, 1)[0], jax.random.key(0))
     size = sum(prod(leaf.shape) for leaf in jax.tree.leaves(drawn))
@@ -182,6 +185,7 @@ def _modules(config: CoderConfig, frame: Frame) -> tuple[nn.Module, nn.Module]:
     return Coder(config.latent_dim, *shared), Decoder(frame.shape, *shared)
 
 
+@lru_cache(32)
 def autoencoder(coders: Coders, optimiser: optax.GradientTransformation) -> Method:
     """The training of a pair alone, on the squared error, averaged over the batch; extra: the running statistics."""
 
@@ -191,7 +195,7 @@ def autoencoder(coders: Coders, optimiser: optax.GradientTransformation) -> Meth
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, PyTree]:
         x = coders.target(batch.image)
-        code, stats = coders.encode(params, state.extra, coders.random(state, x), batch.weight)
+        code, stats = coders.encode(params, state.extra, coders.random(state, batch.image), batch.weight)
         output, stats = coders.decode(params, stats, code, batch.weight)
         return weighted_mean(losses.gaussian_reconstruction(output, x), batch.weight), stats
 

@@ -1,5 +1,6 @@
 """Applying Flax modules with parameters and batch statistics kept apart, random images, the optimiser of a training."""
 
+from functools import cache
 from typing import Any
 
 import flax.linen as nn
@@ -46,6 +47,7 @@ def adam(learning_rate: float, n_steps: int, schedule: str = "constant") -> opta
     return optax.adam(rate)
 
 
+@cache
 def damped_adam(learning_rate: float) -> optax.GradientTransformation:
     """Adam at a constant rate with the epsilon of Boubekki et al. 2021 (their code): small gradients stay small."""
     return optax.adam(learning_rate, eps=1e-3)

@@ -6,6 +6,7 @@ by themselves are trained one after the other by one compiled program instead (`
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ def groups(count: int, size: int, convolutional: bool = False, platform: str | N
     return [(r, 1) for r in range(count)] if in_turn else [(0, count)]
 
 
+@lru_cache(32)
 def population(
     member: Method,
     count: int,
