@@ -1,4 +1,4 @@
-"""Shared by all tests: the toy system in the registry, where a test asks for it, and a cache of compiled programs."""
+"""Shared by all tests: the toy system in the registry and float64, where a test asks; a cache of compiled programs."""
 
 import os
 import tempfile
@@ -23,3 +23,16 @@ def toy(monkeypatch):
 
     monkeypatch.setitem(methods.SYSTEMS, "toy", "tests.toy")
     return module.SYSTEM
+
+
+@pytest.fixture
+def float64():
+    """Arrays of float64 within the test."""
+    import jax
+
+    if hasattr(jax, "enable_x64"):
+        switch = jax.enable_x64
+    else:  # before 0.8
+        from jax.experimental import enable_x64 as switch
+    with switch(True):
+        yield

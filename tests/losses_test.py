@@ -104,3 +104,84 @@ def test_mmd_tells_distributions_apart():
     a, b, far = (jnp.array(rng.normal(size=(300, 2)) + shift) for shift in (0, 0, 2))
     near = abs(float(losses.maximum_mean_discrepancy(a, b, jnp.ones(300))))
     assert near < 0.05 < float(losses.maximum_mean_discrepancy(a, far, jnp.ones(300)))
+
+
+# The clustering module (Boubekki et al. 2021)
+
+
+def module_case(seed, b=7, k=5, d=3):
+    """Random responsibilities (b, k), centroids (k, d) and examples (b, d), float64."""
+    rng = np.random.default_rng(seed)
+    return rng.dirichlet(np.full(k, 0.5), b), 3 * rng.normal(size=(k, d)) + 1, 4 * rng.normal(size=(b, d))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mixtures_expected_squared_distance_is_reconstruction_and_sparsity_less_overlap(float64, seed):
+    g, mu, x = module_case(seed)
+    distances = ((x[:, None] - mu[None]) ** 2).sum(-1)
+    e0 = losses.gaussian_reconstruction(jnp.array(g @ mu), jnp.array(x))
+    e1 = losses.responsibility_sparsity(jnp.array(g), jnp.array((mu**2).sum(-1)))
+    e2 = losses.responsibility_overlap(jnp.array(g), jnp.array(mu))
+    assert e2.dtype == jnp.float64
+    np.testing.assert_allclose(e0 + e1 - e2, (g * distances).sum(-1), rtol=1e-12)
+
+
+def test_sparsity_less_overlap_of_two_clusters_by_hand(float64):
+    g = jnp.array([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]])
+    mu = jnp.array([[1.0, 2.0], [4.0, -2.0]])  # 5 apart
+    value = losses.responsibility_sparsity(g, (mu**2).sum(-1)) - losses.responsibility_overlap(g, mu)
+    np.testing.assert_allclose(value, [25 * 3 / 16, 25 / 4, 0.0], rtol=1e-12, atol=1e-12)
+
+
+def test_sparsity_by_hand_with_and_without_norms():
+    g = jnp.array([[0.5, 0.25, 0.25], [0.0, 1.0, 0.0]])
+    np.testing.assert_allclose(losses.responsibility_sparsity(g), [0.25 + 2 * 3 / 16, 0.0])
+    norms = jnp.array([1.0, 2.0, 4.0])
+    np.testing.assert_allclose(losses.responsibility_sparsity(g, norms), [0.25 + 6 * 3 / 16, 0.0])
+
+
+def test_overlap_against_loops(float64):
+    g, mu, _ = module_case(3)
+    expected = np.zeros(len(g))
+    for i in range(len(g)):
+        for k in range(len(mu)):
+            for other in range(len(mu)):
+                if k != other:
+                    expected[i] += g[i, k] * g[i, other] * (mu[k] @ mu[other])
+    np.testing.assert_allclose(losses.responsibility_overlap(jnp.array(g), jnp.array(mu)), expected, rtol=1e-12)
+
+
+def test_balance_is_the_divergence_from_uniform_up_to_a_constant(float64):
+    g, _, _ = module_case(4, b=9, k=4)
+    value = losses.dirichlet_balance(jnp.array(g), jnp.ones(9), jnp.full(4, 1 + 1 / 4))
+    assert float(value) == pytest.approx(scipy_entropy(np.full(4, 1 / 4), g.mean(0)) + np.log(4), rel=1e-8)
+
+
+def test_balance_gives_the_largest_alpha_to_the_largest_share():
+    g = jnp.array([[0.5, 0.125, 0.375], [0.5, 0.125, 0.375]])
+    expected = (1 - 2) * np.log(0.125) + (1 - 3) * np.log(0.375) + (1 - 7) * np.log(0.5)
+    for alpha in ([2.0, 3.0, 7.0], [7.0, 2.0, 3.0], [3.0, 7.0, 2.0], [7.0, 3.0, 2.0]):
+        value = losses.dirichlet_balance(g, jnp.ones(2), jnp.array(alpha))
+        assert float(value) == pytest.approx(expected, rel=1e-6)
+
+
+def test_balance_is_finite_where_a_cluster_is_empty():
+    g = jnp.array([[1.0, 0.0], [1.0, 0.0]])
+    value, grad = jax.value_and_grad(losses.dirichlet_balance)(g, jnp.ones(2), jnp.array([2.0, 2.0]))
+    assert np.isfinite(value)
+    assert np.isfinite(grad).all()
+
+
+def test_padding_leaves_the_balance_alone():
+    g = jnp.array([[0.5, 0.25, 0.25], [0.125, 0.25, 0.625], [0.9, 0.1, 0.0]])
+    alpha = jnp.array([2.0, 5.0, 3.0])
+    value = losses.dirichlet_balance(g, jnp.array([1.0, 1.0, 0.0]), alpha)
+    np.testing.assert_allclose(value, losses.dirichlet_balance(g[:2], jnp.ones(2), alpha), rtol=1e-6)
+
+
+def test_orthonormality_by_hand():
+    """Three centroids in two dimensions: mu mu^T is 3 x 3, and mu^T mu would be another sum."""
+    mu = jnp.array([[1.0, 0.0], [0.0, 2.0], [1.0, -1.0]])
+    off_diagonal = 2 * (0 + 1 + 2)
+    assert float(losses.orthonormality(mu)) == pytest.approx(0 + 3 + 1 + off_diagonal)
+    assert float(losses.orthonormality(jnp.eye(3, 5))) == 0.0
