@@ -194,7 +194,7 @@ def linear(dim, p):
 
 def method_of(name, length):
     if name == "cm":
-        return cm.clustering_module(cm.Config(n_clusters=K, alpha=ALPHA), K, DIM, length, lambda images: images)
+        return cm.clustering_module(cm.Config(n_clusters=K, alpha=ALPHA), K, DIM, length, None)
     config = cm.AEConfig(n_clusters=K, alpha=ALPHA, latent_dim=2, beta=0.6, orthonormality=0.7)
     return cm.ae_clustering_module(config, K, length, linear(DIM, 2))
 

@@ -169,6 +169,15 @@ def test_without_augmentation_images_stay_as_they_are():
     assert not np.allclose(first, second, atol=0.05)
 
 
+def test_dense_layers_see_transformed_images_as_vectors():
+    """The same transformation as in front of convolutions."""
+    state, images = TrainState(jnp.int32(0), {}, (), {}, jax.random.key(0)), jnp.asarray(IMAGES)
+    turned = [coders(dataclasses.replace(config, rotation=20.0), OF_IMAGES).random for config in (MLP, CONV)]
+    flat, whole = (jax.jit(function)(state, images) for function in turned)
+    np.testing.assert_allclose(flat, whole.reshape(12, 64), atol=1e-6)
+    assert not np.allclose(flat, IMAGES.reshape(12, 64) / 255, atol=0.05)
+
+
 def test_the_targets_of_convolutions_are_whole_images_and_of_dense_layers_vectors():
     images = jnp.asarray(IMAGES)
     np.testing.assert_allclose(coders(CONV, OF_IMAGES).target(images), IMAGES / 255, rtol=1e-6)

@@ -12,12 +12,15 @@ from jaxclust.methods.base import Method
 from jaxclust.methods.parts.coders import CoderConfig, Frame, autoencoder, coders
 from jaxclust.methods.parts.population import (
     SMALL,
+    groups,
     keys,
     narrowed,
     over_members,
+    part,
     pick,
     population,
     stacked,
+    together,
     widened,
 )
 from jaxclust.train.phases import initial
@@ -167,8 +170,28 @@ def test_the_flags_of_stacked_leaves():
 
 
 def test_members_keys():
-    expected = [jax.random.key_data(jax.random.fold_in(KEY, r)) for r in range(COUNT)]
-    np.testing.assert_array_equal(jax.random.key_data(keys(KEY, COUNT)), expected)
+    expected = [jax.random.key_data(jax.random.fold_in(KEY, r)) for r in range(2, 2 + COUNT)]
+    np.testing.assert_array_equal(jax.random.key_data(keys(KEY, 2, COUNT)), expected)
+
+
+def test_members_in_groups_are_those_of_all_at_once():
+    """Numbers 1 and 2 by themselves, put together, and taken apart again."""
+    states = [widened(initial(population(noisy(), 1, 10, first=r), KEY, DATA.shape[1:]), 1) for r in range(COUNT)]
+    whole = initial(population(noisy(), COUNT, 10), KEY, DATA.shape[1:])
+    equal(own(together(states)), own(whole), rtol=0)
+    equal(own(part(whole, 1, 2)), own(initial(population(noisy(), 2, 10, first=1), KEY, DATA.shape[1:])), rtol=0)
+
+
+def test_one_member_s_step_is_its_own_so_that_all_share_a_compilation():
+    member = noisy()
+    assert {population(member, 1, 10, first=r).step for r in range(COUNT)} == {member.step}
+
+
+def test_only_large_members_go_in_turn_and_only_where_stacking_is_slow():
+    all_at_once, in_turn = [(0, 3)], [(0, 1), (1, 1), (2, 1)]
+    assert groups(3, SMALL, platform="cpu") == groups(3, SMALL + 1, platform="gpu") == all_at_once
+    assert groups(3, SMALL + 1, platform="cpu") == groups(3, SMALL + 1, True, platform="gpu") == in_turn
+    assert groups(3, SMALL + 1, True, platform="tpu") == all_at_once
 
 
 # over_members
