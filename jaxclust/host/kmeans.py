@@ -1,8 +1,14 @@
-"""k-means between two device phases: first centroids for a training."""
+"""First clusters between two device phases: k-means, of codes or of their UMAP, and how many clusters there are."""
+
+from collections.abc import Callable
 
 import numpy as np
 
+from jaxclust.host import consensus, manifold
+
 RUNS = 20  # of k-means, of which the best counts
+COMPONENTS, NEIGHBORS, EPOCHS = 10, 15, 200  # of UMAP, for clusters and not for pictures
+SHARES = (0.01, 0.0126, 0.016, 0.02, 0.0253, 0.032, 0.0405, 0.0513, 0.065)  # of the sample: HDBSCAN's smallest cluster
 
 
 def first_centroids(x: np.ndarray, n_clusters: int, seed: int, *, seeding_only: bool = False) -> dict[str, np.ndarray]:
@@ -23,3 +29,37 @@ def first_centroids(x: np.ndarray, n_clusters: int, seed: int, *, seeding_only: 
         "centroids": np.asarray(centroids, np.float32),
         "variance": np.asarray((distances**2).mean() / x.shape[1], np.float32),
     }
+
+
+def manifold_labels(x: np.ndarray, n_clusters: int, seed: int, largest: int) -> np.ndarray:
+    """Labels (n,) int32 by k-means in the UMAP of x (n, d), of at most `largest` random rows; -1 for the others.
+
+    Clusters of codes are seldom round; UMAP keeps neighbours together, and what is dense becomes round (McConville et
+    al. 2021, who fit a Gaussian mixture to it).
+    """
+    from sklearn.cluster import KMeans
+
+    rows = _sample(len(x), largest, seed)
+    points = manifold.umap(x[rows], COMPONENTS, seed, neighbors=NEIGHBORS, min_dist=0.0, n_epochs=EPOCHS)
+    labels = np.full(len(x), -1, np.int32)
+    labels[rows] = KMeans(n_clusters, n_init=RUNS, random_state=seed).fit_predict(points)
+    return labels
+
+
+def number(x: np.ndarray, draws: int, seed: int, largest: int, note: Callable[[str], None]) -> int:
+    """How many clusters x (n, d) has: the vote of HDBSCAN over draws of UMAP (host/consensus.py), of at most `largest`
+    rows. Raises InputError where fewer than two are found."""
+    rows = _sample(len(x), largest, seed)
+    maps = [
+        manifold.umap(x[rows], COMPONENTS, seed + i, neighbors=NEIGHBORS, min_dist=0.0, n_epochs=EPOCHS)
+        for i in range(draws)
+    ]
+    sizes = [max(2, round(share * len(rows))) for share in SHARES]
+    found = consensus.density_clusters(maps, sizes, "auto", "both", "euclidean", seed, note)
+    return found.memberships.shape[1]
+
+
+def _sample(n: int, largest: int, seed: int) -> np.ndarray:
+    if n <= largest:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).choice(n, largest, replace=False))

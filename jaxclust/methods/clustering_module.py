@@ -30,9 +30,9 @@ Adam's epsilon is 1e-3 as in the authors' code, which also averages all paramete
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache, partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,11 +41,10 @@ import numpy as np
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.errors import InputError
 from jaxclust.host import kmeans, seeds
 from jaxclust.methods.base import Functions, Method, Model, Result, System
-from jaxclust.methods.parts import population
-from jaxclust.methods.parts.coders import CoderConfig, Coders, Frame, autoencoder, coders, frame, vectors
+from jaxclust.methods.parts.clustering_module_config import AE_QUICK, QUICK, AEConfig, Config
+from jaxclust.methods.parts.coders import Coders, Frame, autoencoder, coders, frame, vectors
 from jaxclust.methods.parts.module_model import (
     Module,
     answers,
@@ -58,74 +57,13 @@ from jaxclust.methods.parts.module_model import (
 )
 from jaxclust.methods.parts.networks import damped_adam
 from jaxclust.methods.parts.outcome import frame_of
-from jaxclust.methods.parts.population import over_members, pick
+from jaxclust.methods.parts.population import Restarts, over_members, pick
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.apply import apply_in_batches
-from jaxclust.train.phases import Phases, initial
+from jaxclust.train.phases import Phases
 from jaxclust.train.state import advance, new_state
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
-
-
-@dataclass(frozen=True)
-class Config:
-    """Settings of cm; the defaults are the text's for USPS (preset 'paper')."""
-
-    n_clusters: int | Literal["auto"] = "auto"
-    """Number of clusters K; 'auto' finds it."""
-    max_clusters: int = 20
-    """Where 'auto' starts from."""
-    alpha: float | tuple[float, ...] = 40.0
-    """Concentration of the Dirichlet prior: one for all clusters, or K of them in any order."""
-    start: Literal["random", "k-means++", "k-means"] = "random"
-    """First centroids."""
-    encoder_start: Literal["pseudo-inverse", "posterior"] = "pseudo-inverse"
-    """Encoder that goes with first centroids: their pseudo-inverse, or the posterior of k-means' clusters."""
-    restarts: int = 1
-    """Runs with other first parameters, trained together; that of the least L_sp is kept."""
-    epochs: float = 150
-    """Epochs before the averaging epoch."""
-    batch_size: int = 150
-    """Examples a batch."""
-    learning_rate: float = 1e-3
-    """Learning rate (Adam)."""
-    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
-    """How features are scaled; images always lie in [0, 1]."""
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "restarts"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
-        if min(np.atleast_1d(self.alpha)) <= 0:
-            raise InputError(f"alpha is {self.alpha}: give numbers above 0")
-        if isinstance(self.alpha, tuple) and len(self.alpha) != self.n_clusters:
-            raise InputError(f"alpha has {len(self.alpha)} numbers for {self.n_clusters} clusters: give one, or K")
-        if self.n_clusters == "auto" and self.max_clusters < 2:
-            raise InputError(f"max_clusters is {self.max_clusters}: give a number of at least 2")
-
-
-@dataclass(frozen=True)
-class AEConfig(CoderConfig, Config):
-    """Settings of ae-cm; the defaults are the text's for USPS (preset 'paper')."""
-
-    alpha: float | tuple[float, ...] = 20.0
-    beta: float = 0.5
-    """Weight of the autoencoder's squared error."""
-    orthonormality: float = 1.0
-    """Weight lambda of |mu mu^T - I|_1."""
-    start: Literal["random", "pretrained"] = "pretrained"  # type: ignore[assignment]
-    """Random parameters; or an autoencoder trained alone, k-means of its codes and cm on them."""
-    pretrain_epochs: float = 100
-    """Epochs of the autoencoder alone."""
-    module_epochs: float = 100
-    """Epochs of cm on its codes."""
-    epochs: float = 1000
-    batch_size: int = 256
-
-    def __post_init__(self) -> None:
-        Config.__post_init__(self)
-        CoderConfig.__post_init__(self)
-
 
 # Losses
 
@@ -148,6 +86,17 @@ def ae_cm_terms(module: Module, z: Array, weight: Array, alpha: Array, orthonorm
         "module_reconstruction": (weight * losses.gaussian_reconstruction(g @ mu, z)).sum(),
         "sparsity": (weight * losses.responsibility_sparsity(g)).sum(),
         "balance": losses.dirichlet_balance(g, weight, alpha),
+        "orthonormality": orthonormality * losses.orthonormality(mu),
+    }
+
+
+def guided_terms(module: Module, z: Array, labels: Array, weight: Array, orthonormality: float) -> dict[str, Array]:
+    """The same with responsibilities that are given, labels (b,), -1 unknown; the encoder learns them by -log g."""
+    mu, known = centroids_of(module), weight * (labels >= 0)
+    log_g = jnp.take_along_axis(log_responsibilities(module, z), labels[:, None], 1)[:, 0]
+    return {
+        "module_reconstruction": (known * losses.gaussian_reconstruction(mu[labels], z)).sum(),
+        "guidance": -(known * log_g).sum(),
         "orthonormality": orthonormality * losses.orthonormality(mu),
     }
 
@@ -197,8 +146,11 @@ def clustering_module(config: Config, n_clusters: int, dim: int, length: Length,
 
 
 @lru_cache(32)
-def ae_clustering_module(config: AEConfig, n_clusters: int, length: Length, pair: Coders) -> Method:
-    """The joint training of autoencoder and module. extra: 'mean' as above, and the coders' 'stats'."""
+def ae_clustering_module(
+    config: AEConfig, n_clusters: int, length: Length, pair: Coders, guided: bool = False
+) -> Method:
+    """The joint training of autoencoder and module. extra: 'mean' as above, the coders' 'stats', and 'labels' (n,)
+    if it is guided by these."""
     adam, alpha = damped_adam(config.learning_rate), concentrations(config, n_clusters)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
@@ -210,7 +162,11 @@ def ae_clustering_module(config: AEConfig, n_clusters: int, length: Length, pair
         x, weight = pair.target(batch.image), batch.weight
         z, stats = pair.encode(params, state.extra["stats"], pair.random(state, batch.image), weight)
         output, stats = pair.decode(params, stats, z, weight)
-        terms = ae_cm_terms(params["module"], z, weight, jnp.asarray(alpha), config.orthonormality)
+        if guided:
+            labels = state.extra["labels"][batch.index]
+            terms = guided_terms(params["module"], z, labels, weight, config.orthonormality)
+        else:
+            terms = ae_cm_terms(params["module"], z, weight, jnp.asarray(alpha), config.orthonormality)
         terms["reconstruction"] = config.beta * (weight * losses.gaussian_reconstruction(output, x)).sum()
         return sum(terms.values(), jnp.zeros(())), (stats, terms)
 
@@ -218,7 +174,7 @@ def ae_clustering_module(config: AEConfig, n_clusters: int, length: Length, pair
         grads, (stats, terms) = jax.grad(loss, has_aux=True)(state.params, state, batch)
         new = advance(state, grads, adam, {})
         mean = averaged(state.extra["mean"], new.params, state.step, length)
-        return new._replace(extra={"mean": mean, "stats": stats}), per_example(terms, batch)
+        return new._replace(extra={**state.extra, "mean": mean, "stats": stats}), per_example(terms, batch)
 
     return Method(init, step)
 
@@ -238,109 +194,122 @@ def per_example(terms: dict[str, Array], batch: Batch) -> dict[str, Array]:
 
 def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
     """The module alone, on vectors: first centroids if they are not random, training, choice of the restart."""
-    n_clusters = given(config, len(images))
     view = frame(preprocess)
+    flat = np.zeros((0, view.size), np.float32)
+    if config.start != "random" or config.n_clusters == "auto":
+        flat = loop.in_batches(jax.jit(partial(vectors, view)), images)
+    n_clusters = number(config, flat, key, phases)
     length = epochs_of(config.epochs, config.batch_size, len(images))
-    runs = Restarts(phases, config, key, 2 * n_clusters * view.size)
+    runs = Restarts(phases, key, config.restarts, config.batch_size, 2 * n_clusters * view.size)
     method = clustering_module(config, n_clusters, view.size, length, view)
     state = None
     if config.start != "random":
-        flat = loop.in_batches(jax.jit(partial(vectors, view)), images)
         first = phases.compute("centroids", lambda: centroids(config, [flat], n_clusters, key))
         state = start_at(config, runs.begun("module", method, images), first)
-    state = runs.train("module", method, images, config.epochs, state)
+    state = runs.train("module", method, images, config.epochs + 1, state)
     return chosen(config, None, view, n_clusters, {"module": state.extra["mean"]["module"]}, images)
 
 
 def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
-    """Autoencoder, k-means of its codes and the module on them, if pre-trained; then all together; the choice."""
-    n_clusters = given(config, len(images))
+    """Autoencoder, first clusters of its codes and the module's start, unless it is random; all together; choice."""
     view = frame(preprocess)
     pair = coders(config, view)
+    convolutional = config.network == "conv"
+    runs = Restarts(phases, key, config.restarts, config.batch_size, pair.size, convolutional)
+    before, codes, state = None, None, None
+    if config.start != "random":
+        alone = autoencoder(pair, damped_adam(config.learning_rate))
+        before = runs.train("autoencoder", alone, images, config.pretrain_epochs)
+        codes = codes_of(pair, convolutional, before, images)
+    elif config.n_clusters == "auto":
+        codes = loop.in_batches(jax.jit(partial(vectors, view)), images)[:, None]
+    n_clusters = number(config, codes, key, phases)
     length = epochs_of(config.epochs, config.batch_size, len(images))
-    runs = Restarts(phases, config, key, pair.size, config.network == "conv")
     joint = ae_clustering_module(config, n_clusters, length, pair)
-    state = None
-    if config.start == "pretrained":
-        before = runs.train(
-            "autoencoder", autoencoder(pair, damped_adam(config.learning_rate)), images, config.pretrain_epochs
-        )
-        module = pretrained_module(runs, config, pair, before, images, n_clusters)
-        state = runs.begun("joint", joint, images)
-        params = {**before.params, "module": module}
-        state = state._replace(params=params, extra={**state.extra, "stats": before.extra})
-    state = runs.train("joint", joint, images, config.epochs, state)
+    if before is not None and codes is not None:
+        start = guided if config.start == "manifold" else pretrained
+        state = start(runs, config, pair, before, codes, images, n_clusters, runs.begun("joint", joint, images))
+    state = runs.train("joint", joint, images, config.epochs + 1, state)
     mean = dict(state.extra["mean"])
     arrays = {"module": mean.pop("module"), "params": mean, "stats": state.extra["stats"]}
     return chosen(config, pair, view, n_clusters, arrays, images)
 
 
-def pretrained_module(
-    runs: "Restarts", config: AEConfig, pair: Coders, before: TrainState, images: Images, n_clusters: int
-) -> Module:
-    """k-means of each restart's codes, and the module alone on them: stacked modules."""
-    over = over_members(pair.size, config.network == "conv")
+def codes_of(pair: Coders, convolutional: bool, before: TrainState, images: Images) -> np.ndarray:
+    """Codes of all images by each restart's autoencoder: (n, restarts, p)."""
+    over = over_members(pair.size, convolutional)
 
     def encode(images: Array) -> Array:
         codes = over(lambda params, stats: pair.embed(params, stats, images), before.params, before.extra)
         return jnp.moveaxis(codes, 0, 1)
 
-    codes = loop.in_batches(jax.jit(encode), images)
+    return loop.in_batches(jax.jit(encode), images)
+
+
+def pretrained(
+    runs: Restarts,
+    config: AEConfig,
+    pair: Coders,
+    before: TrainState,
+    codes: np.ndarray,
+    images: Images,
+    n_clusters: int,
+    state: TrainState,
+) -> TrainState:
+    """The joint state after k-means of each restart's codes (n, restarts, p), and the module alone on them."""
     each = list(np.moveaxis(codes, 1, 0))
     first = runs.phases.compute("centroids", lambda: centroids(config, each, n_clusters, runs.key))
     length = epochs_of(config.module_epochs, config.batch_size, len(images))
     method = clustering_module(config, n_clusters, config.latent_dim, length, None)
     small = runs._replace(size=2 * n_clusters * config.latent_dim, convolutional=False, own_images=True)
-    state = start_at(config, small.begun("module", method, codes), first)
-    return small.train("module", method, codes, config.module_epochs, state).extra["mean"]["module"]
+    alone = start_at(config, small.begun("module", method, codes), first)
+    alone = small.train("module", method, codes, config.module_epochs + 1, alone)
+    params = {**before.params, "module": alone.extra["mean"]["module"]}
+    return state._replace(params=params, extra={**state.extra, "stats": before.extra})
 
 
-class Restarts(NamedTuple):
-    """The trainings of all restarts; their states have a leading axis. size, convolutional, own_images: as in
-    `population`."""
+def guided(
+    runs: Restarts,
+    config: AEConfig,
+    pair: Coders,
+    before: TrainState,
+    codes: np.ndarray,
+    images: Images,
+    n_clusters: int,
+    state: TrainState,
+) -> TrainState:
+    """The joint state after some epochs in which k-means of the UMAP of each restart's codes gives responsibilities."""
+    seed = [seeds.seed(jax.random.fold_in(runs.key, r), "manifold") for r in range(config.restarts)]
 
-    phases: Phases
-    config: Config
-    key: Key
-    size: int
-    convolutional: bool = False
-    own_images: bool = False
+    def solve() -> dict[str, np.ndarray]:
+        found = [
+            kmeans.manifold_labels(codes[:, r], n_clusters, seed[r], config.max_samples) for r in range(config.restarts)
+        ]
+        return {"labels": np.stack(found)}
 
-    def train(
-        self, name: str, member: Method, images: Images, epochs: float, state: TrainState | None = None
-    ) -> TrainState:
-        """A training and its averaging epoch, of all at once or in turn."""
-        states, parts = [], population.groups(self.config.restarts, self.size, self.convolutional)
-        for first, count in parts:
-            last = self.phases.train(
-                name if len(parts) == 1 else f"{name}-{first}",
-                self._population(member, first, count),
-                images,
-                key=fold_name(self.key, name),
-                epochs=epochs + 1,
-                batch_size=self.config.batch_size,
-                state=None if state is None else population.narrowed(population.part(state, first, count), count),
-            )
-            states.append(population.widened(last, count))
-        return population.together(states)
-
-    def begun(self, name: str, member: Method, images: Images) -> TrainState:
-        """A fresh state of all restarts."""
-        count = self.config.restarts
-        state = initial(self._population(member, 0, count), fold_name(self.key, name), (1, *images.shape[1:]))
-        return population.widened(state, count)
-
-    def _population(self, member: Method, first: int, count: int) -> Method:
-        return population.population(
-            member, count, self.size, first=first, convolutional=self.convolutional, own_images=self.own_images
-        )
+    labels = runs.phases.compute("labels", solve)["labels"]
+    length = epochs_of(config.module_epochs, config.batch_size, len(images))
+    method = ae_clustering_module(config, n_clusters, length, pair, guided=True)
+    params = {**before.params, "module": state.params["module"]}
+    start = state._replace(params=params, extra={**state.extra, "stats": before.extra, "labels": labels})
+    last = runs.train("guided", method, images, config.module_epochs + 1, start)
+    return state._replace(params=last.extra["mean"], extra={**state.extra, "stats": last.extra["stats"]})
 
 
-def given(config: Config, n: int) -> int:
-    """The number of clusters to train with."""
-    if config.n_clusters == "auto":
-        return min(config.max_clusters, n)
-    return int(config.n_clusters)
+def number(config: Config, codes: np.ndarray | None, key: Key, phases: Phases) -> int:
+    """The number of clusters: the one given, or what density clusters of the UMAP of codes vote for, (n, d) or the
+    first restart's of (n, restarts, d)."""
+    if config.n_clusters != "auto":
+        return int(config.n_clusters)
+    assert codes is not None, "codes are there where the number is to be found"
+    points, seed = codes if codes.ndim == 2 else codes[:, 0], seeds.seed(key, "number")
+
+    def solve() -> dict[str, np.ndarray]:
+        return {"k": np.asarray(kmeans.number(points, config.draws, seed, config.max_samples, phases.note))}
+
+    found = int(phases.compute("number", solve)["k"])
+    phases.note(f"{found} clusters")
+    return found
 
 
 def epochs_of(epochs: float, batch_size: int, n: int) -> Length:
@@ -424,7 +393,7 @@ CM = System(
     title="clustering module: a Gaussian mixture trained as an autoencoder with one hidden layer",
     source=SOURCE,
     Config=Config,
-    presets={"quick": Config(), "paper": Config()},
+    presets={"quick": QUICK, "paper": Config()},
     fit=fit_cm,
     restore=restore_cm,
 )
@@ -433,7 +402,7 @@ AE_CM = System(
     title="autoencoder with a clustering module on its code, trained together",
     source=SOURCE,
     Config=AEConfig,
-    presets={"quick": AEConfig(), "paper": AEConfig()},
+    presets={"quick": AE_QUICK, "paper": AEConfig()},
     fit=fit_ae_cm,
     restore=restore_ae_cm,
 )

@@ -7,15 +7,18 @@ by themselves are trained one after the other by one compiled program instead (`
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxclust.data.rows import Images
 from jaxclust.methods.base import Method
 from jaxclust.nn import conv
+from jaxclust.numerics import fold_name
+from jaxclust.train.phases import Phases, initial
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
 SMALL = 100_000  # parameters of a member up to which a CPU is faster with batched products than in turn
@@ -158,3 +161,44 @@ def part(state: TrainState, first: int, count: int) -> TrainState:
 def pick(tree: PyTree, member: int) -> PyTree:
     """One member's part of a stacked tree, as NumPy arrays."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[member], tree)
+
+
+class Restarts(NamedTuple):
+    """The trainings of `members` restarts; their states have a leading axis. size, convolutional, own_images: as in
+    `population`."""
+
+    phases: Phases
+    key: Key
+    members: int
+    batch_size: int
+    size: int
+    convolutional: bool = False
+    own_images: bool = False
+
+    def train(
+        self, name: str, member: Method, images: Images, epochs: float, state: TrainState | None = None
+    ) -> TrainState:
+        """A training of all restarts, at once or in turn."""
+        states, parts = [], groups(self.members, self.size, self.convolutional)
+        for first, count in parts:
+            last = self.phases.train(
+                name if len(parts) == 1 else f"{name}-{first}",
+                self._population(member, first, count),
+                images,
+                key=fold_name(self.key, name),
+                epochs=epochs,
+                batch_size=self.batch_size,
+                state=None if state is None else narrowed(part(state, first, count), count),
+            )
+            states.append(widened(last, count))
+        return together(states)
+
+    def begun(self, name: str, member: Method, images: Images) -> TrainState:
+        """A fresh state of all restarts."""
+        state = initial(self._population(member, 0, self.members), fold_name(self.key, name), (1, *images.shape[1:]))
+        return widened(state, self.members)
+
+    def _population(self, member: Method, first: int, count: int) -> Method:
+        return population(
+            member, count, self.size, first=first, convolutional=self.convolutional, own_images=self.own_images
+        )
