@@ -290,8 +290,9 @@ def guided(
     labels = runs.phases.compute("labels", solve)["labels"]
     length = epochs_of(config.module_epochs, config.batch_size, len(images))
     method = ae_clustering_module(config, n_clusters, length, pair, guided=True)
-    params = {**before.params, "module": state.params["module"]}
-    start = state._replace(params=params, extra={**state.extra, "stats": before.extra, "labels": labels})
+    start = runs.begun("guided", ae_clustering_module(config, n_clusters, length, pair), images)
+    params = {**before.params, "module": start.params["module"]}
+    start = start._replace(params=params, extra={**start.extra, "stats": before.extra, "labels": labels})
     last = runs.train("guided", method, images, config.module_epochs + 1, start)
     return state._replace(params=last.extra["mean"], extra={**state.extra, "stats": last.extra["stats"]})
 
