@@ -31,10 +31,13 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
         "min_filters": 4, "expert_width": 0.1, "expert_min_filters": 4, "epochs": 20, "search_epochs": 2,
         "manager_epochs": 20, "mixture_epochs": 2, "expert_epochs": 1,
     },
-    "cm": {"n_clusters": 3, "alpha": 5.0, "epochs": 40, "batch_size": 20, "learning_rate": 0.01, "restarts": 2},
+    "cm": {
+        "n_clusters": 3, "start": "random", "alpha": 5.0, "epochs": 40, "batch_size": 20, "learning_rate": 0.01,
+        "restarts": 2,
+    },
     "ae-cm": {
-        "n_clusters": 3, "alpha": 5.0, "hidden": (16,), "latent_dim": 4, "epochs": 20, "pretrain_epochs": 20,
-        "module_epochs": 10, "batch_size": 20, "learning_rate": 0.01,
+        "n_clusters": 3, "start": "pretrained", "alpha": 5.0, "beta": 0.5, "hidden": (16,), "latent_dim": 4,
+        "epochs": 20, "pretrain_epochs": 20, "module_epochs": 10, "batch_size": 20, "learning_rate": 0.01,
     },
     "kmeans": {"n_clusters": 3, "restarts": 3},
     "gmm": {"n_clusters": 3, "start": "k-means++"},
