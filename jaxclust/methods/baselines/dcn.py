@@ -73,7 +73,7 @@ def joint(config: Config, pair: Coders) -> Method:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
         shape = (config.n_clusters, config.latent_dim)
         params["centroids"] = nn.initializers.glorot_uniform()(fold_name(key, "centroids"), shape)
-        counts = jnp.full(config.n_clusters, FIRST_COUNT)
+        counts = jnp.full(config.n_clusters, FIRST_COUNT, jnp.float32)
         return new_state(params, adam, {"stats": stats, "counts": counts}, key)
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, PyTree]:

@@ -72,7 +72,7 @@ def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Method:
             params = {"encoder": params["encoder"]}
         shape = (config.n_clusters, config.latent_dim)
         params["centroids"] = nn.initializers.glorot_uniform()(fold_name(key, "centroids"), shape)
-        soft = jnp.full((n, config.n_clusters), 1 / config.n_clusters)
+        soft = jnp.full((n, config.n_clusters), 1 / config.n_clusters, jnp.float32)
         return new_state(params, adam, {"stats": stats, "soft": soft, "frequency": soft.sum(0)}, key)
 
     def loss(params: PyTree, state: TrainState, batch: Batch, target: Array) -> tuple[Array, PyTree]:

@@ -37,6 +37,8 @@ class Config:
     """How features are scaled; images always lie in [0, 1]."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.alpha, list):  # from JSON
+            object.__setattr__(self, "alpha", tuple(self.alpha))
         for name in ("epochs", "batch_size", "learning_rate", "restarts", "draws", "max_samples"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")

@@ -61,6 +61,7 @@ class CoderConfig:
     """Only the squared error is known here."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", tuple(self.hidden))  # JSON gives a list
         for name in ("latent_dim", "width"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")

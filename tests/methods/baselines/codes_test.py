@@ -1,0 +1,72 @@
+"""What the methods of codes and centroids share, the manifold's clusters, and all of them on real digits."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from jaxclust import methods, models
+from jaxclust.data import sources
+from jaxclust.errors import InputError
+from jaxclust.methods.baselines import n2d
+from jaxclust.methods.parts import centroid_model
+from jaxclust.models import Request
+from jaxclust.train.phases import Phases
+
+
+def test_deviations_by_hand():
+    codes = np.array([[0.0, 0.0], [2.0, 0.0], [10.0, 3.0]], np.float32)
+    centroids = np.array([[1.0, 0.0], [10.0, 0.0], [50.0, 50.0]], np.float32)
+    labels = centroid_model.nearest(codes, centroids)
+    np.testing.assert_array_equal(labels, [0, 0, 1])
+    each, pooled = centroid_model.deviations(codes, centroids, labels)
+    assert pooled == pytest.approx(np.sqrt((1 + 1 + 9) / 6))
+    np.testing.assert_allclose(each, [np.sqrt(1 / 2), np.sqrt(9 / 2), pooled], rtol=1e-6)
+
+
+def test_bad_settings_are_named():
+    for name in ("dec", "idec", "dcn", "dkm", "n2d", "ae-kmeans"):
+        with pytest.raises(InputError, match="pretrain_epochs is 0: give a number above 0"):
+            methods.find(name).Config(pretrain_epochs=0)
+        with pytest.raises(InputError, match="n_clusters is 'auto': give a whole number"):
+            models.check_config(methods.find(name).Config(n_clusters="auto"))
+    with pytest.raises(InputError, match="clustering_weight is 0"):
+        methods.find("dcn").Config(clustering_weight=0)
+
+
+@pytest.mark.slow
+def test_the_manifold_is_clustered_on_a_bounded_sample():
+    classes = np.arange(300) % 3
+    codes = (np.eye(3)[classes] * 8 + np.random.default_rng(0).normal(size=(300, 3))).astype(np.float32)
+    found = n2d.clusters(n2d.Config(n_clusters=3, max_samples=200), codes, jax.random.key(0))
+    assert found["map"].shape == found["responsibilities"].shape == (200, 3)
+    assert models.score(found["responsibilities"].argmax(1), classes[found["rows"]])["acc"] > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dec", "idec", "dcn", "dkm"])
+def test_a_random_start_trains_no_autoencoder_and_knows_no_k_means(name):
+    x = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
+    system, phases = methods.find(name), Phases()
+    config = dataclasses.replace(
+        system.presets["quick"], start="random", n_clusters=3, hidden=(8,), latent_dim=2, epochs=2
+    )
+    preprocess, rows = models.prepared(config, sources.load(x).images)
+    result = models.fit(Request(system, config), rows, preprocess, phases)
+    assert list(phases.seconds) == ["joint"]
+    assert "k-means" not in result.opinions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "floor"), [("ae-kmeans", 0.6), ("dec", 0.6), ("idec", 0.6), ("dcn", 0.6), ("dkm", 0.6), ("n2d", 0.7)]
+)
+def test_digits(name, floor):
+    data, classes = load_digits(return_X_y=True)
+    system = methods.find(name)
+    config = dataclasses.replace(system.presets["quick"], hidden=(100, 100))
+    preprocess, images = models.prepared(config, sources.load(data.reshape(-1, 8, 8)).images)
+    result = models.fit(Request(system, config), images, preprocess, Phases())
+    assert models.score(result.labels, classes)["acc"] > floor
