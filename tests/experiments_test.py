@@ -13,8 +13,10 @@ import pytest
 from experiments import configs, latent_sizes, run, streaming, table
 from jaxclust import InputError, atomic, methods
 from jaxclust.commands import fit as fit_command
+from jaxclust.data.sources import BUILT_IN
 
-ROWS = [configs.find(name) for name in configs.names()]
+ROWS = [row for rows in configs.tables().values() for row in rows]
+DISTINCT = list({(row.method, *row.overrides): row for row in ROWS if row.method in methods.SYSTEMS}.values())
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: row.name)
@@ -61,23 +63,50 @@ def test_there_are_configs():
     assert {"moe_vae_digits", "moe_vae_usps", "moe_vae_mnist10k", "moe_vae_fmnist10k"} <= set(configs.names())
 
 
+def test_a_row_is_found_by_one_name():
+    names = configs.names()
+    assert len(set(names)) == len(names) == len(ROWS)
+    assert all(configs.find(row.name) == row for row in ROWS)
+    assert configs.of("cm_table1") == configs.tables()["cm_table1"]
+    assert configs.of("cm_usps") == (configs.find("cm_usps"),)
+    assert {row.table for row in configs.starting("cm_usps")} == {"cm_table1"}
+    assert {row.name for row in configs.starting("cm_figure8")} >= {"igmm_moons", "cm_circles", "ae_cm_no_structure"}
+
+
 def test_a_config_is_well_formed(row):
-    assert row.method in methods.SYSTEMS
     assert row.name.startswith(row.method.replace("-", "_") + "_")
-    assert row.preset in methods.find(row.method).presets
-    assert len(set(row.seeds)) == len(row.seeds) >= 3
-    assert f"python -m experiments.run {row.name}\n" in row.about
+    assert len(set(row.seeds)) == len(row.seeds)
+    assert len(row.seeds) * row.overrides.get("restarts", 1) >= 3
+    assert f"python -m experiments.run {row.table}\n" in row.about
     assert re.search(r"Hardware: .* minutes", row.about)
-    assert set(row.text) <= {"acc", "manager", "n_clusters"}
-    assert all(0 < row.text[name] < 1 for name in ("acc", "manager") if name in row.text)
+    assert set(row.text) <= {"acc", "nmi", "ari", "lsp_ari", "manager", "n_clusters"}
+    assert all(0 <= value < 1 for name, value in row.text.items() if name != "n_clusters")
+    assert row.data.endswith(configs.FILES) or row.data in BUILT_IN
 
 
+@pytest.mark.parametrize("row", DISTINCT, ids=lambda row: row.name)
 def test_the_command_line_says_what_the_config_says(row):
     argv = configs.arguments(row, 5, "data.npz", Path("somewhere"))
     assert argv[:2] == ["fit", row.method]
     options, config = fit_command.parse(methods.find(row.method), argv[2:])
     assert config == configs.config_of(row)
     assert (options.data, options.seed, options.out, options.preset) == ("data.npz", 5, Path("somewhere"), row.preset)
+
+
+def test_published_hundredths_are_shares():
+    assert configs.shares(54.3, 62.8, 67.0) == {"ari": 0.543, "nmi": 0.628, "acc": 0.67}
+    assert configs.shares(0.1, 0.8, 10.8, 4.79)["lsp_ari"] == 0.0479
+    assert configs.find("ae_cm_usps").text == {"ari": 0.697, "nmi": 0.767, "acc": 0.768, "lsp_ari": 0.61}
+
+
+def test_the_networks_of_the_small_sets_are_the_text_s():
+    iris, moons = configs.find("ae_cm_iris"), configs.find("ae_cm_moons")
+    assert (iris.overrides["hidden"], iris.overrides["latent_dim"]) == ((), 6)
+    argv = configs.arguments(iris, 0, "iris", Path("x"))
+    after = argv[argv.index("--hidden") + 1]
+    assert after.startswith("--"), "no values: no hidden layer"
+    assert "--quadratic" in configs.arguments(configs.find("ae_cm_circles"), 0, "circles", Path("x"))
+    assert (moons.overrides["hidden"], moons.overrides["latent_dim"]) == ((20, 20, 20), 1)
 
 
 def test_overrides_of_every_kind_reach_the_command_line():
@@ -138,6 +167,13 @@ def started(monkeypatch, tmp_path):
     monkeypatch.setattr(run.subprocess, "Popen", Process)
     monkeypatch.setattr(configs, "OUT", tmp_path)
     return commands
+
+
+def test_all_rows_of_a_table_are_run(started, monkeypatch):
+    rows = (configs.find("moe_vae_digits"), configs.find("cm_moons"))
+    monkeypatch.setattr(configs, "tables", lambda: {"both": rows})
+    assert run.main(["both", "--seeds", "7"]) == 0
+    assert [command[4:6] for command in started] == [["moe-vae", "digits"], ["cm", "moons"]]
 
 
 def test_each_seed_is_a_process(started, tmp_path):
@@ -260,6 +296,7 @@ def test_only_complete_runs_of_today_s_settings_count(tmp_path):
     stale = write(tmp_path, row, metrics(2, acc=0.2), epochs=77, width=9.0)
     text = table.table([row], tmp_path)
     assert columns(text)["ACC %"] == "90.0"
+    assert text.splitlines()[-2] == ""
     (remark,) = (line for line in text.splitlines() if line.startswith("- left out"))
     assert str(stale) in remark
     assert {"epochs", "width"} == set(re.search(r"another (.*?):", remark)[1].split(", "))
@@ -271,6 +308,61 @@ def test_the_table_of_a_prefix(capsys, monkeypatch, tmp_path):
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["digits"] * 10
     assert table.main(["no_such"]) == 2
     assert "no experiment starts with 'no_such'" in capsys.readouterr().err
+
+
+RESTARTED = {  # two runs of two restarts each, the scores of which stand beside those of the chosen one
+    seed: metrics(seed, ari=picked, nmi=0.5, acc=0.5, seconds=80.0, opinions={
+        "nearest_centroid": {"ari": 0.0, "nmi": 0.0, "acc": 0.0},
+        **{f"restart_{r}": {"ari": ari, "nmi": 0.6, "acc": 0.7} for r, ari in enumerate(several)},
+    })
+    for seed, picked, several in ((0, 0.6, (0.6, 0.4)), (1, 0.5, (0.4, 0.5)))
+}  # fmt: skip
+
+
+def test_restarts_count_as_runs_and_what_l_sp_picks_stands_beside(tmp_path):
+    row = configs.find("cm_usps")
+    for run_metrics in RESTARTED.values():
+        write(tmp_path, row, run_metrics)
+    assert columns(table.table([row], tmp_path)) == {
+        "data": "usps (n = 100)",
+        "method": "cm",
+        "settings": "paper, n_clusters=10, restarts=10",  # alpha and batch are the preset's
+        "n runs": "4",
+        "ARI %": "47.5 ± 9.6",  # of 60, 40, 40, 50: squares 156.25 + 2 * 56.25 + 6.25 over 3, root 9.57
+        "NMI %": "60.0 ± 0.0",
+        "ACC %": "70.0 ± 0.0",
+        "L_sp's ARI %": "55.0 ± 7.1",
+        "L_sp's NMI %": "50.0 ± 0.0",
+        "L_sp's ACC %": "50.0 ± 0.0",
+        "text: ARI %": "54.3",
+        "text: NMI %": "62.8",
+        "text: ACC %": "67.0",
+        "text: L_sp's ARI %": "54.8",
+        "seconds a run": "40 ± 0",
+        "peak memory MB": "1000 ± 0",
+    }
+
+
+def test_a_run_without_restarts_is_one_run_and_nothing_was_picked(tmp_path):
+    row = configs.find("ae_cm_usps")
+    write(tmp_path, row, metrics(0))
+    found = columns(table.table([row], tmp_path))
+    assert (found["n runs"], found["ARI %"], found["L_sp's ARI %"], found["seconds a run"]) == ("1", "70.0", "-", "60")
+
+
+def test_a_method_that_is_not_there_yet_is_listed(tmp_path):
+    row = configs.find("cm_usps")._replace(method="new", name="new_usps", overrides={"start": "random"})
+    (tmp_path / "new_usps" / "0").mkdir(parents=True)
+    (tmp_path / "new_usps" / "0" / "metrics.json").write_text("{}")
+    found = columns(table.table([row], tmp_path))
+    assert (found["method"], found["settings"], found["n runs"]) == ("new", "paper, start=random", "0")
+
+
+def test_each_kind_of_row_has_its_own_table(tmp_path):
+    rows = [configs.find("cm_usps"), configs.find("moe_vae_usps")]
+    first, second = table.table(rows, tmp_path).split("\n\n")
+    assert "n seeds" in first.splitlines()[0]
+    assert "n runs" in second.splitlines()[0]
 
 
 def test_the_fabricated_runs_look_like_real_ones(tmp_path, toy):
