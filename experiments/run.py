@@ -1,4 +1,4 @@
-"""Runs rows of the tables: `python -m experiments.run moe_vae_usps --seeds 0 1 2`.
+"""Runs rows of the tables: `python -m experiments.run moe_vae_usps --seeds 0 1 2`, or all of one: `... cm_table1`.
 
 Each seed is a process of its own, `jaxclust fit` into experiments/out/<name>/<seed>. Complete runs are skipped,
 interrupted ones go on. Where a row fits the training split, `jaxclust evaluate` then labels the test split.
@@ -19,12 +19,12 @@ from jaxclust.errors import InputError
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code, that of the first `jaxclust fit` that failed or 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m experiments.run", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="+", metavar="NAME", help=f"one or more of {', '.join(configs.names())}")
+    parser.add_argument("names", nargs="+", metavar="NAME", help=f"rows, or all of {', '.join(configs.tables())}")
     parser.add_argument("--seeds", nargs="+", type=int, help="instead of the seeds that the config states")
     parser.add_argument("--overwrite", action="store_true", help="run again what was run before")
     options = parser.parse_args(argv)
     try:
-        for row in [configs.find(name) for name in options.names]:
+        for row in [row for name in options.names for row in configs.of(name)]:
             for seed in options.seeds or row.seeds:
                 code = run_seed(row, seed, overwrite=options.overwrite) or run_held_out(row, seed)
                 if code:

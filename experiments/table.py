@@ -1,7 +1,9 @@
-"""Prints results beside the text's numbers as Markdown: `python -m experiments.table moe_vae`.
+"""Prints results beside the text's numbers as Markdown: `python -m experiments.table moe_vae`, or `... cm_table1`.
 
-Reads the complete runs in experiments/out of all rows whose name starts so. Means and standard deviations (n - 1) are
-over seeds; runs with settings that are no longer the row's are left out, and named.
+Reads the complete runs in experiments/out of all rows whose name, or whose module's, starts so. Means and standard
+deviations (n - 1) are over seeds; runs with settings that are no longer the row's are left out, and named. Where a run
+trained several restarts together each of them counts, with its share of the time, and beside them stands what L_sp
+picked in each run.
 """
 
 import argparse
@@ -13,7 +15,7 @@ from typing import Any
 
 from experiments import configs
 from experiments.configs import Row
-from jaxclust import rundir
+from jaxclust import methods, rundir
 from jaxclust.errors import InputError
 
 Metrics = Mapping[str, Any]
@@ -21,6 +23,11 @@ HEADER = (
     "data", "settings", "n seeds", "ACC %", "ACC % manager only", "ACC % held out", "NMI %", "ARI %", "K by seed",
     "noise %", "seconds", "peak memory MB", "text: ACC %", "text: manager only", "text: K",
 )  # fmt: skip
+RUNS_HEADER = (
+    "data", "method", "settings", "n runs", "ARI %", "NMI %", "ACC %", "L_sp's ARI %", "L_sp's NMI %", "L_sp's ACC %",
+    "text: ARI %", "text: NMI %", "text: ACC %", "text: L_sp's ARI %", "seconds a run", "peak memory MB",
+)  # fmt: skip
+SCORES = ("ari", "nmi", "acc")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.table", description=__doc__.splitlines()[0])
     parser.add_argument("prefix", nargs="?", default="", help="what the rows' names start with, for instance moe_vae")
     options = parser.parse_args(argv)
-    rows = [configs.find(name) for name in configs.names() if name.startswith(options.prefix)]
+    rows = configs.starting(options.prefix)
     try:
         if not rows:
-            raise InputError(f"no experiment starts with {options.prefix!r}: there are {', '.join(configs.names())}")
+            raise InputError(f"no experiment starts with {options.prefix!r}: there are {', '.join(configs.tables())}")
         print(table(rows, configs.OUT))
     except InputError as error:
         print(f"experiments.table: error: {error}", file=sys.stderr)
@@ -40,20 +47,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def table(rows: Sequence[Row], out: Path) -> str:
-    """The rows' results under `out` as a Markdown table, and remarks below it."""
-    lines, remarks = [], []
+    """The rows' results under `out` as Markdown tables, one for moe-vae and one for the others, and remarks below."""
+    kinds: dict[Sequence[str], list[list[str]]] = {HEADER: [], RUNS_HEADER: []}
+    remarks = []
     for row in rows:
         runs, stale = complete_runs(row, out)
-        lines.append(cells(row, runs))
+        if row.method == "moe-vae":
+            kinds[HEADER].append(cells(row, runs))
+        else:
+            kinds[RUNS_HEADER].append(runs_cells(row, runs))
         remarks += [f"- left out, run with another {', '.join(changed)}: {path}" for path, changed in stale]
-    text = "\n".join(_line(line) for line in [HEADER, ["---"] * len(HEADER), *lines])
-    return "\n".join([text, "", *remarks]) if remarks else text
+    parts = [_lines([header, ["---"] * len(header), *lines]) for header, lines in kinds.items() if lines]
+    return "\n\n".join([*parts, "\n".join(remarks)] if remarks else parts)
 
 
 def complete_runs(row: Row, out: Path) -> tuple[dict[int, Metrics], list[tuple[Path, list[str]]]]:
-    """metrics.json of each complete run by seed, and the runs whose settings are not the row's, with these."""
+    """metrics.json of each complete run by seed, and the runs whose settings are not the row's, with these.
+
+    A row of a method that this version does not have has none.
+    """
     found: dict[int, Metrics] = {}
-    stale = []
+    stale: list[tuple[Path, list[str]]] = []
+    if row.method not in methods.SYSTEMS:
+        return found, stale
     for path in sorted((out / row.name).glob("*/metrics.json"), key=lambda p: (len(p.parent.name), p.parent.name)):
         config = rundir.read_config(path.parent)
         if config["state"] != rundir.COMPLETE:
@@ -95,6 +111,40 @@ def cells(row: Row, runs: Mapping[int, Metrics]) -> list[str]:
     ]
 
 
+def runs_cells(row: Row, runs: Mapping[int, Metrics]) -> list[str]:
+    """One line of the table of all methods but moe-vae, in the order of RUNS_HEADER."""
+    all_runs = list(runs.values())
+    each = [restarts(run) for run in all_runs]
+    picked = [run for run, several in zip(all_runs, each, strict=True) if several]
+    scores = [one for run, several in zip(all_runs, each, strict=True) for one in several or [run]]
+    seconds = [run["seconds"] / max(len(several), 1) for run, several in zip(all_runs, each, strict=True)]
+    return [
+        Path(row.data).stem + (f" (n = {all_runs[0]['n_samples']})" if all_runs else ""),
+        row.method,
+        settings(row),
+        str(len(scores)),
+        *(spread((one[name] for one in scores), _percent) for name in SCORES),
+        *(spread((run[name] for run in picked), _percent) for name in SCORES),
+        *(_text(row, name, _percent) for name in (*SCORES, "lsp_ari")),
+        spread(seconds, _whole),
+        spread((run["peak_memory_mb"] for run in all_runs), _whole),
+    ]
+
+
+def restarts(run: Metrics) -> list[Mapping[str, float | None]]:
+    """The scores of each restart, where several were trained together; else none."""
+    return [scores for name, scores in run["opinions"].items() if name.startswith("restart_")]
+
+
+def settings(row: Row) -> str:
+    """The preset and what differs from it; all that the row states, where this version has no such method."""
+    stated = dict(row.overrides)
+    if row.method in methods.SYSTEMS:
+        preset = methods.find(row.method).presets[row.preset]
+        stated = {name: value for name, value in stated.items() if getattr(preset, name) != value}
+    return ", ".join([row.preset, *(f"{name}={value}" for name, value in stated.items())])
+
+
 def spread(values: Iterable[float | None], show: Callable[[float], str]) -> str:
     """'mean ± standard deviation' of the known values; the mean alone for one, '-' for none."""
     known = [value for value in values if value is not None]
@@ -116,8 +166,8 @@ def _text(row: Row, name: str, show: Callable[[float], str]) -> str:
     return show(row.text[name]) if name in row.text else "-"
 
 
-def _line(values: Iterable[str]) -> str:
-    return f"| {' | '.join(values)} |"
+def _lines(lines: Iterable[Iterable[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,25 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SETTINGS = """
+QUICK = {  # rehearsals: seconds instead of minutes
+    "quickstart": """
 DATA = "digits"
 SETTINGS = dict(
     preset="quick", epochs=1, search_epochs=1, manager_epochs=1, mixture_epochs=1, expert_epochs=1, min_steps=1,
     draws=1, umap_epochs=30, search_latent_dim=10, width=0.25, min_filters=4, expert_min_filters=4,
 )
-"""  # a rehearsal: seconds instead of minutes
+""",
+    "clustering_module": """
+DATA, K = "digits", 10
+CM = dict(preset="quick")
+AE_CM = dict(preset="quick", hidden=(50,), pretrain_epochs=2, module_epochs=2, epochs=2)
+""",
+}
+PICTURES = {
+    "quickstart": ["gallery", "map", "samples", "predict"],
+    "clustering_module": ["cm-centroids", "gallery", "centroids", "interpolate", "map"],
+}
+PRINTED = {"quickstart": {"fit": "clusters;"}, "clustering_module": {"ae": "10 clusters of", "sparse": "ARI 1.0"}}
 
 
 def script():
@@ -67,7 +79,7 @@ def test_a_notebook_runs(name, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
     node = nbformat.read(ROOT / "colab" / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
     (settings,) = (cell for cell in node.cells if "parameters" in cell.metadata.get("tags", ()))
-    settings.source = SETTINGS
+    settings.source = QUICK[name]
     client = nbclient.NotebookClient(
         node,
         timeout=600,
@@ -79,6 +91,8 @@ def test_a_notebook_runs(name, tmp_path, monkeypatch):
     code = {cell.id: cell for cell in node.cells if cell.cell_type == "code"}
     assert [cell.id for cell in code.values() if cell.execution_count is None] == ["install"]
     pictures = [key for key, cell in code.items() if any("image/png" in out.get("data", {}) for out in cell.outputs)]
-    assert pictures == ["gallery", "map", "samples", "predict"]
-    assert "clusters;" in "".join(out.get("text", "") for out in code["fit"].outputs)
-    assert (tmp_path / "quickstart-model" / "config.json").exists()
+    assert pictures == PICTURES[name]
+    for cell, words in PRINTED[name].items():
+        assert words in "".join(out.get("text", "") for out in code[cell].outputs)
+    if name == "quickstart":
+        assert (tmp_path / "quickstart-model" / "config.json").exists()

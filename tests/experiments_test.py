@@ -1,7 +1,5 @@
-"""The committed experiments: their configs are well-formed, and the table computes what it says."""
+"""The committed experiments: their configs are well-formed, and they are run as they say."""
 
-import dataclasses
-import json
 import re
 import subprocess
 import sys
@@ -13,45 +11,16 @@ import pytest
 from experiments import configs, latent_sizes, run, streaming, table
 from jaxclust import InputError, atomic, methods
 from jaxclust.commands import fit as fit_command
+from jaxclust.data.sources import BUILT_IN
+from tests.made_up_runs import columns, metrics, write
 
-ROWS = [configs.find(name) for name in configs.names()]
+ROWS = [row for rows in configs.tables().values() for row in rows]
+DISTINCT = list({(row.method, *row.overrides): row for row in ROWS if row.method in methods.SYSTEMS}.values())
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: row.name)
 def row(request):
     return request.param
-
-
-def metrics(seed, **changes):
-    """What metrics.json of a run holds, as far as the table reads it."""
-    return {
-        "seed": seed, "n_samples": 100, "split": "all", "acc": 0.9, "nmi": 0.8, "ari": 0.7, "n_clusters": 10,
-        "noise_fraction": 0.02, "seconds": 60.0, "peak_memory_mb": 1000.0, "opinions": {"manager": {"acc": 0.85}},
-    } | changes  # fmt: skip
-
-
-def write(out, row, values, state="complete", split="all", **changes):
-    """A run of `row` in `out` with these metrics; `changes` are to its config, `split` to what was fitted."""
-    directory = out / row.name / str(values["seed"])
-    directory.mkdir(parents=True)
-    config = dataclasses.asdict(configs.config_of(row)) | changes
-    described = {
-        "state": state,
-        "method": row.method,
-        "data": f"/some/where/{row.data}",
-        "config": config,
-        "split": split,
-    }
-    atomic.write_json(directory / "config.json", described)
-    atomic.write_json(directory / "metrics.json", values)
-    return directory
-
-
-def columns(text):
-    """Cells of the last line of a table by the header's names."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    header, last = ([cell.strip() for cell in line.strip("|").split("|")] for line in (lines[0], lines[-1]))
-    return dict(zip(header, last, strict=True))
 
 
 # configs
@@ -61,23 +30,50 @@ def test_there_are_configs():
     assert {"moe_vae_digits", "moe_vae_usps", "moe_vae_mnist10k", "moe_vae_fmnist10k"} <= set(configs.names())
 
 
+def test_a_row_is_found_by_one_name():
+    names = configs.names()
+    assert len(set(names)) == len(names) == len(ROWS)
+    assert all(configs.find(row.name) == row for row in ROWS)
+    assert configs.of("cm_table1") == configs.tables()["cm_table1"]
+    assert configs.of("cm_usps") == (configs.find("cm_usps"),)
+    assert {row.table for row in configs.starting("cm_usps")} == {"cm_table1"}
+    assert {row.name for row in configs.starting("cm_figure8")} >= {"igmm_moons", "cm_circles", "ae_cm_no_structure"}
+
+
 def test_a_config_is_well_formed(row):
-    assert row.method in methods.SYSTEMS
     assert row.name.startswith(row.method.replace("-", "_") + "_")
-    assert row.preset in methods.find(row.method).presets
-    assert len(set(row.seeds)) == len(row.seeds) >= 3
-    assert f"python -m experiments.run {row.name}\n" in row.about
+    assert len(set(row.seeds)) == len(row.seeds)
+    assert len(row.seeds) * row.overrides.get("restarts", 1) >= 3
+    assert f"python -m experiments.run {row.table}\n" in row.about
     assert re.search(r"Hardware: .* minutes", row.about)
-    assert set(row.text) <= {"acc", "manager", "n_clusters"}
-    assert all(0 < row.text[name] < 1 for name in ("acc", "manager") if name in row.text)
+    assert set(row.text) <= {"acc", "nmi", "ari", "lsp_ari", "manager", "n_clusters"}
+    assert all(0 <= value < 1 for name, value in row.text.items() if name != "n_clusters")
+    assert row.data.endswith(configs.FILES) or row.data in BUILT_IN
 
 
+@pytest.mark.parametrize("row", DISTINCT, ids=lambda row: row.name)
 def test_the_command_line_says_what_the_config_says(row):
     argv = configs.arguments(row, 5, "data.npz", Path("somewhere"))
     assert argv[:2] == ["fit", row.method]
     options, config = fit_command.parse(methods.find(row.method), argv[2:])
     assert config == configs.config_of(row)
     assert (options.data, options.seed, options.out, options.preset) == ("data.npz", 5, Path("somewhere"), row.preset)
+
+
+def test_published_hundredths_are_shares():
+    assert configs.shares(54.3, 62.8, 67.0) == {"ari": 0.543, "nmi": 0.628, "acc": 0.67}
+    assert configs.shares(0.1, 0.8, 10.8, 4.79)["lsp_ari"] == 0.0479
+    assert configs.find("ae_cm_usps").text == {"ari": 0.697, "nmi": 0.767, "acc": 0.768, "lsp_ari": 0.61}
+
+
+def test_the_networks_of_the_small_sets_are_the_text_s():
+    iris, moons = configs.find("ae_cm_iris"), configs.find("ae_cm_moons")
+    assert (iris.overrides["hidden"], iris.overrides["latent_dim"]) == ((), 6)
+    argv = configs.arguments(iris, 0, "iris", Path("x"))
+    after = argv[argv.index("--hidden") + 1]
+    assert after.startswith("--"), "no values: no hidden layer"
+    assert "--quadratic" in configs.arguments(configs.find("ae_cm_circles"), 0, "circles", Path("x"))
+    assert (moons.overrides["hidden"], moons.overrides["latent_dim"]) == ((20, 20, 20), 1)
 
 
 def test_overrides_of_every_kind_reach_the_command_line():
@@ -140,6 +136,13 @@ def started(monkeypatch, tmp_path):
     return commands
 
 
+def test_all_rows_of_a_table_are_run(started, monkeypatch):
+    rows = (configs.find("moe_vae_digits"), configs.find("cm_moons"))
+    monkeypatch.setattr(configs, "tables", lambda: {"both": rows})
+    assert run.main(["both", "--seeds", "7"]) == 0
+    assert [command[4:6] for command in started] == [["moe-vae", "digits"], ["cm", "moons"]]
+
+
 def test_each_seed_is_a_process(started, tmp_path):
     assert run.main(["moe_vae_digits", "--seeds", "4", "5"]) == 0
     for command, seed in zip(started, ("4", "5"), strict=True):
@@ -159,11 +162,6 @@ def test_a_row_of_the_training_split_labels_the_test_split_once(started, tmp_pat
     assert columns(table.table([row], tmp_path))["ACC % held out"] == "75.0"
     write(tmp_path, row, metrics(1), split="all")
     assert "another split" in table.table([row], tmp_path)
-
-
-def test_the_settings_of_a_row_are_in_the_table(tmp_path):
-    row = configs.find("moe_vae_digits_wae_gan")
-    assert columns(table.table([row], tmp_path))["settings"] == "quick, autoencoder=wae, wae_penalty=gan"
 
 
 def test_complete_runs_are_skipped_and_others_go_on(started, tmp_path):
@@ -214,78 +212,6 @@ def test_latent_sizes_are_counted_and_drawn(capsys, monkeypatch, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:] == ["| digits | 90% | 3 | 2 |", "| digits | 95% | 3 | 2 |"]
     assert (tmp_path / "figures" / "x.png").stat().st_size > 1000
-
-
-# table
-
-
-def test_the_table_s_arithmetic(tmp_path):
-    row = configs.find("moe_vae_usps")
-    managers = ({"manager": {"acc": 0.80}}, {"manager": {"acc": 0.90}}, {})
-    for seed, acc, k, opinions in zip((0, 1, 10), (0.96, 0.97, 0.98), (10, 9, 11), managers, strict=True):
-        write(tmp_path, row, metrics(seed, acc=acc, n_clusters=k, opinions=opinions, seconds=100.0 + seed))
-    found = columns(table.table([row], tmp_path))
-    assert found == {
-        "data": "usps (n = 100, split all)",
-        "settings": "quick",
-        "n seeds": "3",
-        "ACC %": "97.0 ± 1.0",
-        "ACC % manager only": "85.0 ± 7.1",  # of the two that have one: sqrt(2 * 0.05^2)
-        "ACC % held out": "-",
-        "NMI %": "80.0 ± 0.0",
-        "ARI %": "70.0 ± 0.0",
-        "K by seed": "10 9 11",
-        "noise %": "2.0 ± 0.0",
-        "seconds": "104 ± 6",  # 100, 101, 110: squares 13.4 + 7.1 + 40.1 over 2, root 5.5
-        "peak memory MB": "1000 ± 0",
-        "text: ACC %": "98.6",
-        "text: manager only": "97.1",
-        "text: K": "10",
-    }
-
-
-def test_one_run_has_no_spread_and_none_no_numbers(tmp_path):
-    row = configs.find("moe_vae_digits")
-    empty = columns(table.table([row], tmp_path))
-    assert (empty["n seeds"], empty["ACC %"], empty["K by seed"], empty["text: ACC %"]) == ("0", "-", "-", "-")
-    write(tmp_path, row, metrics(0, peak_memory_mb=None))
-    one = columns(table.table([row], tmp_path))
-    assert (one["n seeds"], one["ACC %"], one["peak memory MB"]) == ("1", "90.0", "-")
-
-
-def test_only_complete_runs_of_today_s_settings_count(tmp_path):
-    row = configs.find("moe_vae_digits")
-    write(tmp_path, row, metrics(0))
-    write(tmp_path, row, metrics(1, acc=0.1), state="running")
-    stale = write(tmp_path, row, metrics(2, acc=0.2), epochs=77, width=9.0)
-    text = table.table([row], tmp_path)
-    assert columns(text)["ACC %"] == "90.0"
-    (remark,) = (line for line in text.splitlines() if line.startswith("- left out"))
-    assert str(stale) in remark
-    assert {"epochs", "width"} == set(re.search(r"another (.*?):", remark)[1].split(", "))
-
-
-def test_the_table_of_a_prefix(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(configs, "OUT", tmp_path)
-    assert table.main(["moe_vae_d"]) == 0
-    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["digits"] * 10
-    assert table.main(["no_such"]) == 2
-    assert "no experiment starts with 'no_such'" in capsys.readouterr().err
-
-
-def test_the_fabricated_runs_look_like_real_ones(tmp_path, toy):
-    """The names that `metrics` makes up are those that a run writes."""
-    from jaxclust import runs
-    from jaxclust.data import sources
-    from jaxclust.models import Request
-    from tests import toy as toys
-
-    images, labels = toys.blobs(60)
-    np.savez(tmp_path / "x.npz", images=images, labels=labels)
-    dataset = sources.load(str(tmp_path / "x.npz"))
-    written = runs.fit(Request(toy, toy.presets["quick"]), dataset, tmp_path / "run")
-    assert set(metrics(0)) <= set(json.loads((tmp_path / "run/metrics.json").read_text())) == set(written)
-    assert {"state", "method", "data", "config"} <= set(json.loads((tmp_path / "run/config.json").read_text()))
 
 
 # streaming

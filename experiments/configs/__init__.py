@@ -1,17 +1,20 @@
-"""Rows of the tables, one module each: what is run, on which data, and what the text reports for it.
+"""Rows of the tables: what is run, on which data, and what the text reports for it.
 
-A module states METHOD, DATA, PRESET, OVERRIDES (fields of the method's config, on top of the preset), SEEDS and TEXT
-(published numbers: 'acc' and 'manager', shares; 'n_clusters'); SPLIT is 'all' unless it states 'train', and then the
-model labels the test split after fitting. DATA is a name that `jaxclust fit` takes, or a file in
-the directory JAXCLUST_DATA, by default ../shared/data beside the repository.
+A module states one row, called as the module: METHOD, DATA, PRESET, OVERRIDES (fields of the method's config, on top of
+the preset), SEEDS and TEXT (published numbers: 'acc', 'nmi', 'ari', 'manager' and 'lsp_ari', shares; 'n_clusters');
+SPLIT is 'all' unless it states 'train', and then the model labels the test split after fitting. Or it states ROWS, all
+lines of a published table. DATA is a name that `jaxclust fit` takes, or a file in the directory JAXCLUST_DATA, by
+default ../shared/data beside the repository.
 """
 
 import dataclasses
+import difflib
 import importlib
 import json
 import os
 import pkgutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -25,7 +28,7 @@ FILES = (".npz", ".npy", ".idx", ".gz")
 
 
 class Row(NamedTuple):
-    """One module of this package. about: its docstring."""
+    """A line of a table. table: the module that states it; about: that module's docstring."""
 
     name: str
     method: str
@@ -34,31 +37,58 @@ class Row(NamedTuple):
     overrides: Mapping[str, Any]
     seeds: tuple[int, ...]
     text: Mapping[str, float]
-    about: str
+    about: str = ""
     split: str = "all"
+    table: str = ""
+
+
+def shares(ari: float, nmi: float, acc: float, lsp_ari: float | None = None) -> dict[str, float]:
+    """TEXT from published numbers, which are in hundredths; lsp_ari: the ARI of the restart that L_sp picks."""
+    given = {"ari": ari, "nmi": nmi, "acc": acc, "lsp_ari": lsp_ari}
+    return {name: round(value / 100, 5) for name, value in given.items() if value is not None}
+
+
+@cache
+def tables() -> dict[str, tuple[Row, ...]]:
+    """The rows of each module of this package, by its name."""
+    found = {}
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        module = importlib.import_module(f"{__name__}.{name}")
+        rows = module.ROWS if hasattr(module, "ROWS") else (_only_row(name, module),)
+        found[name] = tuple(row._replace(about=module.__doc__ or "", table=name) for row in rows)
+    return found
+
+
+def _only_row(name: str, module: Any) -> Row:
+    split = getattr(module, "SPLIT", "all")
+    seeds = tuple(module.SEEDS)
+    return Row(name, module.METHOD, module.DATA, module.PRESET, module.OVERRIDES, seeds, module.TEXT, split=split)
 
 
 def names() -> list[str]:
     """All rows, by name."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(row.name for rows in tables().values() for row in rows)
 
 
 def find(name: str) -> Row:
     """The row called `name`. Raises InputError for an unknown one."""
-    if name not in names():
-        raise InputError(f"experiment {name!r} is unknown: choose one of {', '.join(names())}")
-    module = importlib.import_module(f"{__name__}.{name}")
-    return Row(
-        name,
-        module.METHOD,
-        module.DATA,
-        module.PRESET,
-        module.OVERRIDES,
-        tuple(module.SEEDS),
-        module.TEXT,
-        module.__doc__ or "",
-        getattr(module, "SPLIT", "all"),
-    )
+    for rows in tables().values():
+        for row in rows:
+            if row.name == name:
+                return row
+    known = difflib.get_close_matches(name, names()) or list(tables())
+    raise InputError(f"experiment {name!r} is unknown: choose one of {', '.join(known)}")
+
+
+def of(name: str) -> tuple[Row, ...]:
+    """All rows of the module called `name`, or else the row called so. Raises InputError where there is neither."""
+    return tables()[name] if name in tables() else (find(name),)
+
+
+def starting(prefix: str) -> list[Row]:
+    """The rows whose own name or whose module's starts with `prefix`, module by module."""
+    rows = (row for rows in tables().values() for row in rows)
+    return [row for row in rows if row.name.startswith(prefix) or row.table.startswith(prefix)]
 
 
 def data_of(row: Row) -> str:

@@ -48,12 +48,19 @@ class Found(NamedTuple):
 
 SK, TF, OM, EITHER = "scikit-learn (offline)", "TFDS", "OpenML", "TFDS or OpenML"
 GREY28 = (28, 28, 1)
+TOY = "toy set of scikit-learn's cluster comparison"
 
 _ALL = (
     BuiltIn("digits", 1797, (8, 8, 1), 10, "UCI handwritten digits, the test part", SK),
     BuiltIn("iris", 150, (4,), 3, "Fisher 1936", SK),
     BuiltIn("wine", 178, (13,), 3, "UCI wine", SK),
     BuiltIn("breast_cancer", 569, (30,), 2, "UCI breast cancer Wisconsin", SK),
+    BuiltIn("moons", 500, (2,), 2, TOY, SK),
+    BuiltIn("circles", 500, (2,), 2, TOY, SK),
+    BuiltIn("varied", 500, (2,), 3, TOY, SK),
+    BuiltIn("anisotropic", 500, (2,), 3, TOY, SK),
+    BuiltIn("blobs", 500, (2,), 3, TOY, SK),
+    BuiltIn("no_structure", 500, (2,), 1, TOY, SK),
     BuiltIn("mnist", 70000, GREY28, 10, "LeCun et al. 1998", EITHER, tfds="mnist", openml=554, n_train=60000),
     BuiltIn(
         "fashion_mnist", 70000, GREY28, 10, "Xiao et al. 2017", EITHER, "fashion_mnist", openml=40996, n_train=60000
@@ -77,6 +84,8 @@ BUILT_IN: dict[str, BuiltIn] = {entry.name: entry for entry in _ALL}
 
 def read(entry: BuiltIn) -> Found:
     """Reads a built-in data set, downloading it if this machine has not got it yet."""
+    if entry.origin == TOY:
+        return _make_toy(entry)
     if entry.how == SK:
         return _read_sklearn(entry.name)
     if entry.tfds is None:
@@ -105,6 +114,27 @@ def _read_sklearn(name: str) -> Found:
     if name == "digits":
         return Found(np.rint(bunch.images * (255.0 / 16.0)).astype(np.uint8)[..., None], bunch.target, names)
     return Found(bunch.data.astype(np.float32), bunch.target, names)
+
+
+def _make_toy(entry: BuiltIn) -> Found:
+    """The points of scikit-learn's example plot_cluster_comparison, with its seeds."""
+    from sklearn.datasets import make_blobs, make_circles, make_moons
+
+    n, seed, blob_seed = entry.n, 30, 170
+    if entry.name == "moons":
+        points, labels = make_moons(n, noise=0.05, random_state=seed)
+    elif entry.name == "circles":
+        points, labels = make_circles(n, factor=0.5, noise=0.05, random_state=seed)
+    elif entry.name == "varied":
+        points, labels = make_blobs(n, cluster_std=[1.0, 2.5, 0.5], random_state=blob_seed)
+    elif entry.name == "anisotropic":
+        points, labels = make_blobs(n, random_state=blob_seed)
+        points = points @ np.array([[0.6, -0.6], [-0.4, 0.8]])
+    elif entry.name == "blobs":
+        points, labels = make_blobs(n, random_state=seed)
+    else:
+        points, labels = np.random.RandomState(seed).rand(n, 2), np.zeros(n, np.int64)
+    return Found(points.astype(np.float32), labels, tuple(str(c) for c in range(entry.n_classes)))
 
 
 def _tfds() -> Any:

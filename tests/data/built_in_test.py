@@ -26,12 +26,40 @@ def test_digits_are_eight_bits_and_offline():
     assert data.name == "digits"
 
 
-@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer"])
+TOYS = ["moons", "circles", "varied", "anisotropic", "blobs", "no_structure"]
+
+
+@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer", *TOYS])
 def test_the_table_is_true_of_what_is_offline(name):
     entry, data = sources.BUILT_IN[name], sources.load(name)
     assert data.images.shape == (entry.n, *entry.shape)
     assert len(data.class_names) == entry.n_classes
     assert sorted(set(data.labels)) == list(range(entry.n_classes))
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_toy_sets_are_the_same_each_time(name):
+    first, again = sources.load(name), sources.load(name)
+    assert first.images.dtype == np.float32
+    assert first.fingerprint == again.fingerprint
+
+
+def test_toy_sets_have_the_shapes_that_they_are_known_for():
+    toys = {name: (sources.load(name).images, sources.load(name).labels) for name in TOYS}
+    points, labels = toys["circles"]
+    radius = np.hypot(*points.T)
+    assert radius[labels == 1].max() < 0.75 < radius[labels == 0].min()  # 1 is the inner circle
+    points, labels = toys["moons"]
+    off = points - np.where(labels == 0, 0.0, 1.0)[:, None] * [1.0, 0.5]  # each from the centre of its half circle
+    assert np.abs(np.hypot(*off.T) - 1).max() < 0.25
+    points, labels = toys["varied"]
+    spreads = [points[labels == k].std(0).mean() for k in range(3)]
+    np.testing.assert_allclose(spreads, [1.0, 2.5, 0.5], rtol=0.15)
+    points, labels = toys["anisotropic"]
+    spread = np.linalg.svd(points[labels == 0] - points[labels == 0].mean(0), compute_uv=False)
+    assert spread[0] > 3 * spread[1]
+    assert np.bincount(toys["blobs"][1]).tolist() == [167, 167, 166]
+    assert 0 <= toys["no_structure"][0].min() < toys["no_structure"][0].max() <= 1
 
 
 def test_unknown_names_offer_close_ones():
