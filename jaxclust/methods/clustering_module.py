@@ -156,7 +156,8 @@ def ae_clustering_module(
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
         params["module"] = random_module(fold_name(key, "module"), n_clusters, config.latent_dim)
-        return new_state(params, adam, {"mean": jax.tree.map(jnp.zeros_like, params), "stats": stats}, key)
+        mean = jax.tree.map(jnp.zeros_like, settled(params, stats))
+        return new_state(params, adam, {"mean": mean, "stats": stats}, key)
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, tuple[PyTree, PyTree]]:
         x, weight = pair.target(batch.image), batch.weight
@@ -173,10 +174,15 @@ def ae_clustering_module(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         grads, (stats, terms) = jax.grad(loss, has_aux=True)(state.params, state, batch)
         new = advance(state, grads, adam, {})
-        mean = averaged(state.extra["mean"], new.params, state.step, length)
+        mean = averaged(state.extra["mean"], settled(new.params, stats), state.step, length)
         return new._replace(extra={**state.extra, "mean": mean, "stats": stats}), per_example(terms, batch)
 
     return Method(init, step)
+
+
+def settled(params: PyTree, stats: PyTree) -> PyTree:
+    """What is averaged: all parameters; the module's alone where running statistics belong to the last ones."""
+    return {"module": params["module"]} if jax.tree.leaves(stats) else params
 
 
 def concentrations(config: Config, n_clusters: int) -> np.ndarray:
@@ -230,8 +236,8 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
         start = guided if config.start == "manifold" else pretrained
         state = start(runs, config, pair, before, codes, images, n_clusters, runs.begun("joint", joint, images))
     state = runs.train("joint", joint, images, config.epochs + 1, state)
-    mean = dict(state.extra["mean"])
-    arrays = {"module": mean.pop("module"), "params": mean, "stats": state.extra["stats"]}
+    params = {**state.params, **state.extra["mean"]}
+    arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
     return chosen(config, pair, view, n_clusters, arrays, images)
 
 
@@ -294,7 +300,8 @@ def guided(
     params = {**before.params, "module": start.params["module"]}
     start = start._replace(params=params, extra={**start.extra, "stats": before.extra, "labels": labels})
     last = runs.train("guided", method, images, config.module_epochs + 1, start)
-    return state._replace(params=last.extra["mean"], extra={**state.extra, "stats": last.extra["stats"]})
+    params = {**last.params, **last.extra["mean"]}
+    return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]})
 
 
 def number(config: Config, codes: np.ndarray | None, key: Key, phases: Phases) -> int:
