@@ -163,6 +163,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         _, config = presets.choose(system, self.preset)
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(config)}
         given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None}
+        models.check_values(type(config), given)
         config = dataclasses.replace(config, **given)
         seed = self.seed
         models.check_seed(seed)

@@ -77,12 +77,15 @@ def check_n_clusters(n_clusters: int | str, n: int) -> None:
 
 def check_config(config: Any) -> None:
     """Raises InputError for a field whose value is not of the kind that its dataclass states (choices, numbers)."""
-    hints = get_type_hints(type(config))
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if not _is_kind(value, hints[field.name]):
-            wanted = " | ".join(_words(hints[field.name]))
-            raise InputError(f"{field.name} is {value!r}: give {wanted}")
+    check_values(type(config), {field.name: getattr(config, field.name) for field in fields(config)})
+
+
+def check_values(kind: type, values: Mapping[str, Any]) -> None:
+    """The same for some fields of a config of that kind, before there is one."""
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if not _is_kind(value, hints[name]):
+            raise InputError(f"{name} is {value!r}: give {' | '.join(_words(hints[name]))}")
 
 
 def check_seed(seed: int) -> None:
@@ -189,6 +192,8 @@ def _is_kind(value: Any, hint: Any) -> bool:
         return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
     if get_origin(hint) in (Union, UnionType):
         return any(_is_kind(value, part) for part in get_args(hint))
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_is_kind(item, get_args(hint)[0]) for item in value)
     if hint is float:
         return isinstance(value, Real) and not isinstance(value, bool)
     if hint is int:
@@ -201,6 +206,8 @@ def _words(hint: Any) -> list[str]:
         return [word for part in get_args(hint) for word in _words(part)]
     if get_origin(hint) is Literal:
         return [repr(choice) for choice in get_args(hint)]
+    if get_origin(hint) is tuple:
+        return [f"a tuple, each {word}" for word in _words(get_args(hint)[0])]
     return [{int: "a whole number", float: "a number"}.get(hint, getattr(hint, "__name__", str(hint)))]
 
 

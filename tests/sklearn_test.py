@@ -20,6 +20,9 @@ with pytest.MonkeyPatch.context() as patch:
 
 # Small, yet good enough for check_clustering: three blobs of 50 points, adjusted Rand index above 0.4. Batches are no
 # larger than the smallest data, so that fewer programs are compiled.
+CODES = {
+    "n_clusters": 3, "hidden": (8,), "latent_dim": 3, "pretrain_epochs": 10, "batch_size": 10, "learning_rate": 0.01,
+}  # fmt: skip
 SETTINGS = {
     "toy": {"n_clusters": 3, "epochs": 5, "learning_rate": 0.1},
     "moe-vae": {
@@ -27,6 +30,23 @@ SETTINGS = {
         "search_latent_dim": 2, "latent_dim": 2, "width": 0.03, "expert_width": 0.03, "epochs": 10, "search_epochs": 10,
         "schedule": "constant", "umap_epochs": 50, "manager_epochs": 20, "mixture_epochs": 1, "expert_epochs": 1,
     },
+    "cm": {
+        "n_clusters": 3, "alpha": 2.0, "start": "k-means", "encoder_start": "posterior", "restarts": 1, "epochs": 5,
+        "batch_size": 10,
+    },
+    "ae-cm": {
+        **CODES, "alpha": 2.0, "beta": 0.5, "start": "pretrained", "encoder_start": "posterior", "epochs": 5,
+        "module_epochs": 5,
+    },
+    "kmeans": {"n_clusters": 3, "restarts": 2},
+    "gmm": {"n_clusters": 3, "restarts": 2},
+    "igmm": {"n_clusters": 3, "restarts": 2},
+    "ae-kmeans": CODES,
+    "dec": {**CODES, "epochs": 5},
+    "idec": {**CODES, "epochs": 5},
+    "dcn": {**CODES, "epochs": 5},
+    "dkm": {**CODES, "epochs": 5},
+    "n2d": {**CODES, "classifier_epochs": 20},
 }  # fmt: skip
 ONE_CLUSTER = dict.fromkeys(  # `test_checks_of_one_cluster_hold_for_two` runs them with 2
     (

@@ -13,9 +13,10 @@ import numpy as np
 from jaxclust import losses
 from jaxclust.data.augment import NONE
 from jaxclust.methods.base import Method
-from jaxclust.methods.clustering_module import AEConfig, Length, ae_clustering_module, clustering_module
+from jaxclust.methods.clustering_module import Length, ae_clustering_module, clustering_module
 from jaxclust.methods.parts import autoencoder, mixture
 from jaxclust.methods.parts.classifier import ClassifierSpec, module
+from jaxclust.methods.parts.clustering_module_config import AEConfig
 from jaxclust.methods.parts.coders import Frame, coders
 from jaxclust.methods.parts.networks import adam, init, train_mode
 from jaxclust.methods.parts.population import population

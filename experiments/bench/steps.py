@@ -5,14 +5,18 @@ A step here is a description. Nothing is allocated: shapes of its state come fro
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxclust.methods.base import Method
+from jaxclust.methods.clustering_module import Length, ae_clustering_module
 from jaxclust.methods.parts import autoencoder, classifier, mixture
+from jaxclust.methods.parts.clustering_module_config import AEConfig
+from jaxclust.methods.parts.coders import Frame, coders
 from jaxclust.methods.parts.moe_vae_config import Config, autoencoder_spec, classifier_spec, mixture_spec
+from jaxclust.methods.parts.population import population
 from jaxclust.typing import PyTree
 
 IMAGES = 70_000  # rows of the data set that lies on the device: MNIST's and Fashion-MNIST's
@@ -29,15 +33,15 @@ class Step(NamedTuple):
     batch:   examples in one batch, over all devices and experts.
     experts: networks stacked on a leading axis of the state's leaves; 1 for a network on its own.
     build:   config -> Method. Config has the fields `precision` and `form`.
-    config:  the settings.
+    config:  the settings, of moe-vae or of ae-cm.
     """
 
     name: str
     side: int
     batch: int
     experts: int
-    build: Callable[[Config, tuple[int, ...]], Method]
-    config: Config
+    build: Callable[[Any, tuple[int, ...]], Method]
+    config: Any
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,6 +83,12 @@ def _stage_two(config: Config, shape: tuple[int, ...]) -> Method:
     return mixture.stage_two(mixture_spec(config, "bernoulli", np.full(CLUSTERS, LATENT), N_STEPS), shape)
 
 
+def _ae_cm(config: AEConfig, shape: tuple[int, ...]) -> Method:
+    pair = coders(config, Frame(shape, *shape[:2]))
+    one = ae_clustering_module(config, CLUSTERS, Length(N_STEPS, 1), pair)
+    return population(one, config.restarts, pair.size)
+
+
 # The text's settings (preset 'paper'), in the compute type and the convolutions of an accelerator. At 32 x 32 its first
 # block has 32 filters; 16 x 16 gets as many. The platform is never asked: it is the compiling machine's.
 PAPER = Config(precision="bfloat16", form="native", min_filters=32, expert_min_filters=32)
@@ -90,4 +100,6 @@ STEPS = (
     Step("mixture-routed-32", 32, 256, CLUSTERS, _stage_one, replace(PAPER, top_experts=2)),
     Step("experts-32", 32, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
     Step("experts-16", 16, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
+    Step("ae-cm-32", 32, 1024, 1, _ae_cm, AEConfig(n_clusters=CLUSTERS, precision="bfloat16")),
+    Step("ae-cm-restarts-32", 32, 1024, 8, _ae_cm, AEConfig(n_clusters=CLUSTERS, precision="bfloat16", restarts=8)),
 )
