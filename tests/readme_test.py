@@ -70,3 +70,14 @@ def test_the_estimator_runs(tmp_path, monkeypatch):
     exec(compile(code.replace("seed=0)", f"seed=0, {small})"), "README.md", "exec"), found)
     assert isinstance(found["model"], jaxclust.MoEVAE)
     assert (tmp_path / "digits-model" / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_the_estimator_with_centroids_runs():
+    (code,) = (block for block in blocks("python") if "AECM(" in block)
+    small = "preset='quick', hidden=(16,), pretrain_epochs=1, module_epochs=1, epochs=1, start='pretrained'"
+    assert "seed=0)" in code
+    found = {}
+    exec(compile(code.replace("seed=0)", f"seed=0, {small})"), "README.md", "exec"), found)
+    assert found["model"].centroids_.shape == (10, 8, 8, 1)
+    assert found["model"].interpolate(0, 1).shape == (9, 8, 8, 1)

@@ -1,5 +1,6 @@
 """What commands print: short tables of plain text."""
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ def run_table(metrics: Mapping[str, Any], out: Path) -> str:
     ]
     if metrics["latent_dim"] is not None:
         rows.insert(1, ("latent size", _latent(metrics["latent_dim"], metrics["expert_latent_dims"])))
+    ambiguity = metrics["summary"].get("l_sp") or []
+    if len(ambiguity) > 1:
+        spread = f"mean {statistics.fmean(ambiguity):.3g} ± {statistics.stdev(ambiguity):.2g}"
+        rows.append(("restarts", f"{len(ambiguity)}; kept the one with L_sp {min(ambiguity):.3g} ({spread})"))
     rows += score_rows(metrics)
     rows += [(f"  {name}", f"{seconds:.1f} s") for name, seconds in metrics["phases"].items()]
     rows += [("in all", f"{metrics['seconds']:.1f} s"), ("run", str(out))]

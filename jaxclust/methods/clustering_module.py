@@ -205,14 +205,15 @@ def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, pha
     if config.start != "random" or config.n_clusters == "auto":
         flat = loop.in_batches(jax.jit(partial(vectors, view)), images)
     n_clusters = number(config, flat, key, phases)
-    length = epochs_of(config.epochs, config.batch_size, len(images))
+    epochs = epochs_of(config, config.epochs, len(images))
+    length = length_of(config, epochs, len(images))
     runs = Restarts(phases, key, config.restarts, config.batch_size, 2 * n_clusters * view.size)
     method = clustering_module(config, n_clusters, view.size, length, view)
     state = None
     if config.start != "random":
         first = phases.compute("centroids", lambda: centroids(config, [flat], n_clusters, key))
         state = start_at(config, runs.begun("module", method, images), first)
-    state = runs.train("module", method, images, config.epochs + 1, state)
+    state = runs.train("module", method, images, epochs + 1, state)
     return chosen(config, None, view, n_clusters, {"module": state.extra["mean"]["module"]}, images)
 
 
@@ -225,17 +226,18 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     before, codes, state = None, None, None
     if config.start != "random":
         alone = autoencoder(pair, damped_adam(config.learning_rate))
-        before = runs.train("autoencoder", alone, images, config.pretrain_epochs)
+        before = runs.train("autoencoder", alone, images, epochs_of(config, config.pretrain_epochs, len(images)))
         codes = codes_of(pair, convolutional, before, images)
     elif config.n_clusters == "auto":
         codes = loop.in_batches(jax.jit(partial(vectors, view)), images)[:, None]
     n_clusters = number(config, codes, key, phases)
-    length = epochs_of(config.epochs, config.batch_size, len(images))
+    epochs = epochs_of(config, config.epochs, len(images))
+    length = length_of(config, epochs, len(images))
     joint = ae_clustering_module(config, n_clusters, length, pair)
     if before is not None and codes is not None:
         start = guided if config.start == "manifold" else pretrained
         state = start(runs, config, pair, before, codes, images, n_clusters, runs.begun("joint", joint, images))
-    state = runs.train("joint", joint, images, config.epochs + 1, state)
+    state = runs.train("joint", joint, images, epochs + 1, state)
     params = {**state.params, **state.extra["mean"]}
     arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
     return chosen(config, pair, view, n_clusters, arrays, images)
@@ -265,11 +267,12 @@ def pretrained(
     """The joint state after k-means of each restart's codes (n, restarts, p), and the module alone on them."""
     each = list(np.moveaxis(codes, 1, 0))
     first = runs.phases.compute("centroids", lambda: centroids(config, each, n_clusters, runs.key))
-    length = epochs_of(config.module_epochs, config.batch_size, len(images))
+    epochs = epochs_of(config, config.module_epochs, len(images))
+    length = length_of(config, epochs, len(images))
     method = clustering_module(config, n_clusters, config.latent_dim, length, None)
     small = runs._replace(size=2 * n_clusters * config.latent_dim, convolutional=False, own_images=True)
     alone = start_at(config, small.begun("module", method, codes), first)
-    alone = small.train("module", method, codes, config.module_epochs + 1, alone)
+    alone = small.train("module", method, codes, epochs + 1, alone)
     params = {**before.params, "module": alone.extra["mean"]["module"]}
     return state._replace(params=params, extra={**state.extra, "stats": before.extra})
 
@@ -294,12 +297,13 @@ def guided(
         return {"labels": np.stack(found)}
 
     labels = runs.phases.compute("labels", solve)["labels"]
-    length = epochs_of(config.module_epochs, config.batch_size, len(images))
+    epochs = epochs_of(config, config.module_epochs, len(images))
+    length = length_of(config, epochs, len(images))
     method = ae_clustering_module(config, n_clusters, length, pair, guided=True)
     start = runs.begun("guided", ae_clustering_module(config, n_clusters, length, pair), images)
     params = {**before.params, "module": start.params["module"]}
     start = start._replace(params=params, extra={**start.extra, "stats": before.extra, "labels": labels})
-    last = runs.train("guided", method, images, config.module_epochs + 1, start)
+    last = runs.train("guided", method, images, epochs + 1, start)
     params = {**last.params, **last.extra["mean"]}
     return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]})
 
@@ -320,10 +324,20 @@ def number(config: Config, codes: np.ndarray | None, key: Key, phases: Phases) -
     return found
 
 
-def epochs_of(epochs: float, batch_size: int, n: int) -> Length:
+def epochs_of(config: Config, epochs: float, n: int) -> float:
+    """Epochs of a training for which the config states `epochs`: more where n examples are few (`min_steps`)."""
+    return epochs * max(1.0, config.min_steps / (config.epochs * per_epoch(config, n)))
+
+
+def length_of(config: Config, epochs: float, n: int) -> Length:
     """The steps of a training of that many epochs and the averaging epoch."""
-    per_epoch = -(-n // min(batch_size, n))
-    return Length(loop.total_steps(epochs + 1, per_epoch), per_epoch)
+    each = per_epoch(config, n)
+    return Length(loop.total_steps(epochs + 1, each), each)
+
+
+def per_epoch(config: Config, n: int) -> int:
+    """Batches that visit n examples once."""
+    return -(-n // min(config.batch_size, n))
 
 
 def centroids(config: Config, codes: list[np.ndarray], n_clusters: int, key: Key) -> dict[str, np.ndarray]:

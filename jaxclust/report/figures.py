@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from jaxclust.data import prepare
 from jaxclust.data.rows import Images
+from jaxclust.host import manifold
 from jaxclust.methods.base import Result
 from jaxclust.report import grids, plots
 from jaxclust.report.colours import DPI
@@ -27,6 +28,7 @@ DIMENSIONS = 10  # of each of them, the first
 STEPS = np.linspace(-1.0, 1.0, 9)
 SAMPLES = 12  # of each expert
 RECONSTRUCTIONS = 42
+FEWEST_MAPPED, MAPPED = 15, 3000  # examples of a map that is drawn here
 PATH = 11  # images from one centroid to another, both included
 
 Draw = Callable[[], "Figure | None"]
@@ -47,7 +49,7 @@ def draw_run(
     out; labels: (n,) int classes, -1 unknown, or None; key: for the samples, which are left out without one. The
     training curves come from `directory`/history.jsonl. What `result` does not hold is left out.
 
-    Of result.plots it reads 'explained_variance' (d,) shares, 'map' (m, 2) with 'map_index' (m,) rows,
+    Of result.plots it reads 'explained_variance' (d,) shares, 'map' (m, 2) with 'map_index' (m,) rows (else it is made),
     'expert_map' (m, 2) with 'expert_map_index' (m,) rows (each expert's own latent space), and 'ones'
     (K, side, side, c), each expert's reconstruction of an all-ones image; of result.summary 'latent_dim',
     'latent_threshold' (0.9 if absent) and 'expert_latent_dims' (K,), whose largest is the width of decode's latent.
@@ -84,13 +86,8 @@ def _figures(
 ) -> Iterator[tuple[str, Draw]]:
     """Names of files, each with the function that draws it."""
     found = result.plots
-    if "map" in found:
-        rows = np.asarray(found.get("map_index", np.arange(len(found["map"]))))
-        true = None if classes is None else np.asarray(classes)[rows]
-        yield (
-            "map",
-            partial(plots.cluster_map, found["map"], result.labels[rows], result.noise[rows], true, class_names),
-        )
+    if "map" in found or len(result.embedding) >= FEWEST_MAPPED:
+        yield "map", partial(_map, result, classes, class_names)
     if "expert_map" in found:
         yield "expert_maps", partial(_expert_maps, result, classes, class_names)
     if "explained_variance" in found:
@@ -143,6 +140,19 @@ def _pages(name: str, clusters: NDArray[np.integer]) -> Iterator[tuple[str, NDAr
     """Clusters in groups of ROWS, for files `name`, `name`_2, ..."""
     for page, start in enumerate(range(0, min(len(clusters), ROWS * PAGES), ROWS)):
         yield (name if page == 0 else f"{name}_{page + 1}"), clusters[start : start + ROWS]
+
+
+def _map(result: Result, classes: NDArray[np.integer] | None, class_names: Sequence[str] | None) -> "Figure | None":
+    """The method's own map, or else the UMAP of the embedding of MAPPED random examples."""
+    if "map" in result.plots:
+        points = result.plots["map"]
+        rows = np.asarray(result.plots.get("map_index", np.arange(len(points))))
+    else:
+        n = len(result.embedding)
+        rows = np.sort(np.random.default_rng(0).choice(n, min(n, MAPPED), replace=False))
+        points = manifold.umap(result.embedding[rows], 2, 0, n_epochs=200)
+    true = None if classes is None else np.asarray(classes)[rows]
+    return plots.cluster_map(points, result.labels[rows], result.noise[rows], true, class_names)
 
 
 def _expert_maps(

@@ -29,6 +29,8 @@ class Config:
     """Runs with other first parameters, trained together; that of the least L_sp is kept."""
     epochs: float = 150
     """Epochs before the averaging epoch."""
+    min_steps: int = 0
+    """Fewest steps of the last training, and of the others in proportion: small data are visited more often."""
     batch_size: int = 150
     """Examples a batch."""
     learning_rate: float = 1e-3
@@ -72,5 +74,5 @@ class AEConfig(CoderConfig, Config):
         CoderConfig.__post_init__(self)
 
 
-QUICK = Config(start="k-means++", encoder_start="posterior", restarts=10, epochs=50)
-AE_QUICK = AEConfig(start="manifold", beta=0.05, pretrain_epochs=60, module_epochs=20, epochs=40)
+QUICK = Config(start="k-means++", encoder_start="posterior", restarts=10, epochs=50, min_steps=5000)
+AE_QUICK = AEConfig(start="manifold", beta=0.05, pretrain_epochs=60, module_epochs=20, epochs=40, min_steps=1500)
