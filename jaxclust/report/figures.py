@@ -49,7 +49,7 @@ def draw_run(
     out; labels: (n,) int classes, -1 unknown, or None; key: for the samples, which are left out without one. The
     training curves come from `directory`/history.jsonl. What `result` does not hold is left out.
 
-    Of result.plots it reads 'explained_variance' (d,) shares, 'map' (m, 2) with 'map_index' (m,) rows (else it is made),
+    Of result.plots it reads 'explained_variance' (d,) shares, 'map' (m, 2) with 'map_index' (m,) rows (or makes one),
     'expert_map' (m, 2) with 'expert_map_index' (m,) rows (each expert's own latent space), and 'ones'
     (K, side, side, c), each expert's reconstruction of an all-ones image; of result.summary 'latent_dim',
     'latent_threshold' (0.9 if absent) and 'expert_latent_dims' (K,), whose largest is the width of decode's latent.
