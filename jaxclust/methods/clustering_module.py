@@ -209,12 +209,12 @@ def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, pha
     length = length_of(config, epochs, len(images))
     runs = Restarts(phases, key, config.restarts, config.batch_size, 2 * n_clusters * view.size)
     method = clustering_module(config, n_clusters, view.size, length, view)
-    state = None
+    state, first = None, None
     if config.start != "random":
-        first = phases.compute("centroids", lambda: centroids(config, [flat], n_clusters, key))
-        state = start_at(config, runs.begun("module", method, images), first)
+        found = phases.compute("centroids", lambda: centroids(config, [flat], n_clusters, key))
+        state, first = start_at(config, runs.begun("module", method, images), found), found["labels"]
     state = runs.train("module", method, images, epochs + 1, state)
-    return chosen(config, None, view, n_clusters, {"module": state.extra["mean"]["module"]}, images)
+    return chosen(config, None, view, n_clusters, {"module": state.extra["mean"]["module"]}, images, first)
 
 
 def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
@@ -223,7 +223,7 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     pair = coders(config, view)
     convolutional = config.network == "conv"
     runs = Restarts(phases, key, config.restarts, config.batch_size, pair.size, convolutional)
-    before, codes, state = None, None, None
+    before, codes, state, first = None, None, None, None
     if config.start != "random":
         alone = autoencoder(pair, damped_adam(config.learning_rate))
         before = runs.train("autoencoder", alone, images, epochs_of(config, config.pretrain_epochs, len(images)))
@@ -235,12 +235,13 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     length = length_of(config, epochs, len(images))
     joint = ae_clustering_module(config, n_clusters, length, pair)
     if before is not None and codes is not None:
-        start = guided if config.start == "manifold" else pretrained
-        state = start(runs, config, pair, before, codes, images, n_clusters, runs.begun("joint", joint, images))
+        fresh = runs.begun("joint", joint, images)
+        start = Start(runs, config, pair, before, codes, images, n_clusters, fresh)
+        state, first = guided(start) if config.start == "manifold" else pretrained(start)
     state = runs.train("joint", joint, images, epochs + 1, state)
     params = {**state.params, **state.extra["mean"]}
     arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
-    return chosen(config, pair, view, n_clusters, arrays, images)
+    return chosen(config, pair, view, n_clusters, arrays, images, first)
 
 
 def codes_of(pair: Coders, convolutional: bool, before: TrainState, images: Images) -> np.ndarray:
@@ -254,17 +255,24 @@ def codes_of(pair: Coders, convolutional: bool, before: TrainState, images: Imag
     return loop.in_batches(jax.jit(encode), images)
 
 
-def pretrained(
-    runs: Restarts,
-    config: AEConfig,
-    pair: Coders,
-    before: TrainState,
-    codes: np.ndarray,
-    images: Images,
-    n_clusters: int,
-    state: TrainState,
-) -> TrainState:
-    """The joint state after k-means of each restart's codes (n, restarts, p), and the module alone on them."""
+class Start(NamedTuple):
+    """What the joint training begins with: each restart's autoencoder `before`, its codes (n, restarts, p) of the
+    images, and a fresh joint state."""
+
+    runs: Restarts
+    config: AEConfig
+    pair: Coders
+    before: TrainState
+    codes: np.ndarray
+    images: Images
+    n_clusters: int
+    state: TrainState
+
+
+def pretrained(start: Start) -> tuple[TrainState, np.ndarray]:
+    """The joint state after k-means of each restart's codes (n, restarts, p), and the module alone on them; k-means'
+    labels (restarts, n)."""
+    runs, config, _, before, codes, images, n_clusters, state = start
     each = list(np.moveaxis(codes, 1, 0))
     first = runs.phases.compute("centroids", lambda: centroids(config, each, n_clusters, runs.key))
     epochs = epochs_of(config, config.module_epochs, len(images))
@@ -274,20 +282,13 @@ def pretrained(
     alone = start_at(config, small.begun("module", method, codes), first)
     alone = small.train("module", method, codes, epochs + 1, alone)
     params = {**before.params, "module": alone.extra["mean"]["module"]}
-    return state._replace(params=params, extra={**state.extra, "stats": before.extra})
+    return state._replace(params=params, extra={**state.extra, "stats": before.extra}), first["labels"]
 
 
-def guided(
-    runs: Restarts,
-    config: AEConfig,
-    pair: Coders,
-    before: TrainState,
-    codes: np.ndarray,
-    images: Images,
-    n_clusters: int,
-    state: TrainState,
-) -> TrainState:
-    """The joint state after some epochs in which k-means of the UMAP of each restart's codes gives responsibilities."""
+def guided(start: Start) -> tuple[TrainState, np.ndarray]:
+    """The joint state after some epochs in which k-means of the UMAP of each restart's codes (n, restarts, p) gives the
+    responsibilities; its labels (restarts, n)."""
+    runs, config, pair, before, codes, images, n_clusters, state = start
     seed = [seeds.seed(jax.random.fold_in(runs.key, r), "manifold") for r in range(config.restarts)]
 
     def solve() -> dict[str, np.ndarray]:
@@ -300,12 +301,12 @@ def guided(
     epochs = epochs_of(config, config.module_epochs, len(images))
     length = length_of(config, epochs, len(images))
     method = ae_clustering_module(config, n_clusters, length, pair, guided=True)
-    start = runs.begun("guided", ae_clustering_module(config, n_clusters, length, pair), images)
-    params = {**before.params, "module": start.params["module"]}
-    start = start._replace(params=params, extra={**start.extra, "stats": before.extra, "labels": labels})
-    last = runs.train("guided", method, images, epochs + 1, start)
+    fresh = runs.begun("guided", ae_clustering_module(config, n_clusters, length, pair), images)
+    params = {**before.params, "module": fresh.params["module"]}
+    fresh = fresh._replace(params=params, extra={**fresh.extra, "stats": before.extra, "labels": labels})
+    last = runs.train("guided", method, images, epochs + 1, fresh)
     params = {**last.params, **last.extra["mean"]}
-    return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]})
+    return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]}), labels
 
 
 def number(config: Config, codes: np.ndarray | None, key: Key, phases: Phases) -> int:
@@ -341,7 +342,7 @@ def per_epoch(config: Config, n: int) -> int:
 
 
 def centroids(config: Config, codes: list[np.ndarray], n_clusters: int, key: Key) -> dict[str, np.ndarray]:
-    """Of each restart's codes (n, d), or of one for all: 'centroids' (restarts, K, d) and 'variance' (restarts,)."""
+    """Of each restart's codes (n, d), or of one for all: 'centroids' (restarts, K, d), 'labels' and 'variance'."""
     seeding_only = config.start == "k-means++"
     found = [
         kmeans.first_centroids(
@@ -364,9 +365,15 @@ def start_at(config: Config, state: TrainState, first: dict[str, np.ndarray]) ->
 
 
 def chosen(
-    config: Config, pair: Coders | None, view: Frame, n_clusters: int, stacked: PyTree, images: Images
+    config: Config,
+    pair: Coders | None,
+    view: Frame,
+    n_clusters: int,
+    stacked: PyTree,
+    images: Images,
+    first: np.ndarray | None = None,
 ) -> Result:
-    """The restart with the least L_sp, and what is known of all."""
+    """The restart with the least L_sp, and what is known of all. first: labels (restarts, n) of their starts."""
     convolutional = isinstance(config, AEConfig) and config.network == "conv"
     over = over_members(pair.size if pair else 0, convolutional)
     stacked = {**stacked, "module": stacked["module"]._asdict()}
@@ -386,6 +393,8 @@ def chosen(
     assert can.second_opinion is not None
     labels = g.argmax(1).astype(np.int32)
     opinions = {"nearest_centroid": apply_in_batches(can.second_opinion, arrays, images)}
+    if first is not None:
+        opinions["first"] = first[best]
     if config.restarts > 1:
         opinions |= {f"restart_{r}": found["responsibilities"][:, r].argmax(1) for r in range(config.restarts)}
     summary = {
