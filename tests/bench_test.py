@@ -44,6 +44,8 @@ def test_operations_of_a_convolutional_vae_by_hand():
 
 def test_operations_of_the_other_steps_by_hand():
     assert cases.mlp((5, 4, 2), batch=3).flops == 3 * 2 * 3 * (20 + 8 + 8 + 20) - 2 * 3 * 20
+    sizes = 256 * 500 + 500 * 500 + 500 * 2000 + 2000 * 10
+    assert cases.ae_cm(16, batch=3).flops == 3 * 2 * 3 * 2 * sizes - 2 * 3 * 256 * 500
     manager = 3 * (1728 + 864 + 2 * 3 * 8 * 2) - 1728
     assert cases.stage_one(2, 2, 4, batch=3, first=2).flops == manager + 2 * 27648
     routed = cases.stage_one(4, 1, 4, batch=8, first=2).flops  # 8 * 1.5 / 4 = 3 rows for each of the four experts
@@ -65,6 +67,8 @@ def test_pytorch_trains_the_same_networks():
     assert ours(cases.mlp((6, 4, 2))) == theirs(peers.MLPAutoencoder((6, 4, 2)))
     mixture = peers.Mixture(8, 2, cases.LATENT, 3, lambda module: module)
     assert ours(cases.stage_one(3, 3, 8, first=2)) == theirs(mixture)
+    one = ours(cases.ae_cm(16)), theirs(peers.AECM((256, *cases.WIDTHS[1:]), 10, 20.0, 0.5))
+    assert one[0] == one[1]
     images = peers.torch.rand(4, 1, 8, 8)
     for loss in (mixture, peers.ConvVAE(8, 2, cases.LATENT)):
         assert peers.Training(loss, [images], 1)() > 0

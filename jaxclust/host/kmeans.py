@@ -40,7 +40,7 @@ def manifold_labels(x: np.ndarray, n_clusters: int, seed: int, largest: int) -> 
     """
     from sklearn.cluster import KMeans
 
-    rows = _sample(len(x), largest, seed)
+    rows = sample(len(x), largest, seed)
     points = manifold.umap(x[rows], COMPONENTS, seed, neighbors=NEIGHBORS, min_dist=0.0, n_epochs=EPOCHS)
     labels = np.full(len(x), -1, np.int32)
     labels[rows] = KMeans(n_clusters, n_init=RUNS, random_state=seed).fit_predict(points)
@@ -50,7 +50,7 @@ def manifold_labels(x: np.ndarray, n_clusters: int, seed: int, largest: int) -> 
 def number(x: np.ndarray, draws: int, seed: int, largest: int, note: Callable[[str], None]) -> int:
     """How many clusters x (n, d) has: the vote of HDBSCAN over draws of UMAP (host/consensus.py), of at most `largest`
     rows. Raises InputError where fewer than two are found."""
-    rows = _sample(len(x), largest, seed)
+    rows = sample(len(x), largest, seed)
     maps = [
         manifold.umap(x[rows], COMPONENTS, seed + i, neighbors=NEIGHBORS, min_dist=0.0, n_epochs=EPOCHS)
         for i in range(draws)
@@ -60,7 +60,8 @@ def number(x: np.ndarray, draws: int, seed: int, largest: int, note: Callable[[s
     return found.memberships.shape[1]
 
 
-def _sample(n: int, largest: int, seed: int) -> np.ndarray:
+def sample(n: int, largest: int, seed: int) -> np.ndarray:
+    """Sorted rows of a random sample of at most `largest` of n: (m,) int."""
     if n <= largest:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, largest, replace=False))

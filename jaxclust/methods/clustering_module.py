@@ -40,7 +40,7 @@ import numpy as np
 
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
+from jaxclust.data.rows import Images, take
 from jaxclust.host import kmeans, seeds
 from jaxclust.methods.base import Functions, Method, Model, Result, System
 from jaxclust.methods.parts.clustering_module_config import AE_QUICK, QUICK, AEConfig, Config
@@ -201,9 +201,10 @@ def per_example(terms: dict[str, Array], batch: Batch) -> dict[str, Array]:
 def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
     """The module alone, on vectors: first centroids if they are not random, training, choice of the restart."""
     view = frame(preprocess)
+    rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
     flat = np.zeros((0, view.size), np.float32)
     if config.start != "random" or config.n_clusters == "auto":
-        flat = loop.in_batches(jax.jit(partial(vectors, view)), images)
+        flat = loop.in_batches(jax.jit(partial(vectors, view)), take(images, rows))
     n_clusters = number(config, flat, key, phases)
     epochs = epochs_of(config, config.epochs, len(images))
     length = length_of(config, epochs, len(images))
@@ -212,7 +213,9 @@ def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, pha
     state, first = None, None
     if config.start != "random":
         found = phases.compute("centroids", lambda: centroids(config, [flat], n_clusters, key))
-        state, first = start_at(config, runs.begun("module", method, images), found), found["labels"]
+        state = start_at(config, runs.begun("module", method, images), found)
+        first = np.full((config.restarts, len(images)), -1, np.int32)
+        first[:, rows] = found["labels"]
     state = runs.train("module", method, images, epochs + 1, state)
     return chosen(config, None, view, n_clusters, {"module": state.extra["mean"]["module"]}, images, first)
 
@@ -229,7 +232,8 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
         before = runs.train("autoencoder", alone, images, epochs_of(config, config.pretrain_epochs, len(images)))
         codes = codes_of(pair, convolutional, before, images)
     elif config.n_clusters == "auto":
-        codes = loop.in_batches(jax.jit(partial(vectors, view)), images)[:, None]
+        rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+        codes = loop.in_batches(jax.jit(partial(vectors, view)), take(images, rows))[:, None]
     n_clusters = number(config, codes, key, phases)
     epochs = epochs_of(config, config.epochs, len(images))
     length = length_of(config, epochs, len(images))

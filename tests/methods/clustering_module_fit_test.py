@@ -112,3 +112,17 @@ def test_ae_cm_finds_the_blobs(kind, start):
 def test_convolutions_of_features_are_refused():
     with pytest.raises(InputError, match="network is 'conv'"):
         fit("ae-cm", FEATURES, network="conv", **TINY_AE)
+
+
+@pytest.mark.slow
+def test_ae_cm_follows_the_manifold_and_finds_the_number():
+    """Rings, which no straight line separates: first by UMAP, then by the network alone."""
+    from tests.host.kmeans_test import rings
+
+    points, classes = rings(400)
+    options = {**TINY_AE, "n_clusters": "auto", "draws": 1, "hidden": (32, 32), "beta": 0.05, "epochs": 30}
+    model, result, _ = fit("ae-cm", points, start="manifold", scaling="standard", **options)
+    assert result.summary["n_clusters"] == 2
+    assert models.score(result.opinions["first"], classes)["acc"] == 1
+    assert models.score(result.labels, classes)["acc"] > 0.97
+    assert models.score(models.predict_proba(model, points).argmax(1), classes)["acc"] > 0.97

@@ -18,6 +18,7 @@ from jaxclust.methods.parts.module_model import (
     functions,
     log_responsibilities,
     module_of,
+    posterior_of,
     random_module,
 )
 from jaxclust.typing import Batch
@@ -59,6 +60,44 @@ def test_centroids_are_the_decoders_images_of_unit_vectors():
     images = np.eye(K) @ np.asarray(module.decoder) + np.asarray(module.decoder_bias)
     np.testing.assert_allclose(centroids_of(module), images, rtol=1e-6)
     assert not np.allclose(centroids_of(module), module.decoder)
+
+
+def test_the_posterior_of_centroids_is_that_of_a_gaussian_mixture(float64):
+    """scikit-learn's spherical mixture with equal weights is the reference."""
+    from sklearn.mixture import GaussianMixture
+
+    rng = np.random.default_rng(0)
+    centroids, x = rng.normal(size=(4, 3)), rng.normal(size=(20, 3))
+    mixture = GaussianMixture(4, covariance_type="spherical")
+    mixture.means_, mixture.weights_ = centroids, np.full(4, 0.25)
+    mixture.precisions_cholesky_ = np.full(4, 1 / np.sqrt(0.7))
+    module = posterior_of(jnp.array(centroids), jnp.array(0.7))
+    ours = np.exp(log_responsibilities(module, jnp.array(x)))
+    np.testing.assert_allclose(ours, mixture.predict_proba(x), rtol=1e-9)
+    np.testing.assert_array_equal(centroids_of(module), centroids)
+
+
+def test_guided_terms_by_hand():
+    """Two examples of which one has no label: its terms are zero."""
+    module = posterior_of(jnp.eye(2), jnp.array(1.0))
+    z, labels = jnp.array([[1.0, 0.5], [3.0, 3.0]]), jnp.array([0, -1])
+    terms = cm.guided_terms(module, z, labels, jnp.ones(2), 2.0)
+    assert float(terms["module_reconstruction"]) == pytest.approx(0.25)
+    assert float(terms["guidance"]) == pytest.approx(np.log1p(np.exp(-0.5)), rel=1e-6)
+    assert float(terms["orthonormality"]) == 0
+
+
+def test_batch_statistics_leave_the_module_alone_to_be_averaged():
+    params = {"module": 1, "encoder": 2}
+    assert cm.settled(params, {"encoder": {}}) == params
+    assert cm.settled(params, {"encoder": {"mean": jnp.zeros(2)}}) == {"module": 1}
+
+
+def test_small_data_are_visited_more_often():
+    config = cm.AEConfig(n_clusters=3, epochs=10, pretrain_epochs=20, batch_size=10, min_steps=300)
+    assert cm.epochs_of(config, config.epochs, 100) == 30  # 10 batches an epoch
+    assert cm.epochs_of(config, config.pretrain_epochs, 100) == 60
+    assert cm.epochs_of(config, config.epochs, 1000) == 10
 
 
 def test_a_module_of_centroids_gives_them_back_by_hard_assignment(float64):

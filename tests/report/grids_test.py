@@ -117,6 +117,8 @@ def test_features_have_no_pictures():
     assert grids.latent_walk(np.zeros((2, 3, 5)), np.zeros(3)) is None
     assert grids.reconstructions(features, features) is None
     assert grids.answers_to_ones(features) is None
+    assert grids.centroids(features) is None
+    assert grids.interpolations(features, [(0, 1)]) is None
 
 
 def test_reconstructions_that_do_not_match_are_named():
@@ -130,3 +132,15 @@ def test_pictures_fit_a_readme(clusters, side, channels):
     images = np.zeros((len(labels), side, side, channels), np.uint8)
     figure = grids.gallery(images, labels, np.eye(clusters)[labels])
     assert 400 / 120 <= figure.get_figwidth() <= 8.0 + 1e-6
+
+
+def test_centroids_are_tiles_in_the_order_of_the_clusters():
+    assert greys(grids.centroids(flat([10, 20, 30]))) == [[10, 20, 30]]
+
+
+def test_interpolations_have_a_row_a_pair_named_by_its_ends():
+    paths = np.stack([flat([10, 20, 30]), flat([30, 20, 10])])
+    figure = grids.interpolations(paths, [(0, 1), (1, 0)])
+    assert greys(figure) == [[10, 20, 30], [30, 20, 10]]
+    texts = {text.get_text() for axes in figure.axes for text in axes.texts}
+    assert {"0 to 1", "1 to 0"} <= texts

@@ -18,7 +18,7 @@ class Config:
     draws: int = 3
     """Draws of UMAP whose clusters, by HDBSCAN, vote for the number of clusters."""
     max_samples: int = 20_000
-    """Most examples that UMAP and HDBSCAN see; the networks see all."""
+    """Most examples that UMAP and HDBSCAN see, and k-means of cm; the networks see all."""
     alpha: float | tuple[float, ...] = 40.0
     """Concentration of the Dirichlet prior: one for all clusters, or K of them in any order."""
     start: Literal["random", "k-means++", "k-means"] = "random"
