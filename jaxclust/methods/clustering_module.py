@@ -65,6 +65,9 @@ from jaxclust.train.phases import Phases
 from jaxclust.train.state import advance, new_state
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
+CORNER_VARIANCE = 0.1  # of codes around an orthonormal centroid, the squared distance of two being 2
+
+
 # Losses
 
 
@@ -306,11 +309,22 @@ def guided(start: Start) -> tuple[TrainState, np.ndarray]:
     length = length_of(config, epochs, len(images))
     method = ae_clustering_module(config, n_clusters, length, pair, guided=True)
     fresh = runs.begun("guided", ae_clustering_module(config, n_clusters, length, pair), images)
-    params = {**before.params, "module": fresh.params["module"]}
+    params = {**before.params, "module": corners(fresh.params["module"], config.latent_dim)}
     fresh = fresh._replace(params=params, extra={**fresh.extra, "stats": before.extra, "labels": labels})
     last = runs.train("guided", method, images, epochs + 1, fresh)
     params = {**last.params, **last.extra["mean"]}
     return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]}), labels
+
+
+def corners(modules: Module, latent_dim: int) -> Module:
+    """Stacked modules with orthonormal centroids, as the loss wants them, and their Gaussian posterior; where K is
+    above p, with the random directions that they have."""
+    n_clusters = modules.decoder.shape[1]
+    directions = modules.decoder / np.linalg.norm(modules.decoder, axis=2, keepdims=True)
+    if n_clusters <= latent_dim:
+        directions = np.broadcast_to(np.eye(n_clusters, latent_dim, dtype=np.float32), directions.shape)
+    variance = np.full(len(directions), CORNER_VARIANCE, np.float32)
+    return jax.jit(jax.vmap(posterior_of))(directions, variance)
 
 
 def number(config: Config, codes: np.ndarray | None, key: Key, phases: Phases) -> int:
