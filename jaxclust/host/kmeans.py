@@ -32,32 +32,24 @@ def first_centroids(x: np.ndarray, n_clusters: int, seed: int, *, seeding_only: 
     }
 
 
-def manifold_labels(x: np.ndarray, n_clusters: int, seed: int, largest: int) -> np.ndarray:
-    """Labels (n,) int32 by k-means in the UMAP of x (n, d), of at most `largest` random rows; -1 for the others.
+def manifold_labels(
+    x: np.ndarray, n_clusters: int | str, draws: int, seed: int, largest: int, note: Callable[[str], None]
+) -> np.ndarray:
+    """Labels (n,) int32 of x (n, d) by HDBSCAN's vote over draws of UMAP (host/consensus.py), -1 where it has none.
 
-    Clusters of codes are seldom round; UMAP keeps neighbours together, and what is dense becomes round (McConville et
-    al. 2021, who fit a Gaussian mixture to it).
+    Clusters of codes are seldom round; UMAP keeps neighbours together. n_clusters: a number, or 'auto' to find it.
+    largest: most rows, at random, that are looked at; the others have no label. Raises InputError where 'auto' finds
+    fewer than two clusters.
     """
-    from sklearn.cluster import KMeans
-
-    rows = sample(len(x), largest, seed)
-    points = manifold.umap(x[rows], COMPONENTS, seed, neighbors=NEIGHBORS, min_dist=0.0, n_epochs=EPOCHS)
-    labels = np.full(len(x), -1, np.int32)
-    labels[rows] = KMeans(n_clusters, n_init=RUNS, random_state=seed).fit_predict(points)
-    return labels
-
-
-def number(x: np.ndarray, draws: int, seed: int, largest: int, note: Callable[[str], None]) -> int:
-    """How many clusters x (n, d) has: the vote of HDBSCAN over draws of UMAP (host/consensus.py), of at most `largest`
-    rows. Raises InputError where fewer than two are found."""
     rows = sample(len(x), largest, seed)
     maps = [
         manifold.umap(x[rows], COMPONENTS, seed + i, neighbors=NEIGHBORS, min_dist=0.0, n_epochs=EPOCHS)
         for i in range(draws)
     ]
     sizes = [max(2, round(share * len(rows))) for share in SHARES]
-    found = consensus.density_clusters(maps, sizes, "auto", "both", "euclidean", seed, note)
-    return found.memberships.shape[1]
+    labels = np.full(len(x), -1, np.int32)
+    labels[rows] = consensus.density_clusters(maps, sizes, n_clusters, "both", "euclidean", seed, note).labels
+    return labels
 
 
 def sample(n: int, largest: int, seed: int) -> np.ndarray:

@@ -23,7 +23,11 @@ autoencoder alone, k-means of its codes, then cm on these codes. In an 'averagin
 parameters are averaged over its steps, since small batches scatter them.
 
 Several restarts are trained as one program, and the one with the least L_sp = (E1 - E2) / n is kept (section 5.2.4):
-no label is needed. With n_clusters 'auto' the module starts with `max_clusters`; host/merging.py says how it goes on.
+no label is needed.
+
+Beyond the text: the start 'manifold' of ae-cm. Density clusters of UMAPs of the codes (host/consensus.py) take the
+place of the responsibilities for some epochs, in which the network learns to map them to the corners of a simplex;
+then it goes on by the loss above. With n_clusters 'auto' such clusters also say how many there are.
 
 Deviations: the text's double sum of E2 includes k = l, its eq. 10 prints mu^T mu (losses.py); biases start at zero.
 Adam's epsilon is 1e-3 as in the authors' code, which also averages all parameters and not the centroids alone.
@@ -208,7 +212,7 @@ def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, pha
     flat = np.zeros((0, view.size), np.float32)
     if config.start != "random" or config.n_clusters == "auto":
         flat = loop.in_batches(jax.jit(partial(vectors, view)), take(images, rows))
-    n_clusters = number(config, flat, key, phases)
+    n_clusters, _ = first_clusters(config, flat[:, None], key, phases)
     epochs = epochs_of(config, config.epochs, len(images))
     length = length_of(config, epochs, len(images))
     runs = Restarts(phases, key, config.restarts, config.batch_size, 2 * n_clusters * view.size)
@@ -229,7 +233,8 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     pair = coders(config, view)
     convolutional = config.network == "conv"
     runs = Restarts(phases, key, config.restarts, config.batch_size, pair.size, convolutional)
-    before, codes, state, first = None, None, None, None
+    before, state = None, None
+    codes = np.zeros((0, config.restarts, 0), np.float32)
     if config.start != "random":
         alone = autoencoder(pair, damped_adam(config.learning_rate))
         before = runs.train("autoencoder", alone, images, epochs_of(config, config.pretrain_epochs, len(images)))
@@ -237,14 +242,16 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     elif config.n_clusters == "auto":
         rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
         codes = loop.in_batches(jax.jit(partial(vectors, view)), take(images, rows))[:, None]
-    n_clusters = number(config, codes, key, phases)
+    n_clusters, first = first_clusters(config, codes, key, phases)
     epochs = epochs_of(config, config.epochs, len(images))
     length = length_of(config, epochs, len(images))
     joint = ae_clustering_module(config, n_clusters, length, pair)
-    if before is not None and codes is not None:
+    if before is not None:
         fresh = runs.begun("joint", joint, images)
         start = Start(runs, config, pair, before, codes, images, n_clusters, fresh)
-        state, first = guided(start) if config.start == "manifold" else pretrained(start)
+        state, first = (
+            pretrained(start) if first is None or config.start != "manifold" else (guided(start, first), first)
+        )
     state = runs.train("joint", joint, images, epochs + 1, state)
     params = {**state.params, **state.extra["mean"]}
     arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
@@ -292,19 +299,9 @@ def pretrained(start: Start) -> tuple[TrainState, np.ndarray]:
     return state._replace(params=params, extra={**state.extra, "stats": before.extra}), first["labels"]
 
 
-def guided(start: Start) -> tuple[TrainState, np.ndarray]:
-    """The joint state after some epochs in which k-means of the UMAP of each restart's codes (n, restarts, p) gives the
-    responsibilities; its labels (restarts, n)."""
-    runs, config, pair, before, codes, images, n_clusters, state = start
-    seed = [seeds.seed(jax.random.fold_in(runs.key, r), "manifold") for r in range(config.restarts)]
-
-    def solve() -> dict[str, np.ndarray]:
-        found = [
-            kmeans.manifold_labels(codes[:, r], n_clusters, seed[r], config.max_samples) for r in range(config.restarts)
-        ]
-        return {"labels": np.stack(found)}
-
-    labels = runs.phases.compute("labels", solve)["labels"]
+def guided(start: Start, labels: np.ndarray) -> TrainState:
+    """The joint state after some epochs in which labels (restarts, n) give the responsibilities, -1 none."""
+    runs, config, pair, before, _, images, n_clusters, state = start
     epochs = epochs_of(config, config.module_epochs, len(images))
     length = length_of(config, epochs, len(images))
     method = ae_clustering_module(config, n_clusters, length, pair, guided=True)
@@ -313,7 +310,7 @@ def guided(start: Start) -> tuple[TrainState, np.ndarray]:
     fresh = fresh._replace(params=params, extra={**fresh.extra, "stats": before.extra, "labels": labels})
     last = runs.train("guided", method, images, epochs + 1, fresh)
     params = {**last.params, **last.extra["mean"]}
-    return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]}), labels
+    return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]})
 
 
 def corners(modules: Module, latent_dim: int) -> Module:
@@ -327,20 +324,27 @@ def corners(modules: Module, latent_dim: int) -> Module:
     return jax.jit(jax.vmap(posterior_of))(directions, variance)
 
 
-def number(config: Config, codes: np.ndarray | None, key: Key, phases: Phases) -> int:
-    """The number of clusters: the one given, or what density clusters of the UMAP of codes vote for, (n, d) or the
-    first restart's of (n, restarts, d)."""
-    if config.n_clusters != "auto":
-        return int(config.n_clusters)
-    assert codes is not None, "codes are there where the number is to be found"
-    points, seed = codes if codes.ndim == 2 else codes[:, 0], seeds.seed(key, "number")
+def first_clusters(config: Config, codes: np.ndarray, key: Key, phases: Phases) -> tuple[int, np.ndarray | None]:
+    """How many clusters there are, and their labels (restarts, n) where the density of UMAPs of codes (n, restarts, d)
+    is asked for them: to find the number, by the first restart, and for the start 'manifold'."""
+    by_manifold = isinstance(config, AEConfig) and config.start == "manifold"
+    if config.n_clusters != "auto" and not by_manifold:
+        return int(config.n_clusters), None
 
     def solve() -> dict[str, np.ndarray]:
-        return {"k": np.asarray(kmeans.number(points, config.draws, seed, config.max_samples, phases.note))}
+        found: list[np.ndarray] = []
+        for r in range(config.restarts if by_manifold else 1):
+            seed = seeds.seed(jax.random.fold_in(key, r), "manifold")
+            asked = int(found[0].max()) + 1 if found else config.n_clusters
+            found.append(
+                kmeans.manifold_labels(codes[:, r], asked, config.draws, seed, config.max_samples, phases.note)
+            )
+        return {"labels": np.stack(found)}
 
-    found = int(phases.compute("number", solve)["k"])
-    phases.note(f"{found} clusters")
-    return found
+    labels = phases.compute("clusters", solve)["labels"]
+    n_clusters = int(labels[0].max()) + 1 if config.n_clusters == "auto" else int(config.n_clusters)
+    phases.note(f"{n_clusters} clusters")
+    return n_clusters, labels
 
 
 def epochs_of(config: Config, epochs: float, n: int) -> float:

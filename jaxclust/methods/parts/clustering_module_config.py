@@ -61,7 +61,7 @@ class AEConfig(CoderConfig, Config):
     """Weight lambda of |mu mu^T - I|_1."""
     start: Literal["random", "pretrained", "manifold"] = "pretrained"  # type: ignore[assignment]
     """Random parameters; or an autoencoder trained alone, then k-means of its codes and cm on them, or ('manifold')
-    k-means of their UMAP, whose clusters guide the joint training at first."""
+    density clusters of their UMAP, which guide the joint training at first."""
     pretrain_epochs: float = 100
     """Epochs of the autoencoder alone."""
     module_epochs: float = 100
