@@ -53,7 +53,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
       seed: whole number; the same seed on the same machine gives the same labels.
       verbose: draws progress bars.
 
-    X is images (n, h, w) or (n, h, w, c) with c 1 or 3, uint8 or float, or features (n, d); y is ignored. What is
+    X is images (n, h, w) or (n, h, w, c) with c 1 or 3, uint8 or float, or features (n, d), dense, of scipy.sparse or a
+    data frame of numbers; y is ignored. What is
     larger than memory is streamed: `load_data(PATH, stream="on").images`.
 
     Attributes:

@@ -7,6 +7,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
+from jaxclust.data import frames
 from jaxclust.data.rows import Rows
 from jaxclust.errors import InputError
 
@@ -29,6 +30,8 @@ def as_input(X: Any) -> Any:  # noqa: N803
         if not SPARSE:
             raise InputError(f"X is a sparse {X.format} matrix of shape {X.shape}: give it dense, X.toarray()")
         return X
+    if frames.is_frame(X):
+        return frames.given(X)
     array = _numbers(np.asarray(X))
     if array.dtype.kind == "c":
         raise InputError(f"X: Complex data not supported: its type is {array.dtype}: give real numbers, such as abs(X)")

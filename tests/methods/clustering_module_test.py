@@ -316,7 +316,6 @@ def test_concentrations():
         ("restarts", {"restarts": 0}),
         ("batch_size", {"batch_size": 0}),
         ("learning_rate", {"learning_rate": 0.0}),
-        ("max_clusters", {"max_clusters": 1}),
     ],
     ids=str,
 )
