@@ -9,6 +9,7 @@ from jaxclust.host import consensus, manifold
 RUNS = 20  # of k-means, of which the best counts
 COMPONENTS, NEIGHBORS, EPOCHS = 10, 15, 200  # of UMAP, for clusters and not for pictures
 SHARES = (0.01, 0.0126, 0.016, 0.02, 0.0253, 0.032, 0.0405, 0.0513, 0.065)  # of the sample: HDBSCAN's smallest cluster
+FEWEST = 10  # examples of it, where there are as many
 
 
 def first_centroids(x: np.ndarray, n_clusters: int, seed: int, *, seeding_only: bool = False) -> dict[str, np.ndarray]:
@@ -46,7 +47,8 @@ def manifold_labels(
         manifold.umap(x[rows], COMPONENTS, seed + i, neighbors=NEIGHBORS, min_dist=0.0, n_epochs=EPOCHS)
         for i in range(draws)
     ]
-    sizes = [max(2, round(share * len(rows))) for share in SHARES]
+    fewest = max(2, min(FEWEST, len(rows) // 4))
+    sizes = sorted({max(fewest, round(share * len(rows))) for share in SHARES})
     labels = np.full(len(x), -1, np.int32)
     labels[rows] = consensus.density_clusters(maps, sizes, n_clusters, "both", "euclidean", seed, note).labels
     return labels
