@@ -101,5 +101,4 @@ STEPS = (
     Step("experts-32", 32, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
     Step("experts-16", 16, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
     Step("ae-cm-32", 32, 1024, 1, _ae_cm, AEConfig(n_clusters=CLUSTERS, precision="bfloat16")),
-    Step("ae-cm-restarts-32", 32, 1024, 8, _ae_cm, AEConfig(n_clusters=CLUSTERS, precision="bfloat16", restarts=8)),
 )

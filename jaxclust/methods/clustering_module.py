@@ -233,7 +233,7 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     pair = coders(config, view)
     convolutional = config.network == "conv"
     runs = Restarts(phases, key, config.restarts, config.batch_size, pair.size, convolutional)
-    before, state = None, None
+    before, state, first = None, None, None
     codes = np.zeros((0, config.restarts, 0), np.float32)
     if config.start != "random":
         alone = autoencoder(pair, damped_adam(config.learning_rate))
@@ -242,16 +242,17 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     elif config.n_clusters == "auto":
         rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
         codes = loop.in_batches(jax.jit(partial(vectors, view)), take(images, rows))[:, None]
-    n_clusters, first = first_clusters(config, codes, key, phases)
+    n_clusters, labels = first_clusters(config, codes, key, phases)
     epochs = epochs_of(config, config.epochs, len(images))
     length = length_of(config, epochs, len(images))
     joint = ae_clustering_module(config, n_clusters, length, pair)
     if before is not None:
         fresh = runs.begun("joint", joint, images)
         start = Start(runs, config, pair, before, codes, images, n_clusters, fresh)
-        state, first = (
-            pretrained(start) if first is None or config.start != "manifold" else (guided(start, first), first)
-        )
+        if config.start == "manifold" and labels is not None:
+            state, first = guided(start, labels), labels
+        else:
+            state, first = pretrained(start)
     state = runs.train("joint", joint, images, epochs + 1, state)
     params = {**state.params, **state.extra["mean"]}
     arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
