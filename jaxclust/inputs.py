@@ -30,8 +30,8 @@ def as_input(X: Any) -> Any:  # noqa: N803
         if not SPARSE:
             raise InputError(f"X is a sparse {X.format} matrix of shape {X.shape}: give it dense, X.toarray()")
         return X
-    if frames.is_frame(X):
-        return frames.given(X)
+    if frames.is_frame(X):  # its values are looked at later: names are compared first
+        frames.refuse_classes(X)
     array = _numbers(np.asarray(X))
     if array.dtype.kind == "c":
         raise InputError(f"X: Complex data not supported: its type is {array.dtype}: give real numbers, such as abs(X)")

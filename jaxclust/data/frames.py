@@ -27,14 +27,20 @@ def given(frame: Any) -> np.ndarray:
         raise InputError(
             f"data: the data frame is empty, {len(frame)} x {len(names)}: give at least one row and column"
         )
+    refuse_classes(frame)
     out = np.empty((len(frame), len(names)), np.float32)
     for place, name in enumerate(names):
-        if str(name).strip().casefold() in CLASSES:
-            raise InputError(f"data: column {name!r} has a name that classes have: drop it, or rename it")
         if times[name] > 1:
             raise InputError(f"data: column {name!r} is there {times[name]} times: rename or drop one")
         out[:, place] = _numbers(name, frame[name])
     return out
+
+
+def refuse_classes(frame: Any) -> None:
+    """Raises InputError for a column that a table's classes would have."""
+    for name in frame.columns:
+        if str(name).strip().casefold() in CLASSES:
+            raise InputError(f"data: column {name!r} has a name that classes have: drop it, or rename it")
 
 
 def _numbers(name: Any, column: Any) -> np.ndarray:

@@ -78,7 +78,7 @@ def joint(config: Config, pair: Coders) -> Method:
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, PyTree]:
         x, weight = pair.target(batch.image), batch.weight
-        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, x), weight)
+        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, batch.image), weight)
         output, stats = pair.decode(params, stats, z, weight)
         mu = lax.stop_gradient(params["centroids"])
         members = jax.nn.one_hot(squared_distances(z, mu).argmin(-1), len(mu)) * weight[:, None]

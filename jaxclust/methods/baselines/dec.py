@@ -77,7 +77,7 @@ def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Method:
 
     def loss(params: PyTree, state: TrainState, batch: Batch, target: Array) -> tuple[Array, PyTree]:
         x = pair.target(batch.image)
-        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, x), batch.weight)
+        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, batch.image), batch.weight)
         log_q = log_student_t(z, params["centroids"])
         terms = {"clustering": weighted_mean(losses.soft_label_kl(log_q, target), batch.weight)}
         if isinstance(config, IDECConfig):

@@ -85,7 +85,7 @@ def joint(config: Config, pair: Coders, per_epoch: int) -> Method:
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, PyTree]:
         x, weight = pair.target(batch.image), batch.weight
-        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, x), weight)
+        z, stats = pair.encode(params, state.extra["stats"], pair.random(state, batch.image), weight)
         output, stats = pair.decode(params, stats, z, weight)
         sharpness = jnp.asarray(values)[jnp.minimum(state.step // steps, len(values) - 1)]
         terms = {
