@@ -2,8 +2,11 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
+
+MAPS = Path("/proc/self/maps")  # Linux ends a process that has more than 65530 by a segmentation fault
 
 
 def pytest_configure(config):
@@ -13,6 +16,19 @@ def pytest_configure(config):
         config.add_cleanup(directory.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = directory.name
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+@pytest.fixture(autouse=True)
+def _few_programs():
+    """Every compiled program holds memory maps, of which a process has only so many: they go before there are too many.
+
+    At 20000, a third of what Linux allows, because a single test adds some thousands.
+    """
+    yield
+    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > 20_000:
+        import jax
+
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 A new method joins by a line in SETTINGS.
 """
 
-import jax
 import pytest
 from sklearn.base import clone
 from sklearn.utils import estimator_checks
@@ -71,15 +70,6 @@ ALL = [pytest.param(each, id=each.method, marks=[] if each is TOY else [pytest.m
 @pytest.fixture(autouse=True)
 def _registered(toy):
     """The toy is found by its name while a test runs."""
-
-
-@pytest.fixture(autouse=True)
-def _few_programs(request, seen=[]):  # noqa: B006
-    """Compiled programs of one estimator go before the next one's come: a process can hold only so many."""
-    name = request.node.callspec.params["estimator"].method if hasattr(request.node, "callspec") else None
-    if seen and seen[-1] != name:
-        jax.clear_caches()
-    seen.append(name)
 
 
 @parametrize_with_checks([TOY], expected_failed_checks=lambda _: EXPECTED)
