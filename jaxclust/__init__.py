@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         IsotropicMixture,
         KMeans,
         MoEVAE,
+        VariationalClustering,
         load,
     )
     from jaxclust.methods import find as find_method
@@ -49,6 +50,7 @@ __all__ = [
     "KMeans",
     "MoEVAE",
     "RunExists",
+    "VariationalClustering",
     "__version__",
     "find_method",
     "load",

@@ -5,7 +5,7 @@ import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import jax
 import numpy as np
@@ -214,6 +214,20 @@ class AECM(_WithCentroids, method="ae-cm"):
     """Autoencoder with a clustering module on its code, trained together (Boubekki et al. 2021)."""
 
 
+class VariationalClustering(_WithCentroids, method="vc"):
+    """VAE whose prior is a Gaussian mixture, with a loss for augmented images (Prasad et al. 2020)."""
+
+    def interpolate(
+        self, start: int, end: int, n: int = 9, space: Literal["latent", "clusters"] = "latent"
+    ) -> np.ndarray:
+        """n examples between two clusters, both included: (n, ...).
+
+        space: 'latent', on the straight line between the means of p(z|k); or 'clusters', the means of p(z|k) for convex
+        combinations of the two one-hot vectors (section VI E).
+        """
+        return models.interpolate(self._fitted(), start, end, n, space)
+
+
 class KMeans(_WithCentroids, method="kmeans"):
     """k-means, by scikit-learn, as one of these methods."""
 
@@ -261,7 +275,7 @@ BASELINES: Sequence[type[DeepClusterer]] = (
     DKM,
     N2D,
 )
-ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE, ClusteringModule, AECM, *BASELINES)
+ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE, ClusteringModule, AECM, VariationalClustering, *BASELINES)
 
 
 def load(directory: str | os.PathLike[str]) -> DeepClusterer:

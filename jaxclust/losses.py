@@ -47,6 +47,28 @@ def kl_standard_normal(mean: Array, log_var: Array) -> Array:
     return 0.5 * (mean**2 + jnp.exp(log_var) - 1.0 - log_var)
 
 
+def gaussian_log_density(x: Array, mean: Array, variance: Array) -> Array:
+    """log N(x | m, diag v) in nats, summed over the last axis: shapes that broadcast to (..., d) -> (...)."""
+    return -0.5 * ((x - mean) ** 2 / variance + jnp.log(2.0 * jnp.pi * variance)).sum(-1)
+
+
+def gaussian_kl(mean: Array, variance: Array, prior_mean: Array, prior_variance: Array) -> Array:
+    """KL(N(m, diag v) || N(m', diag v')) = 1/2 sum_j (v_j + (m_j - m'_j)^2) / v'_j - 1 - log(v_j / v'_j), in nats.
+
+    Shapes that broadcast to (..., d) -> (...).
+    """
+    ratio = variance / prior_variance
+    return 0.5 * (ratio + (mean - prior_mean) ** 2 / prior_variance - 1.0 - jnp.log(ratio)).sum(-1)
+
+
+def squared_wasserstein(mean: Array, variance: Array, other_mean: Array, other_variance: Array) -> Array:
+    """W2^2 of two Gaussians of diagonal covariance, |m - m'|^2 + |s - s'|^2, s the standard deviations.
+
+    Prasad et al. 2020, eq. 17, who call the square W2 (Dowson and Landau 1982). (..., d) four times -> (...).
+    """
+    return ((mean - other_mean) ** 2 + (jnp.sqrt(variance) - jnp.sqrt(other_variance)) ** 2).sum(-1)
+
+
 def soft_label_kl(log_probabilities: Array, target: Array) -> Array:
     """KL(target || p) = sum_k t_k (log t_k - log p_k), in nats: (b, K) twice -> (b,)."""
     return -(target * log_probabilities).sum(-1) - entropy(target)

@@ -148,23 +148,31 @@ def centroids(fitted: Fitted) -> np.ndarray:
     return _between(fitted, np.eye(fitted.n_clusters, dtype=np.float32))
 
 
-def interpolate(fitted: Fitted, start: int, end: int, n: int = 9) -> np.ndarray:
-    """n examples on the straight line between two clusters' centroids, both included, as `centroids` gives them."""
+def interpolate(fitted: Fitted, start: int, end: int, n: int = 9, space: str = "latent") -> np.ndarray:
+    """n examples between two clusters, both included, as `centroids` gives them.
+
+    space: 'latent', on the straight line between their centroids; or 'clusters', of convex combinations of their
+    numbers, where the method has a network that makes a centroid of these.
+    """
     if n < 2:
         raise InputError(f"n is {n}: give at least 2")
+    if space not in ("latent", "clusters"):
+        raise InputError(f"space is {space!r}: choose 'latent' or 'clusters'")
     shares = np.zeros((n, fitted.n_clusters), np.float32)
     for cluster, share in ((start, np.linspace(1, 0, n)), (end, np.linspace(0, 1, n))):
         check_cluster(fitted, cluster)
         shares[:, cluster] += share
-    return _between(fitted, shares)
+    return _between(fitted, shares, space)
 
 
-def _between(fitted: Fitted, shares: np.ndarray) -> np.ndarray:
-    """Convex combinations (n, K) of the centroids, decoded."""
-    place, decode, arrays = _offered(fitted, "centroids"), _offered(fitted, "decode"), fitted.model.arrays
+def _between(fitted: Fitted, shares: np.ndarray, space: str = "latent") -> np.ndarray:
+    """Convex combinations (n, K) of the centroids, or of the clusters, decoded."""
+    decode, arrays = _offered(fitted, "decode"), fitted.model.arrays
+    place = _offered(fitted, "centroids" if space == "latent" else "between")
 
     def draw(arrays: PyTree, shares: Array) -> Array:
-        return decode(arrays, shares @ place(arrays), jnp.int32(0))
+        latent = shares @ place(arrays) if space == "latent" else place(arrays, shares)
+        return decode(arrays, latent, jnp.int32(0))
 
     return _raw(fitted, np.asarray(jax.jit(draw)(arrays, shares)))
 
@@ -215,10 +223,13 @@ def _apply(fitted: Fitted, function: Callable[..., Any], images: Images) -> np.n
     return apply_in_batches(function, fitted.model.arrays, prepare.apply(fitted.preprocess, images))
 
 
+CANNOT = {"between": "interpolate between clusters"}  # what an error calls them, where it is not the name itself
+
+
 def _offered(fitted: Fitted, name: str) -> Callable[..., Any]:
     function = getattr(fitted.model.functions, name)
     if function is None:
-        raise InputError(f"{fitted.method} cannot {name}: it has no such network")
+        raise InputError(f"{fitted.method} cannot {CANNOT.get(name, name)}: it has no such network")
     return function
 
 

@@ -38,6 +38,10 @@ SETTINGS = {
         **CODES, "alpha": 2.0, "beta": 0.5, "start": "pretrained", "encoder_start": "posterior", "epochs": 5,
         "module_epochs": 5,
     },
+    "vc": {
+        "n_clusters": 3, "start": "random", "network": "text", "width": 0.1, "latent_dim": 2, "batch_size": 10,
+        "epochs": 20, "min_steps": 0, "learning_rate": 0.01,
+    },
     "kmeans": {"n_clusters": 3, "restarts": 2},
     "gmm": {"n_clusters": 3, "restarts": 2},
     "igmm": {"n_clusters": 3, "restarts": 2},

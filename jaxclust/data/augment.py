@@ -1,10 +1,11 @@
-"""Random rotation, zoom, shift and flip of image batches, keyed and compiled with the step."""
+"""Random maps (rotation, zoom, shift, shear, flips) and brightness of image batches, keyed, compiled with the step."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxclust.numerics import fold_name
 from jaxclust.typing import Array, Key
 
 
@@ -13,12 +14,16 @@ class Augmentation(NamedTuple):
 
     rotation: degrees either way.  zoom: share of the size either way.  shift: share of each side either way.
     flip:     mirror left to right with probability 1/2 (not for digits).
+    shear:    a row slides by up to this factor of its distance from the centre.
+    flip_vertical: mirror upside down with probability 1/2.
     """
 
     rotation: float = 10.0
     zoom: float = 0.1
     shift: float = 0.1
     flip: bool = False
+    shear: float = 0.0
+    flip_vertical: bool = False
 
 
 NONE = Augmentation(0.0, 0.0, 0.0, False)
@@ -32,8 +37,14 @@ def affine_maps(key: Key, n: int, ranges: Augmentation) -> tuple[Array, Array]:
     shift = 2.0 * ranges.shift * jax.random.uniform(k_shift, (n, 2), minval=-1.0, maxval=1.0)
     mirror = jnp.where(ranges.flip & jax.random.bernoulli(k_flip, 0.5, (n,)), -1.0, 1.0)
     cos, sin = jnp.cos(angle) / zoom, jnp.sin(angle) / zoom
-    rows = jnp.stack([cos, -sin * mirror, sin, cos * mirror], -1)
-    return rows.reshape(n, 2, 2), shift
+    rows = jnp.stack([cos, -sin * mirror, sin, cos * mirror], -1).reshape(n, 2, 2)
+    if ranges.shear:
+        slide = ranges.shear * jax.random.uniform(fold_name(key, "shear"), (n,), minval=-1.0, maxval=1.0)
+        rows = rows.at[:, 1].add(slide[:, None] * rows[:, 0])
+    if ranges.flip_vertical:
+        upside_down = jax.random.bernoulli(fold_name(key, "flip_vertical"), 0.5, (n,))
+        rows = rows.at[:, :, 0].multiply(jnp.where(upside_down, -1.0, 1.0)[:, None])
+    return rows, shift
 
 
 def warp(images: Array, matrices: Array, shifts: Array, form: str = "gather") -> Array:
@@ -87,3 +98,14 @@ def augment(key: Key, images: Array, ranges: Augmentation, form: str = "gather")
     if images.ndim == 2 or ranges == NONE:
         return images
     return warp(images, *affine_maps(key, images.shape[0], ranges), form)
+
+
+def brighten(key: Key, images: Array, delta: float, binarise: bool) -> Array:
+    """Each image (n, h, w, c) plus a number within +-delta, in [0, 1]; then pixels are 1 with their value as
+    probability, else 0, if it is asked for."""
+    k_delta, k_pixels = jax.random.split(key)
+    change = jax.random.uniform(k_delta, (len(images), *(1,) * (images.ndim - 1)), minval=-delta, maxval=delta)
+    brighter = jnp.clip(images + change, 0.0, 1.0) if delta else images
+    if not binarise:
+        return brighter
+    return (brighter > jax.random.uniform(k_pixels, images.shape)).astype(images.dtype)

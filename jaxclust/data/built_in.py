@@ -19,7 +19,7 @@ class BuiltIn(NamedTuple):
     """One line of `jaxclust data`.
 
     n: examples, train and test together. shape: (h, w, c) or (d,). origin: who made the data.
-    how: where it comes from: 'scikit-learn (offline)', 'TFDS', 'OpenML' or 'TFDS or OpenML'.
+    how: where it comes from: 'scikit-learn (offline)', 'drawn (offline)', 'TFDS', 'OpenML' or 'TFDS or OpenML'.
     tfds: name in TensorFlow Datasets; label: its label feature. openml: data id; n_train: its first rows are the train
     part (0: it states none). planar: OpenML stores channels first.
     """
@@ -47,6 +47,7 @@ class Found(NamedTuple):
 
 
 SK, TF, OM, EITHER = "scikit-learn (offline)", "TFDS", "OpenML", "TFDS or OpenML"
+DRAWN = "drawn (offline)"
 GREY28 = (28, 28, 1)
 TOY = "toy set of scikit-learn's cluster comparison"
 
@@ -61,6 +62,7 @@ _ALL = (
     BuiltIn("anisotropic", 500, (2,), 3, TOY, SK),
     BuiltIn("blobs", 500, (2,), 3, TOY, SK),
     BuiltIn("no_structure", 500, (2,), 1, TOY, SK),
+    BuiltIn("arcs", 10000, (2,), 5, "arcs of five circles, after Dilokthanakul et al. 2016", DRAWN),
     BuiltIn("mnist", 70000, GREY28, 10, "LeCun et al. 1998", EITHER, tfds="mnist", openml=554, n_train=60000),
     BuiltIn(
         "fashion_mnist", 70000, GREY28, 10, "Xiao et al. 2017", EITHER, "fashion_mnist", openml=40996, n_train=60000
@@ -86,6 +88,8 @@ def read(entry: BuiltIn) -> Found:
     """Reads a built-in data set, downloading it if this machine has not got it yet."""
     if entry.origin == TOY:
         return _make_toy(entry)
+    if entry.how == DRAWN:
+        return _draw_arcs(entry)
     if entry.how == SK:
         return _read_sklearn(entry.name)
     if entry.tfds is None:
@@ -134,6 +138,18 @@ def _make_toy(entry: BuiltIn) -> Found:
         points, labels = make_blobs(n, random_state=seed)
     else:
         points, labels = np.random.RandomState(seed).rand(n, 2), np.zeros(n, np.int64)
+    return Found(points.astype(np.float32), labels, tuple(str(c) for c in range(entry.n_classes)))
+
+
+def _draw_arcs(entry: BuiltIn) -> Found:
+    """Five arcs of 120 degrees, equally many points on each: around unit circles whose centres lie on a circle of
+    radius 2, each arc's middle turned outwards, with noise of deviation 0.05."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(entry.n) % entry.n_classes
+    outwards = 2 * np.pi * labels / entry.n_classes
+    angle = outwards + rng.uniform(-np.pi / 3, np.pi / 3, entry.n)
+    points = np.stack([2 * np.cos(outwards) + np.cos(angle), 2 * np.sin(outwards) + np.sin(angle)], 1)
+    points += rng.normal(0, 0.05, points.shape)
     return Found(points.astype(np.float32), labels, tuple(str(c) for c in range(entry.n_classes)))
 
 

@@ -9,6 +9,7 @@ SYSTEMS = {  # name -> module, or module:NAME where it is not called SYSTEM
     "moe-vae": "jaxclust.methods.moe_vae",
     "cm": "jaxclust.methods.clustering_module:CM",
     "ae-cm": "jaxclust.methods.clustering_module:AE_CM",
+    "vc": "jaxclust.methods.variational",
     "kmeans": "jaxclust.methods.baselines.mixtures:KMEANS",
     "gmm": "jaxclust.methods.baselines.mixtures:GMM",
     "igmm": "jaxclust.methods.baselines.mixtures:IGMM",

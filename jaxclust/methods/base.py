@@ -46,6 +46,8 @@ class Functions(NamedTuple):
     second_opinion: (arrays, images) -> (n,) int32, labels by another criterion (the lowest reconstruction error).
     decode:        (arrays, latent (n, d), cluster) -> (n, ...): for latent walks.
     centroids:     arrays -> (K, d), which `decode` takes whatever the cluster.
+    between:       (arrays, shares (n, K), convex combinations of clusters) -> (n, d), which `decode` takes: where a
+                   network makes a cluster's latent vector of its number.
     """
 
     embed: Callable[[PyTree, Array], Array]
@@ -55,6 +57,7 @@ class Functions(NamedTuple):
     second_opinion: Callable[[PyTree, Array], Array] | None = None
     decode: Callable[[PyTree, Array, Array], Array] | None = None
     centroids: Callable[[PyTree], Array] | None = None
+    between: Callable[[PyTree, Array], Array] | None = None
 
 
 class Model(NamedTuple):

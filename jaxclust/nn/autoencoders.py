@@ -41,7 +41,7 @@ class Trunk(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, weight: Array | None, train: bool) -> Array:
+    def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
         if x.ndim == 2:
             return Hidden(hidden_widths(self.width), self.dtype)(x, weight, train)
         filters = block_filters(x.shape[1], self.width, self.floor)

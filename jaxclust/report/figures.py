@@ -132,6 +132,8 @@ def _generated(result: Result, images: Images, crop: Crop, key: "Key | None") ->
     if functions.centroids is not None and functions.decode is not None:
         yield "centroids", partial(_centroids, result, crop)
         yield "interpolations", partial(_interpolations, result, crop)
+        if functions.between is not None:
+            yield "interpolations_of_clusters", partial(_interpolations, result, crop, of_clusters=True)
     if "ones" in result.plots:
         yield "ones", lambda: grids.answers_to_ones(crop(result.plots["ones"]))
 
@@ -212,28 +214,32 @@ def _latent_walk(result: Result, cluster: int, size: int, width: int, crop: Crop
     return grids.latent_walk(made.reshape(DIMENSIONS, len(STEPS), *made.shape[1:])[:walked], STEPS, cluster)
 
 
-def _decoded(result: Result, shares: NDArray[np.float32], crop: Crop) -> NDArray[Any]:
-    """Images of convex combinations (n, K) of the centroids."""
+def _decoded(result: Result, shares: NDArray[np.float32], crop: Crop, *, of_clusters: bool = False) -> NDArray[Any]:
+    """Images of convex combinations (n, K) of the centroids, or of the clusters' numbers."""
     import jax
     import jax.numpy as jnp
 
-    place, decode = result.model.functions.centroids, result.model.functions.decode
-    assert place is not None
-    assert decode is not None
-    decoded = jax.jit(decode)(result.model.arrays, shares @ np.asarray(place(result.model.arrays)), jnp.int32(0))
-    return crop(np.asarray(decoded))
+    functions, arrays = result.model.functions, result.model.arrays
+    assert functions.decode is not None
+    if of_clusters:
+        assert functions.between is not None
+        latent = np.asarray(jax.jit(functions.between)(arrays, shares))
+    else:
+        assert functions.centroids is not None
+        latent = shares @ np.asarray(functions.centroids(arrays))
+    return crop(np.asarray(jax.jit(functions.decode)(arrays, latent, jnp.int32(0))))
 
 
 def _centroids(result: Result, crop: Crop) -> "Figure | None":
     return grids.centroids(_decoded(result, np.eye(result.probabilities.shape[1], dtype=np.float32), crop))
 
 
-def _interpolations(result: Result, crop: Crop) -> "Figure | None":
+def _interpolations(result: Result, crop: Crop, *, of_clusters: bool = False) -> "Figure | None":
     """From each cluster's centroid to the next one's, the last one's to the first (Boubekki et al. 2021, figure 7)."""
     n_clusters = min(result.probabilities.shape[1], ROWS)
     pairs = [(k, (k + 1) % n_clusters) for k in range(n_clusters)]
     unit = np.eye(result.probabilities.shape[1], dtype=np.float32)
     way = np.linspace(0, 1, PATH, dtype=np.float32)[:, None]
     shares = np.concatenate([(1 - way) * unit[start] + way * unit[end] for start, end in pairs])
-    images = _decoded(result, shares, crop)
+    images = _decoded(result, shares, crop, of_clusters=of_clusters)
     return grids.interpolations(images.reshape(len(pairs), PATH, *images.shape[1:]), pairs)

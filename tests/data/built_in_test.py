@@ -29,7 +29,7 @@ def test_digits_are_eight_bits_and_offline():
 TOYS = ["moons", "circles", "varied", "anisotropic", "blobs", "no_structure"]
 
 
-@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer", *TOYS])
+@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer", "arcs", *TOYS])
 def test_the_table_is_true_of_what_is_offline(name):
     entry, data = sources.BUILT_IN[name], sources.load(name)
     assert data.images.shape == (entry.n, *entry.shape)
@@ -37,7 +37,7 @@ def test_the_table_is_true_of_what_is_offline(name):
     assert sorted(set(data.labels)) == list(range(entry.n_classes))
 
 
-@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("name", ["arcs", *TOYS])
 def test_toy_sets_are_the_same_each_time(name):
     first, again = sources.load(name), sources.load(name)
     assert first.images.dtype == np.float32
@@ -60,6 +60,16 @@ def test_toy_sets_have_the_shapes_that_they_are_known_for():
     assert spread[0] > 3 * spread[1]
     assert np.bincount(toys["blobs"][1]).tolist() == [167, 167, 166]
     assert 0 <= toys["no_structure"][0].min() < toys["no_structure"][0].max() <= 1
+
+
+def test_arcs_lie_on_five_circles():
+    data = sources.load("arcs")
+    turn = 2 * np.pi * data.labels / 5
+    from_centre = data.images - 2 * np.stack([np.cos(turn), np.sin(turn)], 1)
+    radius = np.hypot(*from_centre.T)
+    np.testing.assert_allclose([radius.mean(), radius.std()], [1, 0.05], rtol=0.02)
+    outwards = np.cos(np.arctan2(from_centre[:, 1], from_centre[:, 0]) - turn)
+    assert outwards.min() > 0.3  # 60 degrees either way, where it is 0.5, and noise
 
 
 def test_unknown_names_offer_close_ones():

@@ -16,6 +16,7 @@ from tests import toy
 from tests.contract_test import TINY
 
 ROOT = Path(__file__).parents[2]
+SHORT = {"min_steps": 250}
 COMMAND = """
 import sys
 from jaxclust import methods
@@ -46,7 +47,11 @@ def together(*words, each=()):
     """Two processes of two devices; `each`: more words of the second. Their (exit code, stdout, stderr)."""
     joined = ["--distributed", "--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2]
     processes = [start(*words, *joined, "--process-id", i, *(each if i else ()), devices=2) for i in range(2)]
-    return [finish(process) for process in processes]
+    try:
+        return [finish(process) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def finish(process):
@@ -101,8 +106,9 @@ def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path
 
 
 def options(method):
-    """The command line of contract_test's tiny fits."""
-    return [word for name, value in TINY[method].items() for word in (f"--{name.replace('_', '-')}", value)]
+    """The command line of contract_test's tiny fits; shorter, since each step waits for messages."""
+    settings = {**TINY[method], **(SHORT if method == "moe-vae" else {})}
+    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
 
 
 def test_what_stops_the_first_process_stops_all(data, tmp_path):
