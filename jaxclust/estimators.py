@@ -264,6 +264,14 @@ class N2D(DeepClusterer, method="n2d"):
     """Gaussian mixture on the UMAP of an autoencoder's codes (McConville et al. 2021)."""
 
 
+class VaDE(_WithCentroids, method="vade"):
+    """Variational deep embedding: a VAE with a Gaussian mixture as prior (Jiang et al. 2017)."""
+
+
+class GMVAE(_WithCentroids, method="gmvae"):
+    """Gaussian mixture VAE, whose Gaussians a network makes from noise (Dilokthanakul et al. 2016)."""
+
+
 BASELINES: Sequence[type[DeepClusterer]] = (
     KMeans,
     GaussianMixture,
@@ -274,6 +282,8 @@ BASELINES: Sequence[type[DeepClusterer]] = (
     DCN,
     DKM,
     N2D,
+    VaDE,
+    GMVAE,
 )
 ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE, ClusteringModule, AECM, VariationalClustering, *BASELINES)
 

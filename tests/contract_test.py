@@ -52,6 +52,8 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     "dcn": {**CODES, "pretrain_epochs": 20, "epochs": 20},
     "dkm": {**CODES, "pretrain_epochs": 20, "epochs": 20},
     "n2d": {**CODES, "pretrain_epochs": 20, "classifier_epochs": 20},
+    "vade": {**CODES, "pretrain_epochs": 20, "epochs": 20},
+    "gmvae": {**CODES, "epochs": 60, "noise_dim": 2},
 }  # fmt: skip
 IMAGES, LABELS = toy.blobs(150)
 IMAGES = IMAGES[..., None]

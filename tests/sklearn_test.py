@@ -51,6 +51,11 @@ SETTINGS = {
     "dcn": {**CODES, "epochs": 5},
     "dkm": {**CODES, "epochs": 5},
     "n2d": {**CODES, "classifier_epochs": 20},
+    "vade": {**CODES, "epochs": 5},
+    "gmvae": {
+        "n_clusters": 3, "hidden": (8,), "latent_dim": 3, "noise_dim": 2, "epochs": 60, "batch_size": 10,
+        "learning_rate": 0.01,
+    },
 }  # fmt: skip
 ONE_CLUSTER = dict.fromkeys(  # `test_checks_of_one_cluster_hold_for_two` runs them with 2
     (

@@ -19,6 +19,8 @@ SYSTEMS = {  # name -> module, or module:NAME where it is not called SYSTEM
     "dcn": "jaxclust.methods.baselines.dcn",
     "dkm": "jaxclust.methods.baselines.dkm",
     "n2d": "jaxclust.methods.baselines.n2d",
+    "vade": "jaxclust.methods.baselines.vade",
+    "gmvae": "jaxclust.methods.baselines.gmvae",
 }
 
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -132,9 +133,12 @@ class Coders(NamedTuple):
 
 
 @lru_cache(32)
-def coders(config: CoderConfig, frame: Frame) -> Coders:
-    """The pair that `config` asks for. Raises InputError for convolutions of features."""
-    encoder, decoder = _modules(config, frame)
+def coders(config: CoderConfig, frame: Frame, outputs: int | None = None) -> Coders:
+    """The pair that `config` asks for. Raises InputError for convolutions of features.
+
+    outputs: how many numbers the encoder gives where it is not the code that the decoder takes (see `of_gaussians`).
+    """
+    encoder, decoder = _modules(config, frame, outputs or config.latent_dim)
     on_vectors = config.network == "mlp"
     ranges = Augmentation(config.rotation, config.zoom, config.shift, False)
 
@@ -175,15 +179,31 @@ def coders(config: CoderConfig, frame: Frame) -> Coders:
     return Coders(start, encode, decode, embed, picture, target, random, size)
 
 
-def _modules(config: CoderConfig, frame: Frame) -> tuple[nn.Module, nn.Module]:
+def of_gaussians(*sizes: int) -> Callable[[Array, float], tuple[tuple[Array, Array], ...]]:
+    """Reads an encoder's output (b, 2 sum sizes) as means and log-variances of Gaussians of these sizes: means first,
+    all of them. Log-variances count from a number, by which posteriors begin narrow, and are clipped to +-10."""
+    ends = np.cumsum(sizes)
+
+    def heads(seen: Array, log_variance: float) -> tuple[tuple[Array, Array], ...]:
+        means, log_vars = jnp.split(seen, 2, -1)
+        log_vars = jnp.clip(log_vars + log_variance, -10.0, 10.0)
+        return tuple(
+            (means[:, end - size : end], log_vars[:, end - size : end])
+            for size, end in zip(sizes, map(int, ends), strict=True)
+        )
+
+    return heads
+
+
+def _modules(config: CoderConfig, frame: Frame, outputs: int) -> tuple[nn.Module, nn.Module]:
     dtype = compute_type(config.precision)
     if config.network == "mlp":
-        encoder = Layers((*config.hidden, config.latent_dim), config.quadratic, dtype)
+        encoder = Layers((*config.hidden, outputs), config.quadratic, dtype)
         return encoder, Layers((*config.hidden[::-1], frame.size), False, dtype)
     if len(frame.shape) == 1:
         raise InputError("network is 'conv' but the data are features: give images, or network 'mlp'")
     shared = (config.width, config.min_filters, config.form, dtype)
-    return Coder(config.latent_dim, *shared), Decoder(frame.shape, *shared)
+    return Coder(outputs, *shared), Decoder(frame.shape, *shared)
 
 
 @lru_cache(32)
