@@ -22,12 +22,21 @@ DATA, K = "digits", 10
 CM = dict(preset="quick")
 AE_CM = dict(preset="quick", hidden=(50,), pretrain_epochs=2, module_epochs=2, epochs=2)
 """,
+    "variational": """
+DATA, K = "digits", 10
+VC = dict(preset="quick", width=0.25, min_filters=4, draws=1, pretrain_epochs=1, guided_epochs=1, epochs=1, min_steps=1)
+""",
 }
 PICTURES = {
     "quickstart": ["gallery", "map", "samples", "predict"],
     "clustering_module": ["cm-centroids", "gallery", "centroids", "interpolate", "map"],
+    "variational": ["gallery", "samples", "latent", "numbers"],
 }
-PRINTED = {"quickstart": {"fit": "clusters;"}, "clustering_module": {"ae": "10 clusters of", "sparse": "ARI "}}
+PRINTED = {
+    "quickstart": {"fit": "clusters;"},
+    "clustering_module": {"ae": "10 clusters of", "sparse": "ARI "},
+    "variational": {"fit": "clusters with 1 %"},
+}
 
 
 def script():
