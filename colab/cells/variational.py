@@ -25,7 +25,6 @@ import os
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "/tmp/jaxclust-compiled")
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 

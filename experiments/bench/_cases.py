@@ -1,6 +1,7 @@
 """The library's training steps that are measured, and the arithmetic of their networks, counted from shapes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 from typing import Any, NamedTuple
@@ -20,6 +21,9 @@ from jaxclust.methods.parts.clustering_module_config import AEConfig
 from jaxclust.methods.parts.coders import Frame, coders
 from jaxclust.methods.parts.networks import adam, init, train_mode
 from jaxclust.methods.parts.population import population
+from jaxclust.methods.parts.variational_config import QUICK
+from jaxclust.methods.parts.variational_model import Networks
+from jaxclust.methods.variational import Plan, variational_clustering
 from jaxclust.nn.conv import Conv, ConvTranspose
 from jaxclust.nn.mlp import Hidden
 from jaxclust.numerics import fold_name, weighted_mean
@@ -139,6 +143,15 @@ def restarts(count: int = 20) -> list[tuple[str, int, Case, Case]]:
         ("ae-cm 13-6-13", count, *(case(uci, pair.size, n) for n in (1, count))),
         ("cm 13", count, *(case(alone, 6 * dim, n) for n in (1, count))),
     ]
+
+
+def vc(n_clusters: int, active: int | str, side: int, batch: int = BATCH) -> Case:
+    """The training of vc in preset quick on grey images (side, side, 1), augmentation included."""
+    shape = (side, side, 1)
+    config = replace(QUICK, active_clusters=active, batch_size=batch)
+    nets = Networks(config, n_clusters, Frame(shape, side, side), "bernoulli")
+    plan = Plan((config.reconstruction_weights, ()), (config.consistency_weights, ()))
+    return Case(variational_clustering(config, n_clusters, nets, plan), shape, batch, 0.0)
 
 
 def forward_flops(network: nn.Module, shape: tuple[int, ...]) -> list[float]:

@@ -17,6 +17,9 @@ from jaxclust.methods.parts.clustering_module_config import AEConfig
 from jaxclust.methods.parts.coders import Frame, coders
 from jaxclust.methods.parts.moe_vae_config import Config, autoencoder_spec, classifier_spec, mixture_spec
 from jaxclust.methods.parts.population import population
+from jaxclust.methods.parts.variational_config import Config as VCConfig
+from jaxclust.methods.parts.variational_model import Networks
+from jaxclust.methods.variational import Plan, variational_clustering
 from jaxclust.typing import PyTree
 
 IMAGES = 70_000  # rows of the data set that lies on the device: MNIST's and Fashion-MNIST's
@@ -33,7 +36,7 @@ class Step(NamedTuple):
     batch:   examples in one batch, over all devices and experts.
     experts: networks stacked on a leading axis of the state's leaves; 1 for a network on its own.
     build:   config -> Method. Config has the fields `precision` and `form`.
-    config:  the settings, of moe-vae or of ae-cm.
+    config:  the settings, of moe-vae, ae-cm or vc.
     """
 
     name: str
@@ -89,6 +92,12 @@ def _ae_cm(config: AEConfig, shape: tuple[int, ...]) -> Method:
     return population(one, config.restarts, pair.size)
 
 
+def _vc(config: VCConfig, shape: tuple[int, ...]) -> Method:
+    nets = Networks(config, CLUSTERS, Frame(shape, *shape[:2]), "bernoulli")
+    plan = Plan((config.reconstruction_weights, ()), (config.consistency_weights, (N_STEPS // 4, N_STEPS // 2)))
+    return variational_clustering(config, CLUSTERS, nets, plan)
+
+
 # The text's settings (preset 'paper'), in the compute type and the convolutions of an accelerator. At 32 x 32 its first
 # block has 32 filters; 16 x 16 gets as many. The platform is never asked: it is the compiling machine's.
 PAPER = Config(precision="bfloat16", form="native", min_filters=32, expert_min_filters=32)
@@ -101,4 +110,5 @@ STEPS = (
     Step("experts-32", 32, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
     Step("experts-16", 16, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
     Step("ae-cm-32", 32, 1024, 1, _ae_cm, AEConfig(n_clusters=CLUSTERS, precision="bfloat16")),
+    Step("vc-32", 32, 512, 1, _vc, VCConfig(network="size", min_filters=32, form="native", precision="bfloat16")),
 )

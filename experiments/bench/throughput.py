@@ -35,6 +35,8 @@ class Sizes(NamedTuple):
     ae_cm_sides: Sequence[int] = (16, 28)
     mixture_side: int = 16
     ks: Sequence[int] = (1, 5, 10, 20)
+    vc_side: int = 16
+    vc_clusters: Sequence[tuple[int, int | str]] = ((10, 2), (10, 3), (10, "all"), (100, 2), (100, "all"))
     steps: int = 8
     ceiling: int = 2048
 
@@ -151,6 +153,23 @@ def restarts(bench: Bench) -> list[Row]:
     return rows
 
 
+def vc(bench: Bench) -> list[Row]:
+    """A step of vc with K clusters, all of them decoded or two, against that with one cluster."""
+    side, batch, steps = bench.sizes.vc_side, bench.sizes.batch, bench.sizes.steps
+    one = "K = 1"
+    timers = {one: bench.ours(cases.vc(1, "all", side, batch), steps)}
+    for k, active in bench.sizes.vc_clusters:
+        timers[f"K = {k}, {active} active"] = bench.ours(cases.vc(k, active, side, batch), steps)
+    print(f"vc {side} x {side}, preset quick, batch {batch}")
+    seconds = bench.measure(timers, 1, "steps/s")
+    rows = []
+    for name in list(timers)[1:]:
+        cost = statistics.median(many / alone for many, alone in zip(seconds[name], seconds[one], strict=True))
+        ours, peer = (1e3 * statistics.median(seconds[which]) for which in (name, one))
+        rows.append(Row(f"vc {side} x {side}, {name}, ms a step (peer: {one})", ours, peer, cost))
+    return rows
+
+
 def rates(name: str, seconds: Seconds, theirs: Sequence[str], case: cases.Case, ceiling: int) -> list[Row]:
     """Examples a second against PyTorch, and operations a second against the ceiling."""
     return [
@@ -208,6 +227,7 @@ GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "mixture": mixture,
     "ae-cm": ae_cm,
     "restarts": restarts,
+    "vc": vc,
 }
 
 
