@@ -110,5 +110,12 @@ STEPS = (
     Step("experts-32", 32, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
     Step("experts-16", 16, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
     Step("ae-cm-32", 32, 1024, 1, _ae_cm, AEConfig(n_clusters=CLUSTERS, precision="bfloat16")),
-    Step("vc-32", 32, 512, 1, _vc, VCConfig(network="size", min_filters=32, form="native", precision="bfloat16")),
+    Step(
+        "vc-32",
+        32,
+        512,
+        1,
+        _vc,
+        VCConfig(network="size", min_filters=32, active_clusters=2, form="native", precision="bfloat16"),
+    ),
 )
