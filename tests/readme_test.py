@@ -81,3 +81,13 @@ def test_the_estimator_with_centroids_runs():
     exec(compile(code.replace("seed=0)", f"seed=0, {small})"), "README.md", "exec"), found)
     assert found["model"].centroids_.shape == (10, 8, 8, 1)
     assert found["model"].interpolate(0, 1).shape == (9, 8, 8, 1)
+
+
+@pytest.mark.slow
+def test_variational_clustering_runs():
+    (code,) = (block for block in blocks("python") if "VariationalClustering(" in block)
+    small = "preset='quick', start='random', epochs=1, min_steps=1, width=0.25, min_filters=4"
+    assert "seed=0)" in code
+    found = {}
+    exec(compile(code.replace("seed=0)", f"seed=0, {small})"), "README.md", "exec"), found)
+    assert found["model"].n_clusters_ == 10
