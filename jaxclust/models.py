@@ -206,6 +206,8 @@ def _is_kind(value: Any, hint: Any) -> bool:
         return isinstance(value, Real) and not isinstance(value, bool)
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool)
+    if hint is str and callable(value):  # a function stands for its name, which the config looks up
+        return True
     return isinstance(value, hint) if isinstance(hint, type) else True
 
 

@@ -216,6 +216,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     """Phases: for the start 'manifold' a VAE ('autoencoder'), 'clusters' of its codes on the host and 'guided'; then
     'joint'; the choice of a restart."""
     view, n = frame(preprocess), len(images)
+    Networks(config, config.max_clusters, view, preprocess.likelihood).check()
     first = None
     if config.start == "manifold":
         first = manifold(config, images, preprocess, key, phases)

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
-from jaxclust import methods, models
+from jaxclust import VariationalClustering, methods, models
+from jaxclust.commands import fit as fit_command
 from jaxclust.errors import InputError
 from jaxclust.models import Request
 from jaxclust.train.phases import Phases
 from tests import toy
 from tests.contract_test import TINY
+from tests.methods.variational_test import darker
 
 IMAGES, LABELS = toy.blobs(150)
 
@@ -70,9 +72,40 @@ def test_restarts_do_not_depend_on_how_many_there_are():
     np.testing.assert_allclose(one.summary["restarts_elbo"][0], two.summary["restarts_elbo"][0], rtol=1e-3)
 
 
+def smaller(key, image):
+    """No augmentation: another shape."""
+    return image[1:]
+
+
+def broken(key, image):
+    """No augmentation: an error."""
+    return image @ image[:3, 0]
+
+
 def test_a_user_s_augmentation_trains():
     _, result = fit(start="random", augmentation="tests.methods.variational_test:darker")
     assert np.isfinite(result.summary["restarts_elbo"]).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (smaller, r"makes float32\(7, 8, 1\) of float32\(8, 8, 1\): return such an image"),
+        (broken, "fails for an image"),
+    ],
+)
+def test_a_function_that_gives_no_image_is_refused(function, words):
+    with pytest.raises(InputError, match=words) as caught:
+        fit(start="manifold", augmentation=function)
+    assert "\n" not in str(caught.value)
+
+
+def test_options_reach_the_config():
+    words = ["--augmentation", "tests.methods.variational_test:darker", "--n-clusters", "3", "--active-clusters", "all"]
+    _, config = fit_command.parse(methods.find("vc"), ["digits", *words])
+    assert (config.augmentation, config.active_clusters) == ("tests.methods.variational_test:darker", "all")
+    estimator = VariationalClustering(n_clusters=3, augmentation=darker)
+    assert estimator._request().config.augmentation == "tests.methods.variational_test:darker"
 
 
 def test_the_text_s_networks_train_on_vectors():

@@ -77,8 +77,9 @@ class Config:
     """Epochs at which the next of them begins."""
     consistency: Literal["both", "clusters", "codes", "none"] = "both"
     """Terms of the augmentation loss: squared distance of q(k|x), 2-Wasserstein of q(z|x, k), or neither."""
-    augmentation: str | Callable[..., Any] = "images"
-    """'images' (the ranges below), 'none', or 'module:function' of (key, image in [0, 1]) -> image."""
+    augmentation: str = "images"
+    """'images' (the ranges below), 'none', or 'module:function', or in Python the function itself, of
+    (key, image in [0, 1]) -> image."""
     rotation: float = 3.0
     """Rotation within so many degrees."""
     zoom: float = 0.0

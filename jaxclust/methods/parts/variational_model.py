@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from jaxclust import losses
 from jaxclust.data.augment import augment, brighten
+from jaxclust.errors import InputError
 from jaxclust.methods.base import Functions
 from jaxclust.methods.parts.coders import Frame, pictures, vectors
 from jaxclust.methods.parts.networks import compute_type, eval_mode, init
@@ -103,6 +104,21 @@ class Networks:
             GaussianOfCluster(config.latent_dim, scaled(plan.prior, config.width)),
             TextDecoder(outputs, config.width, dtype),
         )
+
+    def check(self) -> None:
+        """Raises InputError for images that there are no networks for, or that the user's function does not take."""
+        self.modules()
+        x = jax.ShapeDtypeStruct((2, *self.shape), jnp.float32)
+        name = f"augmentation is {self.config.augmentation!r}"
+        try:
+            moved = jax.eval_shape(self.moved, jax.random.key(0), x)
+        except Exception as error:  # of the user's, of any kind
+            what = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{name}: fails for an image {self.shape}: {what}") from error
+        if (moved.shape, moved.dtype) != (x.shape, x.dtype):
+            raise InputError(
+                f"{name}: makes {moved.dtype}{moved.shape[1:]} of float32{self.shape}: return such an image"
+            )
 
     def init(self, key: Key) -> tuple[PyTree, PyTree]:
         """Fresh params and stats."""
