@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import configs, latent_sizes, run, streaming, table
+from experiments import configs, imbalance, latent_sizes, run, streaming, table
 from jaxclust import InputError, atomic, methods
 from jaxclust.commands import fit as fit_command
 from jaxclust.data.sources import BUILT_IN
@@ -278,3 +278,21 @@ def test_usps_split_prints_both_accuracies(capsys, monkeypatch, tmp_path):
     words = capsys.readouterr().out.split()
     assert words[:2] == ["seed", "3:"]
     assert float(words[4].strip(",")) > 0.9, "three blobs are learnt"
+
+
+def test_classes_are_thinned_out_in_proportion(tmp_path, monkeypatch):
+    labels = np.repeat(np.arange(5), 4000)
+    shares = np.bincount(labels[imbalance.kept(labels, 0.2)]) / 4000
+    np.testing.assert_allclose(shares, [0.2, 0.4, 0.6, 0.8, 1.0], atol=0.03)  # standard error 0.008 at most
+    few = np.arange(100) % 10
+    np.savez(tmp_path / "few.npz", images=few.astype(np.uint8)[:, None, None] * np.ones((8, 8), np.uint8), labels=few)
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    monkeypatch.setattr(configs, "OUT", tmp_path / "out")
+    row = configs.find("vc_mnist10k_imbalanced_10")._replace(data="few_imbalanced_10.npz")
+    path = configs.data_of(row)
+    with np.load(path) as arrays:
+        np.testing.assert_array_equal(arrays["images"][:, 0, 0, 0], arrays["labels"])
+        assert 40 < len(arrays["labels"]) < 70
+    assert configs.data_of(row) == path
+    with pytest.raises(InputError, match="missing: set JAXCLUST_DATA to the directory that holds none"):
+        configs.data_of(row._replace(data="none_imbalanced_10.npz"))

@@ -4,7 +4,7 @@ A module states one row, called as the module: METHOD, DATA, PRESET, OVERRIDES (
 the preset), SEEDS and TEXT (published numbers: 'acc', 'nmi', 'ari', 'manager' and 'lsp_ari', shares; 'n_clusters');
 SPLIT is 'all' unless it states 'train', and then the model labels the test split after fitting. Or it states ROWS, all
 lines of a published table. DATA is a name that `jaxclust fit` takes, or a file in the directory JAXCLUST_DATA, by
-default ../shared/data beside the repository.
+default ../shared/data beside the repository, or one that experiments/imbalance.py makes of such a file.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
+from experiments import imbalance
 from jaxclust import atomic, methods
 from jaxclust.errors import InputError
 
@@ -96,10 +97,11 @@ def data_of(row: Row) -> str:
     if not row.data.endswith(FILES):
         return row.data
     directory = Path(os.environ.get("JAXCLUST_DATA") or ROOT.parent / "shared" / "data")
-    path = directory / row.data
+    made = imbalance.NAME.fullmatch(row.data)
+    path = directory / (f"{made['source']}.npz" if made else row.data)
     if not path.is_file():
-        raise InputError(f"{path}: is missing: set JAXCLUST_DATA to the directory that holds {row.data}")
-    return str(path)
+        raise InputError(f"{path}: is missing: set JAXCLUST_DATA to the directory that holds {path.name}")
+    return str(imbalance.file(row.data, directory, OUT / "data") if made else path)
 
 
 def config_of(row: Row) -> Any:

@@ -1,4 +1,4 @@
-"""vc and its baselines: Tables I and V of Prasad et al. 2020 on the data at hand, and the toy set of its figure 3.
+"""vc and its baselines: Tables I, IV and V of Prasad et al. 2020 on the data at hand, and the toy set of its figure 3.
 
     python -m experiments.run vc
 
@@ -20,6 +20,12 @@ def row(data: str, name: str = "", seeds: tuple[int, ...] = THREE, *, acc: float
     changes = {"n_clusters": 10, **changes}
     title = f"vc_{data}" + (f"_{name}" if name else "")
     return Row(title, "vc", FILES.get(data, data), "quick", changes, seeds, {} if acc is None else {"acc": acc / 100})
+
+
+def imbalanced(percent: int, acc: float) -> Row:
+    """vc where the smallest class has so many percent of the largest one's images (Table IV)."""
+    data, text = f"mnist10k_imbalanced_{percent}.npz", {"acc": acc / 100}
+    return Row(f"vc_mnist10k_imbalanced_{percent}", "vc", data, "quick", {"n_clusters": 10}, THREE, text)
 
 
 def baseline(method: str, data: str) -> Row:
@@ -45,5 +51,6 @@ ROWS = (
     row("mnist10k", "k20", acc=98.4, n_clusters=20),
     row("fmnist10k", acc=71.72),
     row("fmnist10k", "plain", acc=65.3, consistency="none"),
+    *(imbalanced(p, acc) for p, acc in ((10, 89.6), (30, 90.3), (50, 96.1), (70, 96.9), (90, 97.1))),
     *(baseline(method, data) for method in ("vade", "gmvae") for data in FILES),
 )
