@@ -1,5 +1,6 @@
 """The committed experiments: their configs are well-formed, and they are run as they say."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import configs, imbalance, latent_sizes, run, streaming, table
+from experiments import configs, imbalance, latent_sizes, run, streaming, table, vc_epochs
 from jaxclust import InputError, atomic, methods
 from jaxclust.commands import fit as fit_command
 from jaxclust.data.sources import BUILT_IN
@@ -296,3 +297,17 @@ def test_classes_are_thinned_out_in_proportion(tmp_path, monkeypatch):
     assert configs.data_of(row) == path
     with pytest.raises(InputError, match="missing: set JAXCLUST_DATA to the directory that holds none"):
         configs.data_of(row._replace(data="none_imbalanced_10.npz"))
+
+
+@pytest.mark.slow
+def test_the_latent_space_is_drawn_while_it_learns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(vc_epochs, "SHOWN", 60)
+    monkeypatch.setattr(vc_epochs, "QUICK", dataclasses.replace(vc_epochs.QUICK, width=0.25, min_filters=2))
+    path = tmp_path / "epochs.png"
+    assert vc_epochs.main(["--epochs", "1", "2", "--out", str(path)]) == 0
+    assert capsys.readouterr().out.count("of 10 clusters have 1 % or more") == 2
+    assert path.stat().st_size > 10_000
+    assert vc_epochs.main(["--epochs", "2", "1"]) == 2
+    assert (
+        capsys.readouterr().err == "experiments.vc_epochs: error: --epochs is [2.0, 1.0]: give rising numbers above 0\n"
+    )

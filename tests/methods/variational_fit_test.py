@@ -12,6 +12,7 @@ from tests import toy
 from tests.contract_test import TINY
 from tests.methods.variational_test import darker
 
+pytestmark = pytest.mark.slow  # each fit compiles several trainings
 IMAGES, LABELS = toy.blobs(150)
 
 
