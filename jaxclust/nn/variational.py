@@ -4,7 +4,7 @@ Image sizes of the text, with all convolutions 3 x 3 and without batch norm:
     28 x 28   ReLU         64 64 64 128/2 128 128 256/2; back from 3 x 3 x 256
     32 x 32   leaky ReLU   96 96 96/2 192 192 192/2;     back from 4 x 4 x 192, 33 x 33, of which 32 x 32 are kept
     vectors   ReLU         dense layers
-Its captions (a) and (b) are swapped: prior and decoder are those of (a).
+Its captions (a) and (b) are swapped: prior and decoder are those of (a). Variances are its softplus and 1e-4 more.
 """
 
 from collections.abc import Callable

@@ -228,7 +228,7 @@ def test_a_user_s_function_moves_images():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"augmentation": "nowhere:function"}, "give 'images', 'none' or 'module:function'"),
+        ({"augmentation": "rotate"}, "augmentation is 'rotate': give 'images', 'none' or 'module:function'"),
         ({"augmentation": lambda key, image: image}, "give a function of a module"),
         ({"n_clusters": 1}, "n_clusters is 1: give a number of at least 2"),
         ({"active_clusters": 1}, "active_clusters is 1"),
@@ -240,6 +240,15 @@ def test_a_user_s_function_moves_images():
 def test_settings_that_cannot_be(changes, words):
     with pytest.raises(InputError, match=words):
         Config(**changes)
+
+
+@pytest.mark.parametrize("name", ["nowhere:function", "math:nothing", "math:pi"])
+def test_a_function_that_is_not_there_is_refused_when_it_is_needed(name):
+    nets = Networks(dataclasses.replace(TINY, augmentation=name), K, SQUARE, "bernoulli")
+    with pytest.raises(InputError, match="give 'images', 'none' or 'module:function'"):
+        nets.check()
+    params, stats = nets.init(jax.random.key(0))  # a fitted model needs no such function
+    assert nets.infer(params, stats, nets.target(jnp.asarray(IMAGES)), None)[0].log_q.shape == (B, K)
 
 
 # the networks of table II

@@ -13,9 +13,9 @@ from jaxclust.errors import InputError
 def _named(function: str | Callable[..., Any]) -> str:
     """A function by its name, 'module:function', so that runs can be kept. Raises InputError where it has none."""
     if isinstance(function, str):
-        if function not in ("images", "none"):
-            user_function(function)
-        return function
+        if function not in ("images", "none") and ":" not in function:
+            raise InputError(f"augmentation is {function!r}: give 'images', 'none' or 'module:function'")
+        return function  # looked up when it is needed: a fitted model is used without it
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     if not callable(function) or getattr(sys.modules.get(str(module)), str(name), None) is not function:
         raise InputError(f"augmentation is {function!r}: give a function of a module, which its name finds again")
@@ -38,7 +38,7 @@ def user_function(name: str) -> Callable[..., Any]:
 class Config:
     """Settings of vc; the defaults are the text's for MNIST (preset 'paper')."""
 
-    n_clusters: int | Literal["auto"] = 10
+    n_clusters: int | Literal["auto"] = "auto"
     """Number of clusters K; 'auto' finds it: by the start 'manifold', else by what is left of `max_clusters`."""
     max_clusters: int = 20
     """K of n_clusters 'auto' at the start; clusters of less than `least_share` are dropped at the end."""

@@ -112,6 +112,8 @@ class Networks:
         name = f"augmentation is {self.config.augmentation!r}"
         try:
             moved = jax.eval_shape(self.moved, jax.random.key(0), x)
+        except InputError:
+            raise
         except Exception as error:  # of the user's, of any kind
             what = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{name}: fails for an image {self.shape}: {what}") from error
