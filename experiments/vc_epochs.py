@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m experiments.vc_epochs", description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="digits", help="what `jaxclust fit` takes, with labels")
-    parser.add_argument("--epochs", nargs="+", type=float, default=[2, 10, 40, 160], help="rising numbers")
+    parser.add_argument("--epochs", nargs="+", type=float, default=[4, 20, 80], help="rising numbers")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=FIGURE)
     options = parser.parse_args(argv)
