@@ -34,6 +34,7 @@ import optax
 from jax import lax
 
 from jaxclust import losses
+from jaxclust.data.augment import NONE
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import kmeans, seeds
@@ -183,7 +184,7 @@ def guided(config: Config, n_clusters: int, nets: Networks, plan: Plan) -> Metho
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
         x = nets.moved(step_key(state, "augment"), nets.target(batch.image))
         labels = state.extra["labels"][batch.index]
-        known = batch.weight * (labels >= 0)
+        known, labels = batch.weight * (labels >= 0), jnp.maximum(labels, 0)
         seen, stats = nets.infer(params, state.extra["stats"], x, batch.weight)
         at = Active(labels[:, None], jnp.ones((len(x), 1)))
         parts, _, stats = evidence(nets, params, stats, step_key(state, "posterior"), x, seen, at, known)
@@ -253,7 +254,7 @@ def manifold(config: Config, images: Images, preprocess: Preprocess, key: Key, p
         schedule="cosine",
         n_steps=steps,
         kl_weight=0.1,
-        augmentation=augmentation(config),
+        augmentation=augmentation(config) if config.augmentation == "images" else NONE,
         clean_target=True,
         form=config.form,
         dtype=compute_type(config.precision),
@@ -335,7 +336,8 @@ def chosen(
     best = int(score.argmax())
     labels = found["log_q"].argmax(2)
     shares = np.bincount(labels[:, best], minlength=n_clusters) / len(images)
-    kept = np.flatnonzero(shares >= (config.least_share if config.n_clusters == "auto" else 0.0))
+    least = min(config.least_share, shares.max()) if config.n_clusters == "auto" else 0.0
+    kept = np.flatnonzero(shares >= least)
     meta = {
         "config": asdict(config),
         "frame": frame(preprocess)._asdict(),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxclust.data.augment import NONE, Augmentation, affine_maps, augment, warp
+from jaxclust.data.augment import NONE, Augmentation, affine_maps, augment, brighten, warp
 
 FORMS = pytest.mark.parametrize("form", ["gather", "products"])
 IMAGES = np.random.default_rng(0).uniform(size=(3, 8, 8, 2)).astype(np.float32)
@@ -69,3 +69,38 @@ def test_ranges_are_kept():
 def test_nothing_happens_to_features_or_without_ranges(images):
     ranges = Augmentation() if images.ndim == 2 else NONE
     assert (augment(jax.random.key(0), images, ranges) == images).all()
+
+
+def test_a_shear_slides_rows_by_their_distance_from_the_centre():
+    matrices, shifts = affine_maps(jax.random.key(0), 200, Augmentation(0.0, 0.0, 0.0, shear=0.2))
+    slide = np.asarray(matrices[:, 1, 0])
+    np.testing.assert_allclose(matrices[:, 0], np.tile([1.0, 0.0], (200, 1)), atol=1e-6)
+    np.testing.assert_allclose(matrices[:, 1, 1], 1, atol=1e-6)
+    assert -0.2 <= slide.min() < -0.15 < 0.15 < slide.max() <= 0.2
+    np.testing.assert_array_equal(shifts, 0)
+
+
+def test_half_of_the_images_are_turned_upside_down():
+    images = np.tile(IMAGES[:1], (100, 1, 1, 1))
+    moved = np.asarray(augment(jax.random.key(0), images, Augmentation(0.0, 0.0, 0.0, flip_vertical=True)))
+    same, flipped = (np.abs(moved - to).max((1, 2, 3)) < 1e-4 for to in (images, images[:, ::-1]))
+    assert (same ^ flipped).all()
+    assert 30 < flipped.sum() < 70
+
+
+def test_new_transformations_leave_the_others_draws_as_they_were():
+    matrices, shifts = affine_maps(jax.random.key(3), 5, Augmentation())
+    others, other_shifts = affine_maps(jax.random.key(3), 5, Augmentation(flip_vertical=True))
+    np.testing.assert_allclose(np.abs(matrices), np.abs(others), rtol=1e-6)
+    np.testing.assert_array_equal(shifts, other_shifts)
+
+
+def test_brightness_is_one_number_an_image_and_pixels_become_black_or_white():
+    grey = jnp.full((4000, 2, 2, 1), 0.5)
+    change = np.asarray(brighten(jax.random.key(0), grey, 0.2, False)) - 0.5
+    np.testing.assert_allclose(change, change[:, :1, :1] * np.ones((1, 2, 2, 1)), atol=1e-6)
+    assert -0.2 <= change.min() < -0.19 < 0.19 < change.max() <= 0.2
+    white = np.asarray(brighten(jax.random.key(0), jnp.full((4000, 2, 2, 1), 0.3), 0.0, True))
+    assert set(np.unique(white)) == {0.0, 1.0}
+    assert abs(white.mean() - 0.3) < 4 * np.sqrt(0.21 / white.size)
+    assert np.asarray(brighten(jax.random.key(0), jnp.ones((9, 2, 2, 1)), 0.2, False)).max() <= 1

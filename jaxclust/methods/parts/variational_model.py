@@ -16,7 +16,7 @@ from jaxclust.data.augment import augment, brighten
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Functions
 from jaxclust.methods.parts.coders import Frame, pictures, vectors
-from jaxclust.methods.parts.networks import compute_type, eval_mode, init
+from jaxclust.methods.parts.networks import compute_type, eval_mode, init, train_mode
 from jaxclust.methods.parts.variational_config import Config, augmentation, user_function
 from jaxclust.nn.autoencoders import Decoder, Trunk, hidden_widths
 from jaxclust.nn.conv import resolve_form
@@ -200,9 +200,8 @@ def _apply(
 ) -> tuple[Array, PyTree]:
     if weight is None:
         return eval_mode(module, params[name], stats[name], x), stats
-    variables = {"params": params[name], "batch_stats": stats[name]}
-    out, updated = module.apply(variables, x, weight, True, mutable=["batch_stats"])
-    return out, {**stats, name: updated.get("batch_stats", {})}
+    out, seen = train_mode(module, params[name], stats[name], x, weight)
+    return out, {**stats, name: seen}
 
 
 def functions(nets: Networks) -> Functions:
