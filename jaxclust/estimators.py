@@ -264,6 +264,19 @@ class N2D(DeepClusterer, method="n2d"):
     """Gaussian mixture on the UMAP of an autoencoder's codes (McConville et al. 2021)."""
 
 
+class HRWAEGAN(_WithCentroids, method="hrwae-gan"):
+    """Hierarchical Wasserstein autoencoder with relativistic latent critics (Morais 2021)."""
+
+    def transform(self, X: Any, group: int | None = None) -> np.ndarray:  # noqa: N803
+        """Codes of new data, posterior means (n, d) float32, of the latent group `group`, 0 the top; by default of the
+        one that is clustered."""
+        return models.embed(self._fitted(), self._raw(X), group)
+
+    def sample(self, n: int = 1, *, cluster: int | None = None, seed: int = 0) -> np.ndarray:
+        """n new examples of a cluster, or without one drawn from the prior: as `DeepClusterer.sample` gives them."""
+        return models.sample(self._fitted(), n, cluster, seed)
+
+
 class VaDE(_WithCentroids, method="vade"):
     """Variational deep embedding: a VAE with a Gaussian mixture as prior (Jiang et al. 2017)."""
 
@@ -285,7 +298,14 @@ BASELINES: Sequence[type[DeepClusterer]] = (
     VaDE,
     GMVAE,
 )
-ESTIMATORS: Sequence[type[DeepClusterer]] = (MoEVAE, ClusteringModule, AECM, VariationalClustering, *BASELINES)
+ESTIMATORS: Sequence[type[DeepClusterer]] = (
+    MoEVAE,
+    HRWAEGAN,
+    ClusteringModule,
+    AECM,
+    VariationalClustering,
+    *BASELINES,
+)
 
 
 def load(directory: str | os.PathLike[str]) -> DeepClusterer:

@@ -122,6 +122,30 @@ def orthonormality(centroids: Array) -> Array:
     return jnp.abs(centroids @ centroids.T - jnp.eye(centroids.shape[0], dtype=centroids.dtype)).sum()
 
 
+def relativistic_pair(favoured: Array, other: Array) -> Array:
+    """-log f(D(favoured) - D(other)), f the sigmoid, of what a critic says before it: (b,) twice -> (b,) in nats.
+
+    The critic's loss with codes of the prior as favoured, the encoder's with its own (Jolicoeur-Martineau 2018;
+    eq. 3 and 4 of `hrwae-gan`). Equal values give log 2.
+    """
+    return jax.nn.softplus(other - favoured)
+
+
+def standard_pair(favoured: Array, other: Array) -> Array:
+    """-log f(D(favoured)) - log(1 - f(D(other))), f the sigmoid: (b,) twice -> (b,) in nats (Goodfellow et al. 2014).
+
+    The critic's loss with codes of the prior as favoured; the encoder's, that does not saturate, with its own.
+    """
+    return jax.nn.softplus(-favoured) + jax.nn.softplus(other)
+
+
+def cosine_dissimilarity(x: Array, y: Array) -> Array:
+    """1 - <x, y> / (|x| |y|) of maps (b, ...), flattened, twice: (b,) in [0, 2]; 1 where one of them is zero."""
+    x, y = (maps.reshape(len(maps), -1).astype(jnp.float32) for maps in (x, y))
+    squares = (x**2).sum(-1) * (y**2).sum(-1)
+    return 1.0 - (x * y).sum(-1) * jax.lax.rsqrt(jnp.maximum(squares, 1e-12))
+
+
 def maximum_mean_discrepancy(x: Array, y: Array, weight: Array) -> Array:
     """MMD^2 between codes x (n, d) and prior draws y (n, d), inverse multiquadratic kernels: ().
 

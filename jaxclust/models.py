@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -120,9 +121,14 @@ def predict_proba(fitted: Fitted, images: Images) -> np.ndarray:
     return np.exp(log_posterior, out=log_posterior)
 
 
-def embed(fitted: Fitted, images: Images) -> np.ndarray:
-    """Embedding (n, d) float32 of raw images or features."""
-    return _apply(fitted, fitted.model.functions.embed, images)
+def embed(fitted: Fitted, images: Images, group: int | None = None) -> np.ndarray:
+    """Embedding (n, d) float32 of raw images or features; of one latent group, where the method has several."""
+    if group is None:
+        return _apply(fitted, fitted.model.functions.embed, images)
+    function, groups = _offered(fitted, "embed_group"), fitted.config["groups"]
+    if not 0 <= group < groups:
+        raise InputError(f"group {group} does not exist: choose one of 0 to {groups - 1}")
+    return _apply(fitted, partial(function, group=group), images)
 
 
 def reconstruct(fitted: Fitted, images: Images) -> np.ndarray:
@@ -133,14 +139,21 @@ def reconstruct(fitted: Fitted, images: Images) -> np.ndarray:
     return _raw(fitted, _apply(fitted, _offered(fitted, "reconstruct"), images))
 
 
-def sample(fitted: Fitted, n: int, cluster: int, seed: int = 0) -> np.ndarray:
-    """n new examples of one cluster: images (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
-    check_cluster(fitted, cluster)
+def sample(fitted: Fitted, n: int, cluster: int | None, seed: int = 0) -> np.ndarray:
+    """n new examples of one cluster: images (n, h, w, c) in [0, 1], or features (n, d) in their own units.
+
+    cluster: None draws from the model's prior, where it has one.
+    """
     if n < 1:
         raise InputError(f"n is {n}: give at least 1")
     check_seed(seed)
+    arrays, key = fitted.model.arrays, jax.random.key(seed)
+    if cluster is None:
+        generate = jax.jit(_offered(fitted, "generate"), static_argnums=2)
+        return _raw(fitted, np.asarray(generate(arrays, key, n)))
+    check_cluster(fitted, cluster)
     draw = jax.jit(_offered(fitted, "sample"), static_argnums=2)
-    return _raw(fitted, np.asarray(draw(fitted.model.arrays, jax.random.key(seed), n, jnp.int32(cluster))))
+    return _raw(fitted, np.asarray(draw(arrays, key, n, jnp.int32(cluster))))
 
 
 def centroids(fitted: Fitted) -> np.ndarray:
@@ -225,7 +238,11 @@ def _apply(fitted: Fitted, function: Callable[..., Any], images: Images) -> np.n
     return apply_in_batches(function, fitted.model.arrays, prepare.apply(fitted.preprocess, images))
 
 
-CANNOT = {"between": "interpolate between clusters"}  # what an error calls them, where it is not the name itself
+CANNOT = {  # what an error calls them, where it is not the name itself
+    "between": "interpolate between clusters",
+    "generate": "sample from all clusters at once (give --cluster)",
+    "embed_group": "embed by group",
+}
 
 
 def _offered(fitted: Fitted, name: str) -> Callable[..., Any]:

@@ -31,6 +31,10 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
         "min_filters": 4, "expert_width": 0.1, "expert_min_filters": 4, "epochs": 20, "search_epochs": 2,
         "manager_epochs": 20, "mixture_epochs": 2, "expert_epochs": 1,
     },
+    "hrwae-gan": {
+        "n_clusters": 3, "groups": 2, "width": 0.1, "min_filters": 4, "latent_dim": 4, "critic_widths": (16,),
+        "epochs": 4, "attention_epochs": 2, "min_steps": 100, "batch_size": 30, "draws": 1, "learning_rate": 0.01,
+    },
     "cm": {
         "n_clusters": 3, "start": "random", "alpha": 5.0, "epochs": 40, "batch_size": 20, "learning_rate": 0.01,
         "restarts": 2,

@@ -57,12 +57,12 @@ class Evaluate(_OnData):
 
 @dataclass(frozen=True)
 class Sample:
-    """Draw new examples of one cluster."""
+    """Draw new examples, of one cluster or of the model's prior."""
 
     run: Run
     """Directory that fit made."""
-    cluster: int
-    """Which cluster, from 0."""
+    cluster: int | None = None
+    """Which cluster, from 0; without it the prior, where the method has one for all clusters together."""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
     """How many."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("samples.png")
@@ -114,7 +114,8 @@ def sample(argv: list[str]) -> None:
         atomic.write_array(options.out, drawn)
     else:
         _write_grid(options.out, drawn)
-    print(f"{options.n} samples of cluster {options.cluster} in {options.out}", file=sys.stderr)
+    of = "the prior" if options.cluster is None else f"cluster {options.cluster}"
+    print(f"{options.n} samples of {of} in {options.out}", file=sys.stderr)
 
 
 def _parse(options: type[T], name: str, argv: list[str]) -> T:

@@ -48,6 +48,8 @@ class Functions(NamedTuple):
     centroids:     arrays -> (K, d), which `decode` takes whatever the cluster.
     between:       (arrays, shares (n, K), convex combinations of clusters) -> (n, d), which `decode` takes: where a
                    network makes a cluster's latent vector of its number.
+    generate:      (arrays, key, n) -> (n, ...), drawn from the model's prior, of whatever cluster; n is static.
+    embed_group:   (arrays, images, group) -> (n, d_group): codes of one of several latent groups; group is static.
     """
 
     embed: Callable[[PyTree, Array], Array]
@@ -58,6 +60,8 @@ class Functions(NamedTuple):
     decode: Callable[[PyTree, Array, Array], Array] | None = None
     centroids: Callable[[PyTree], Array] | None = None
     between: Callable[[PyTree, Array], Array] | None = None
+    generate: Callable[[PyTree, Key, int], Array] | None = None
+    embed_group: Callable[[PyTree, Array, int], Array] | None = None
 
 
 class Model(NamedTuple):

@@ -1,0 +1,348 @@
+"""Hierarchical and relativistic Wasserstein autoencoder-GAN (hrwae-gan; Morais, MSc thesis, IST 2021).
+
+    x                 example              z_0 .. z_L-1      latent groups, z_0 at the top (nn/hierarchical.py)
+    q(z_l|z_<l, x)    posterior            p(z_l|z_<l)       prior, learned but for p(z_0) = N(0, I)
+    D_l, f            critic of group l before its sigmoid, and that sigmoid
+
+Each critic tells draws z of the prior from draws z^ of the posterior, in pairs, and the encoder deceives it:
+
+    L_D = sum_l a_l E[-log f(D_l(z) - D_l(z^))]                                          (eq. 5)
+    L_G = sum_l a_l E[-log f(D_l(z^) - D_l(z))],  a_0 >= a_1 >= ..                       (eq. 6)
+    L_I = sum_{l >= 1} 1 - cos(e_N-l, d_l), the encoder's map and the decoder's of one size    (eq. 10)
+    L   = sum_i w_i (L_R + alpha L_G + kappa L_I)_i / sum_i w_i                          (eq. 9)
+
+L_R is the cross-entropy or the squared error of the reconstruction. w is the noise attention: every few epochs UMAP and
+HDBSCAN cluster z_0, and what is noise weighs `noise_weight` from then on, others 1. L = 1 is a relativistic WAE-GAN.
+
+After the training each group's posterior means are clustered by UMAP and HDBSCAN, and by a Gaussian mixture (3.2).
+Those of `cluster_group` teach a classifier of examples, the head, which gives the labels.
+
+Deviations: the text prints L_N (eq. 11) as a count, without a gradient, where it means the weights w. Its labels are
+HDBSCAN's; here they are the head's, which new examples can have too. Variances of codes are at most one, and batch norm
+in the critics has the statistics of the prior's codes alone: without these two the codes run away (nn/hierarchical.py).
+The preset 'quick' augments images and asks for the unchanged one, and K is what lasts over draws of UMAP.
+
+Some examples are held out: after every stretch of `attention_epochs` they tell how well the codes fit their priors. A
+training that is broken ends there, with its last good state.
+"""
+
+from dataclasses import asdict
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxclust import losses
+from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images, take
+from jaxclust.host import consensus, density, kmeans, manifold, seeds
+from jaxclust.methods.base import Method, Model, Result, System
+from jaxclust.methods.parts import classifier
+from jaxclust.methods.parts.hrwae_gan_config import QUICK, Config, augmentation
+from jaxclust.methods.parts.hrwae_gan_model import (
+    broken,
+    critic,
+    gaussians,
+    head_spec,
+    health,
+    hierarchy,
+    noise,
+    restore,
+)
+from jaxclust.methods.parts.networks import init, train_mode, transformed
+from jaxclust.methods.parts.outcome import outcome
+from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train import loop
+from jaxclust.train.phases import Phases, initial
+from jaxclust.train.state import step_key, to_unit
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+# Losses
+
+PAIRS = {"relativistic": losses.relativistic_pair, "standard": losses.standard_pair}
+
+
+def judged(
+    config: Config, params: PyTree, stats: PyTree, prior: Array, code: Array, weight: Array
+) -> tuple[Array, Array, PyTree]:
+    """D(z) and D(z^), (b,) each, of draws of a prior and of codes, (b, d) each; the critic's new statistics."""
+    both, weights = jnp.concatenate([prior, code]), jnp.concatenate([weight, jnp.zeros_like(weight)])
+    values, stats = train_mode(critic(config), params, stats, both, weights)
+    return *jnp.split(values, 2), stats
+
+
+def autoencoder_loss(
+    config: Config, likelihood: str, params: PyTree, state: TrainState, x: Array, target: Array, batch: Batch
+) -> tuple[Array, tuple[PyTree, PyTree, dict[str, Array]]]:
+    """L (eq. 9) of encoder and decoder; their new statistics, draws of the priors with the codes, and the terms."""
+    shape, weight, pair = x.shape[1:], batch.weight, PAIRS[config.adversarial]
+    variables = {"params": params, "batch_stats": state.extra["stats"]}
+    drawn, others = (noise(step_key(state, name), len(x), config, shape) for name in ("posterior", "prior"))
+    net = hierarchy(config, shape)
+    (walk, seen), updated = net.apply(variables, x, drawn, weight, True, mutable=["batch_stats"])
+    priors = tuple(prior.at(e) for prior, e in zip(walk.priors, others, strict=True))
+    deceived, matched = jnp.zeros(len(x)), jnp.zeros(len(x))
+    for level, (z, code) in enumerate(zip(priors, walk.codes, strict=True)):
+        real, fake, _ = judged(config, state.params["critics"][level], state.extra["critics"][level], z, code, weight)
+        deceived += config.group_decay**level * pair(fake, real)
+    for level in range(1, config.groups):
+        matched += losses.cosine_dissimilarity(seen[level], walk.maps[level])
+    attention = weight * state.extra["attention"][batch.index]
+    terms = {
+        "reconstruction": weighted_mean(losses.reconstruction(likelihood, walk.output, target), attention),
+        "adversarial": weighted_mean(deceived, attention),
+        "matching": weighted_mean(matched, attention),
+    }
+    total = terms["reconstruction"] + config.adversarial_weight * terms["adversarial"]
+    total += config.matching_weight * terms["matching"]
+    return total, (updated["batch_stats"], (priors, walk.codes), {**terms, "loss": total})
+
+
+def critic_loss(
+    config: Config, critics: PyTree, state: TrainState, codes: PyTree, weight: Array
+) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
+    """L_D (eq. 5) of draws of the priors and codes, a pair of tuples of (b, d_l); new statistics, each group's gap."""
+    total, seen, terms = jnp.zeros(()), [], {}
+    for level, (z, code) in enumerate(zip(*codes, strict=True)):
+        real, fake, stats = judged(config, critics[level], state.extra["critics"][level], z, code, weight)
+        total += config.group_decay**level * weighted_mean(PAIRS[config.adversarial](real, fake), weight)
+        terms[f"gap_{level}"] = weighted_mean(real - fake, weight)
+        seen.append(stats)
+    return total, (seen, terms)
+
+
+# The training
+
+
+@lru_cache(32)
+def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: int) -> Method:
+    """One step updates encoder and decoder by L, then the critics by L_D, with the same codes.
+
+    params: 'autoencoder', 'critics' (one a group); opt_state the same. extra: 'stats' and 'critics', running statistics
+    of both, and 'attention' (n,), the weights w, found by Batch.index.
+    """
+    main, side = optimisers(config, n_steps)
+
+    def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        params, stats = init(hierarchy(config, shape), fold_name(key, "autoencoder"), jnp.zeros(batch_shape))
+        codes = noise(key, 2, config, shape)
+        made = [init(critic(config), fold_name(key, f"critic{i}"), code) for i, code in enumerate(codes)]
+        critics, seen = [params for params, _ in made], [stats for _, stats in made]
+        extra = {"stats": stats, "critics": seen, "attention": jnp.ones(batch_shape[0])}
+        opt_state = {"autoencoder": main.init(params), "critics": side.init(critics)}
+        both = {"autoencoder": params, "critics": critics}
+        return TrainState(jnp.zeros((), jnp.int32), both, opt_state, extra, key)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        clean = to_unit(batch.image)
+        x = transformed(state, clean, augmentation(config, likelihood), config.form)
+        target = clean if config.clean_target else x
+        slope = jax.grad(partial(autoencoder_loss, config, likelihood), has_aux=True)
+        grads, (stats, codes, terms) = slope(state.params["autoencoder"], state, x, target, batch)
+        against = jax.value_and_grad(partial(critic_loss, config), has_aux=True)
+        codes = jax.lax.stop_gradient(codes)
+        (value, (seen, gaps)), steps = against(state.params["critics"], state, codes, batch.weight)
+        params, opt_state = {}, {}
+        for name, optimiser, grad in (("autoencoder", main, grads), ("critics", side, steps)):
+            updates, opt_state[name] = optimiser.update(grad, state.opt_state[name], state.params[name])
+            params[name] = optax.apply_updates(state.params[name], updates)
+        extra = {**state.extra, "stats": stats, "critics": seen}
+        terms |= {"critic": value, **gaps}
+        return TrainState(state.step + 1, params, opt_state, extra, state.key), terms
+
+    return Method(start, step)
+
+
+def optimisers(config: Config, n_steps: int) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    """Adam for the autoencoder, and for the critics, with their beta_1 of 0.5 (Radford et al. 2016)."""
+    rates: list[Any] = [config.learning_rate, config.critic_learning_rate]
+    if config.schedule == "cosine":
+        warm_up = max(1, n_steps // 20)
+        cosine = partial(
+            optax.warmup_cosine_decay_schedule, warmup_steps=warm_up, decay_steps=max(n_steps, warm_up + 1)
+        )
+        rates = [cosine(rate / 10, rate) for rate in rates]
+    return optax.adam(rates[0]), optax.adam(rates[1], b1=0.5)
+
+
+# The phases
+
+
+def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """Phases: 'training-1', 'health-1', 'noise-1', 'training-2', ..; 'clusters-l' of each group on the host; 'head'.
+
+    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError for more groups
+    than the networks have levels, and Diverged where the training fails before its first look.
+    """
+    shape, n = images.shape[1:], len(images)
+    hierarchy(config, shape)  # refuses a number of groups
+    order = np.random.default_rng(seeds.seed(key, "held-out")).permutation(n)
+    count = int(np.clip(round(config.held_out * n), 2, min(1000, n // 2)))
+    looked, rows = np.sort(order[:count]), np.sort(order[count:])
+    state, told = train(config, take(images, rows), images[looked], preprocess.likelihood, key, phases)
+
+    arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
+    codes = moments(config, arrays, images)
+    sample = kmeans.sample(n, config.max_samples, seeds.seed(key, "sample"))
+    found = []
+    for level, (means, _) in enumerate(codes):
+        solve = partial(clusters, config, means[sample], fold_name(key, f"group{level}"), phases)
+        found.append(phases.compute(f"clusters-{level}", solve))
+    first = np.full(n, -1, np.int32)
+    first[sample] = found[config.cluster_group][config.clusterer]
+    n_clusters = int(first.max()) + 1
+    head, agreement = distilled(config, images, preprocess.likelihood, first, key, phases)
+
+    meta: dict[str, Any] = {"config": asdict(config), "shape": list(shape), "likelihood": preprocess.likelihood}
+    meta["n_clusters"] = n_clusters
+    fitted = {"autoencoder": arrays, "head": head, **gaussians(*codes[0], first, n_clusters)}
+    opinions = {}
+    for level, by_name in enumerate(found):
+        for name, labels in by_name.items():
+            opinions[f"group_{level}_{name}"] = np.full(n, -1, np.int32)
+            opinions[f"group_{level}_{name}"][sample] = labels
+    noisy = np.zeros(n, bool)
+    noisy[sample] = first[sample] < 0
+    sizes = [means.shape[1] for means, _ in codes]
+    summary = {
+        "latent_dim": sizes[config.cluster_group],
+        "latent_dims": sizes,
+        "clusters_by_group": [{name: int(labels.max()) + 1 for name, labels in by_name.items()} for by_name in found],
+        "head_agreement": agreement,
+        **told,
+    }
+    model = Model(meta, jax.device_get(fitted), restore(meta))
+    return outcome(model, images, opinions, **summary)._replace(noise=noisy)
+
+
+def train(
+    config: Config, images: Images, looked: np.ndarray, likelihood: str, key: Key, phases: Phases
+) -> tuple[TrainState, dict[str, Any]]:
+    """The trained state, and what is known of the training: 'ended', why before its time or None, and 'health'.
+
+    It is trained in stretches; after each, its health on the examples `looked` (m, ...) and the noise attention are
+    found anew. A stretch that breaks it is undone.
+    """
+    shape, n, size = images.shape[1:], len(images), min(config.batch_size, len(images))
+    stretches = max(1, round(config.epochs / config.attention_epochs))
+    epochs = length(config, config.epochs, n) / stretches
+    n_steps = stretches * loop.total_steps(epochs, -(-n // size))
+    method = hrwae_gan(config, shape, likelihood, n_steps)
+    state = initial(method, fold_name(key, "init"), (size, *shape))
+    attention, ended = np.ones(n, np.float32), None
+    looks: list[dict[str, np.ndarray]] = []
+    jitted = jax.jit(partial(health, config, likelihood))
+    for i in range(1, stretches + 1):
+        name = f"training-{i}"
+        good, stretch = jax.device_get(state._replace(key=key)), fold_name(key, name)
+        extra = {**good.extra, "attention": attention}
+        state = good._replace(step=np.zeros((), np.int32), key=stretch, extra=extra)
+        try:
+            state = phases.train(
+                name, method, images, key=stretch, epochs=epochs, batch_size=config.batch_size, state=state
+            )
+        except loop.Diverged as error:
+            if i == 1:
+                raise
+            ended = str(error).partition(";")[0]
+        else:
+            look = partial(jitted, state.params, state.extra, fold_name(key, f"health-{i}"), looked)
+            looks.append(phases.compute(f"health-{i}", lambda look=look: look()._asdict()))  # type: ignore[misc]
+            ended = broken(looks)
+            if ended is not None and i == 1:
+                raise loop.Diverged(f"training is broken after {epochs:g} epochs: {ended}; lower --learning-rate")
+        if ended is not None:
+            phases.note(f"{name}: {ended}: goes on with the state before it")
+            state = good
+            break
+        if config.noise_weight > 1 and i < stretches:
+            solve = partial(noise_of, config, state, images, fold_name(key, f"noise-{i}"))
+            left_out = phases.compute(f"noise-{i}", solve)["noise"]
+            attention = np.where(left_out, config.noise_weight, 1.0).astype(np.float32)
+            phases.note(f"{left_out.mean():.1%} of the examples are noise")
+    told = [{name: np.asarray(value, float).round(5).tolist() for name, value in values.items()} for values in looks]
+    return state, {"ended": ended, "health": told}
+
+
+def length(config: Config, epochs: float, n: int) -> float:
+    """Epochs of a training for which the config states `epochs`: more where n examples are few (`min_steps`)."""
+    return epochs * max(1.0, config.min_steps / (config.epochs * -(-n // min(config.batch_size, n))))
+
+
+def moments(config: Config, arrays: PyTree, images: Images) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Means and variances (n, d_l) of every group's posterior, z_<l being their means."""
+    net = hierarchy(config, images.shape[1:])
+
+    def infer(images: Array) -> list[tuple[Array, Array]]:
+        walk, _ = net.apply({"params": arrays["params"], "batch_stats": arrays["stats"]}, to_unit(images))
+        return [(q.mean, jnp.exp(q.log_var)) for q in walk.posteriors]
+
+    return loop.in_batches(jax.jit(infer), images)
+
+
+def noise_of(config: Config, state: TrainState, images: Images, key: Key) -> dict[str, np.ndarray]:
+    """'noise' (n,) bool: whose top codes HDBSCAN leaves out of all clusters, in one draw of UMAP of a sample."""
+    codes, _ = moments(config, {"params": state.params["autoencoder"], "stats": state.extra["stats"]}, images)[0]
+    rows = kmeans.sample(len(codes), config.max_samples, seeds.seed(key, "sample"))
+    (draw,) = maps(config, codes[rows], 1, key)
+    share = sorted(config.min_cluster_shares)[len(config.min_cluster_shares) // 2]
+    selection = "eom" if config.selection == "eom" else "leaf"
+    left_out = np.zeros(len(codes), bool)
+    left_out[rows] = density.labels(draw, max(2, round(share * len(rows))), selection=selection) < 0
+    return {"noise": left_out}
+
+
+def maps(config: Config, codes: np.ndarray, draws: int, key: Key) -> list[np.ndarray]:
+    """Draws of UMAP of codes (m, d)."""
+    components = codes.shape[1] if config.umap_components == "latent" else min(config.umap_components, codes.shape[1])
+    neighbors = manifold.n_neighbors(len(codes)) if config.umap_neighbors == "auto" else config.umap_neighbors
+    options = ("euclidean", neighbors, config.umap_min_dist, config.umap_epochs)
+    return [manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), *options) for i in range(draws)]
+
+
+def clusters(config: Config, codes: np.ndarray, key: Key, phases: Phases) -> dict[str, np.ndarray]:
+    """Labels (m,) of one group's codes (m, d) by UMAP and 'hdbscan', -1 noise, and by UMAP and 'gmm'.
+
+    The mixture has as many components as are asked for, or as HDBSCAN finds.
+    """
+    draws = maps(config, codes, config.draws, key)
+    shares = sorted(
+        {max(min(10, len(codes) // 4), round(share * len(codes)), 2) for share in config.min_cluster_shares}
+    )
+    seed = seeds.seed(key, "gmm")
+    by_density = consensus.density_clusters(
+        draws, shares, config.n_clusters, config.selection, "euclidean", seed, phases.note
+    )
+    n_clusters = config.n_clusters if config.n_clusters != "auto" else by_density.memberships.shape[1]
+    by_mixture = consensus.gaussian_clusters(draws[0], n_clusters, seed)
+    return {"hdbscan": by_density.labels, "gmm": by_mixture.labels}
+
+
+def distilled(
+    config: Config, images: Images, likelihood: str, first: np.ndarray, key: Key, phases: Phases
+) -> tuple[PyTree, float]:
+    """The head that learns the labels `first` (n,), -1 unknown: its arrays, and the share of them that it gives."""
+    known, n_clusters = np.flatnonzero(first >= 0), int(first.max()) + 1
+    epochs = length(config, config.head_epochs, len(known))
+    steps = loop.total_steps(epochs, -(-len(known) // min(config.batch_size, len(known))))
+    spec, seen = head_spec(config, likelihood, n_clusters, steps), take(images, known)
+    method = classifier.classifier(spec, np.eye(n_clusters, dtype=np.float32)[first[known]])
+    state = phases.train("head", method, seen, key=fold_name(key, "head"), epochs=epochs, batch_size=config.batch_size)
+    said = loop.in_batches(partial(jax.jit(method.log_posterior), state), seen).argmax(1)
+    agreement = float((said == first[known]).mean())
+    phases.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
+    return {"params": state.params, "stats": state.extra["stats"]}, round(agreement, 5)
+
+
+SYSTEM = System(
+    name="hrwae-gan",
+    title="hierarchical Wasserstein autoencoder with relativistic latent critics, clustered by density",
+    source="Morais, Generative deep clustering with the hierarchical and relativistic WAE-GAN, MSc thesis, IST 2021",
+    Config=Config,
+    presets={"quick": QUICK, "paper": Config()},
+    fit=fit,
+    restore=restore,
+)
