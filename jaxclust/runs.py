@@ -117,7 +117,8 @@ def describe(result: Result, labels: np.ndarray | None) -> dict[str, Any]:
     if labels is not None:
         for name, opinion in result.opinions.items():
             values = models.score(opinion, labels)
-            opinions[name] = {key: values[key] for key in ("acc", "nmi", "ari")}
+            left_out = ("acc_labelled", "noise_fraction") if (opinion < 0).any() else ()
+            opinions[name] = {key: values[key] for key in ("acc", "nmi", "ari", *left_out)}
     return {
         "n_clusters": result.probabilities.shape[1],
         "effective_clusters": scores["effective_clusters"],

@@ -26,16 +26,24 @@ AE_CM = dict(preset="quick", hidden=(50,), pretrain_epochs=2, module_epochs=2, e
 DATA, K = "digits", 10
 VC = dict(preset="quick", width=0.25, min_filters=4, draws=1, pretrain_epochs=1, guided_epochs=1, epochs=1, min_steps=1)
 """,
+    "hierarchical": """
+DATA, K = "digits", 10
+HRWAE = dict(
+    preset="quick", width=0.25, min_filters=4, draws=1, umap_epochs=30, epochs=2, attention_epochs=1, min_steps=1
+)
+""",
 }
 PICTURES = {
     "quickstart": ["gallery", "map", "samples", "predict"],
     "clustering_module": ["cm-centroids", "gallery", "centroids", "interpolate", "map"],
     "variational": ["gallery", "samples", "latent", "numbers"],
+    "hierarchical": ["gallery", "samples", "prior", "groups"],
 }
 PRINTED = {
     "quickstart": {"fit": "clusters;"},
     "clustering_module": {"ae": "10 clusters of", "sparse": "ARI "},
     "variational": {"fit": "clusters with 1 %"},
+    "hierarchical": {"fit": "group_1_gmm"},
 }
 
 

@@ -217,3 +217,38 @@ def test_squared_wasserstein_against_the_matrix_formula_and_a_sorted_sample(floa
     pairs = [np.sort(rng.normal(m, np.sqrt(v), 400_000)) for m, v in ((mean[0], var[0]), (other[0], other_var[0]))]
     one = losses.squared_wasserstein(*(jnp.array([value[0]]) for value in (mean, var, other, other_var)))
     np.testing.assert_allclose(((pairs[0] - pairs[1]) ** 2).mean(), one, rtol=0.02)  # standard error 0.4 %
+
+
+def test_pairs_by_hand():
+    favoured, other = jnp.array([1.0, 0.0, -2.0]), jnp.array([0.0, 0.0, 1.0])
+    expected = np.log1p(np.exp([-1.0, 0.0, 3.0]))
+    np.testing.assert_allclose(losses.relativistic_pair(favoured, other), expected, rtol=1e-6)
+    alone = np.log1p(np.exp(-np.array(favoured))) + np.log1p(np.exp(np.array(other)))
+    np.testing.assert_allclose(losses.standard_pair(favoured, other), alone, rtol=1e-6)
+
+
+def test_a_relativistic_pair_knows_differences_alone():
+    a, b = jnp.array([0.3, -1.0, 4.0]), jnp.array([2.0, 0.5, -3.0])
+    pair = losses.relativistic_pair
+    np.testing.assert_allclose(pair(a, b) - pair(b, a), b - a, rtol=1e-5, err_msg="log f(x) - log f(-x) = x")
+    np.testing.assert_allclose(pair(a + 7, b + 7), pair(a, b), rtol=1e-5)
+    of_a, of_b = jax.grad(lambda a, b: pair(a, b).sum(), argnums=(0, 1))(a, b)
+    np.testing.assert_allclose(of_a, -(1 - jax.nn.sigmoid(a - b)), rtol=1e-3)
+    np.testing.assert_allclose(of_a, -of_b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pair", [losses.relativistic_pair, losses.standard_pair])
+def test_pairs_are_finite_at_extreme_values(pair):
+    value, grads = jax.value_and_grad(lambda x: pair(x, -x).sum())(jnp.array([1e4, -1e4]))
+    assert np.isfinite(value)
+    assert np.isfinite(grads).all()
+
+
+def test_cosine_dissimilarity_by_hand():
+    x = jnp.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [3.0, 4.0]]).reshape(4, 1, 2, 1)
+    y = jnp.array([[5.0, 0.0], [0.0, 2.0], [-1.0, 0.0], [4.0, 3.0]]).reshape(4, 1, 2, 1)
+    np.testing.assert_allclose(losses.cosine_dissimilarity(x, y), [0.0, 1.0, 2.0, 1 - 24 / 25], atol=1e-6)
+    zero = jnp.zeros((1, 4))
+    value, grad = jax.value_and_grad(lambda x: losses.cosine_dissimilarity(x, zero).sum())(zero)
+    assert value == 1
+    assert np.isfinite(grad).all()

@@ -42,6 +42,12 @@ SETTINGS = {
         "n_clusters": 3, "start": "random", "network": "text", "width": 0.1, "latent_dim": 2, "batch_size": 10,
         "epochs": 20, "min_steps": 0, "learning_rate": 0.01,
     },
+    "hrwae-gan": {
+        "n_clusters": 3, "clusterer": "gmm", "groups": 1, "width": 0.03, "latent_dim": 2, "critic_widths": (8,),
+        "draws": 1, "umap_epochs": 50, "noise_weight": 1.0, "epochs": 10, "attention_epochs": 10, "min_steps": 0,
+        "batch_size": 10, "head_epochs": 30, "learning_rate": 0.01, "head_learning_rate": 0.01,
+        "schedule": "constant", "min_cluster_shares": (0.1,), "selection": "leaf",
+    },
     "kmeans": {"n_clusters": 3, "restarts": 2},
     "gmm": {"n_clusters": 3, "restarts": 2},
     "igmm": {"n_clusters": 3, "restarts": 2},

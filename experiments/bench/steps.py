@@ -12,9 +12,11 @@ import numpy as np
 
 from jaxclust.methods.base import Method
 from jaxclust.methods.clustering_module import Length, ae_clustering_module
+from jaxclust.methods.hrwae_gan import hrwae_gan
 from jaxclust.methods.parts import autoencoder, classifier, mixture
 from jaxclust.methods.parts.clustering_module_config import AEConfig
 from jaxclust.methods.parts.coders import Frame, coders
+from jaxclust.methods.parts.hrwae_gan_config import Config as HRWAEConfig
 from jaxclust.methods.parts.moe_vae_config import Config, autoencoder_spec, classifier_spec, mixture_spec
 from jaxclust.methods.parts.population import population
 from jaxclust.methods.parts.variational_config import Config as VCConfig
@@ -36,7 +38,7 @@ class Step(NamedTuple):
     batch:   examples in one batch, over all devices and experts.
     experts: networks stacked on a leading axis of the state's leaves; 1 for a network on its own.
     build:   config -> Method. Config has the fields `precision` and `form`.
-    config:  the settings, of moe-vae, ae-cm or vc.
+    config:  the settings, of moe-vae, ae-cm, vc or hrwae-gan.
     """
 
     name: str
@@ -98,6 +100,10 @@ def _vc(config: VCConfig, shape: tuple[int, ...]) -> Method:
     return variational_clustering(config, CLUSTERS, nets, plan)
 
 
+def _hrwae_gan(config: HRWAEConfig, shape: tuple[int, ...]) -> Method:
+    return hrwae_gan(config, shape, "bernoulli", N_STEPS)
+
+
 # The text's settings (preset 'paper'), in the compute type and the convolutions of an accelerator. At 32 x 32 its first
 # block has 32 filters; 16 x 16 gets as many. The platform is never asked: it is the compiling machine's.
 PAPER = Config(precision="bfloat16", form="native", min_filters=32, expert_min_filters=32)
@@ -118,4 +124,5 @@ STEPS = (
         _vc,
         VCConfig(network="size", min_filters=32, active_clusters=2, form="native", precision="bfloat16"),
     ),
+    Step("hrwae-gan-32", 32, 1024, 1, _hrwae_gan, HRWAEConfig(form="native", precision="bfloat16")),
 )

@@ -1,0 +1,79 @@
+"""Prints tables 1 and 2 of Morais 2021 as Markdown: each latent group of hrwae-gan by both clusterers.
+
+    python -m experiments.groups
+
+Reads the complete runs of the rows of experiments/configs/hrwae_gan.py. Shares are in percent, means and standard
+deviations (n - 1) over seeds; 'best' is the run of the largest accuracy, in which points without a label are wrong.
+'broken' counts runs that ended before their time, with the last good state or without any. The last two columns are the
+MMD^2 of the group's codes to their prior on examples that were held out, and what the head agrees with.
+"""
+
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import configs
+from experiments.configs import Row
+from experiments.table import complete_runs, settings, spread
+from jaxclust import rundir
+
+HEADER = (
+    "data", "settings", "n seeds", "broken", "group", "clusterer", "K by seed", "labelled %", "ACC of labelled %",
+    "ACC %", "best ACC %", "text: ACC %", "MMD^2", "head agrees %",
+)  # fmt: skip
+
+
+def main() -> int:
+    """The command; returns the exit code."""
+    lines = [HEADER, ["---"] * len(HEADER)]
+    for row in configs.of("hrwae_gan"):
+        runs, _ = complete_runs(row, configs.OUT)
+        if runs:
+            lines += lines_of(row, list(runs.values()), failed(row, configs.OUT))
+    print("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
+    return 0
+
+
+def failed(row: Row, out: Path) -> int:
+    """Runs that a broken training ended without a result."""
+    states = (rundir.read_config(path)["state"] for path in (out / row.name).glob("*") if path.is_dir())
+    return sum(state == "failed" for state in states)
+
+
+def lines_of(row: Row, runs: Sequence[Mapping[str, Any]], n_failed: int) -> Iterator[list[str]]:
+    """A line for each group and clusterer."""
+    ended = sum(run["summary"]["ended"] is not None for run in runs)
+    for level in range(len(runs[0]["summary"]["latent_dims"])):
+        for name in ("hdbscan", "gmm"):
+            found = [run["opinions"][f"group_{level}_{name}"] for run in runs]
+            labelled = [1 - one.get("noise_fraction", 0) for one in found]
+            counted = (str(run["summary"]["clusters_by_group"][level][name]) for run in runs)
+            stated = row.text.get("acc") if (level, name) == (0, "hdbscan") else None
+            mmd = [run["summary"]["health"][-1]["mmd"][level] for run in runs]
+            yield [
+                Path(row.data).stem,
+                settings(row),
+                str(len(runs)),
+                str(ended + n_failed),
+                str(level),
+                name,
+                " ".join(counted),
+                spread(labelled, percent),
+                spread([one.get("acc_labelled", one["acc"]) for one in found], percent),
+                spread([one["acc"] for one in found], percent),
+                percent(max(one["acc"] for one in found)),
+                "-" if stated is None else percent(stated),
+                f"{statistics.fmean(mmd):.3f}",
+                spread([run["summary"]["head_agreement"] for run in runs], percent) if level == 0 else "",
+            ]
+
+
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:.1f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

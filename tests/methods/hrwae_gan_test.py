@@ -1,0 +1,279 @@
+"""hrwae-gan: its losses where they are known by hand, who updates what, its looks at the training's health."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxclust import losses, methods, models
+from jaxclust.errors import InputError
+from jaxclust.methods import hrwae_gan as hr
+from jaxclust.methods.parts.hrwae_gan_config import QUICK, Config
+from jaxclust.methods.parts.hrwae_gan_model import broken, functions, gaussians, health, hierarchy, noise, sizes
+from jaxclust.typing import Batch
+
+TINY = dataclasses.replace(
+    QUICK, width=0.1, min_filters=3, latent_dim=4, critic_widths=(8,), rotation=0.0, zoom=0.0, shift=0.0, flip=False
+)
+B, SHAPE = 6, (8, 8, 1)
+IMAGES = np.random.default_rng(0).integers(0, 256, (B, *SHAPE)).astype(np.uint8)
+
+
+def batch(weight=None):
+    return Batch(jnp.asarray(IMAGES), jnp.arange(B), jnp.ones(B) if weight is None else jnp.array(weight))
+
+
+def started(config=TINY):
+    method = hr.hrwae_gan(config, SHAPE, "bernoulli", 100)
+    return method, method.init(jax.random.key(0), (B, *SHAPE))
+
+
+def terms_of(config=TINY, state=None, **changes):
+    """The terms of L for the batch, and the gradients of the autoencoder's parameters."""
+    config = dataclasses.replace(config, **changes)
+    state = started(config)[1] if state is None else state
+    x = jnp.asarray(IMAGES, jnp.float32) / 255
+    loss = partial(hr.autoencoder_loss, config, "bernoulli")
+    grads, (_, _, terms) = jax.grad(loss, has_aux=True)(state.params["autoencoder"], state, x, x, batch())
+    return terms, grads
+
+
+def with_blind_critics(state):
+    critics = jax.tree.map(jnp.zeros_like, state.params["critics"])
+    return state._replace(params={**state.params, "critics": critics})
+
+
+# losses
+
+
+@pytest.mark.parametrize(("kind", "value"), [("relativistic", np.log(2)), ("standard", 2 * np.log(2))])
+def test_critics_that_see_nothing_give_log_2_for_each_group_with_its_weight(kind, value):
+    config = dataclasses.replace(TINY, adversarial=kind, group_decay=0.5)
+    state = with_blind_critics(started(config)[1])
+    terms, _ = terms_of(config, state)
+    assert terms["adversarial"] == pytest.approx(1.5 * value, rel=1e-5)
+    codes = tuple(jnp.ones((B, d)) for d in sizes(config, SHAPE))
+    total, (_, gaps) = hr.critic_loss(config, state.params["critics"], state, (codes, codes), jnp.ones(B))
+    assert total == pytest.approx(1.5 * value, rel=1e-5)
+    assert gaps == {"gap_0": 0, "gap_1": 0}
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms():
+    terms, _ = terms_of(adversarial_weight=3.0, matching_weight=7.0)
+    total = terms["reconstruction"] + 3 * terms["adversarial"] + 7 * terms["matching"]
+    assert terms["loss"] == pytest.approx(float(total), rel=1e-6)
+    assert 0 < terms["matching"] < 2
+
+
+def test_one_group_has_no_matching_and_one_critic():
+    terms, _ = terms_of(groups=1)
+    assert terms["matching"] == 0
+    _, state = started(dataclasses.replace(TINY, groups=1))
+    assert len(state.params["critics"]) == 1
+
+
+def test_attention_weighs_every_term_of_an_example():
+    _, state = started()
+
+    def with_attention(*weights):
+        attention = jnp.array([*weights, *[0.0] * (B - 2)])
+        return terms_of(state=state._replace(extra={**state.extra, "attention": attention}))[0]
+
+    one, other, both = with_attention(1, 0), with_attention(0, 1), with_attention(3, 1)
+    for name in ("reconstruction", "adversarial", "matching"):
+        assert both[name] == pytest.approx(float((3 * one[name] + other[name]) / 4), rel=1e-4), name
+        assert one[name] != pytest.approx(float(other[name]), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["relativistic", "standard"])
+def test_learned_priors_follow_the_adversarial_loss_alone(kind):
+    _, grads = terms_of(adversarial=kind)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(grads["priors_0"])) > 1e-6
+    _, grads = terms_of(adversarial=kind, adversarial_weight=0.0)
+    assert all(not leaf.any() for leaf in jax.tree.leaves(grads["priors_0"]))
+
+
+def test_a_critic_s_statistics_are_those_of_the_prior():
+    _, state = started()
+    prior, near = noise(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))
+    judge = partial(hr.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior)
+    real, _, stats = judge(near, jnp.ones(20))
+    again, _, others = judge(100 * near, jnp.ones(20))
+    np.testing.assert_allclose(real, again, rtol=1e-5)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), stats, others)
+    slopes = [jnp.abs(jax.grad(lambda c: judge(c, jnp.ones(20))[1].sum())(scale * near)).max() for scale in (1, 100)]
+    assert slopes[1] > 0.1 * slopes[0], "codes far from the prior are still pulled"
+
+
+# the step
+
+
+@pytest.mark.parametrize(("frozen", "moved"), [("autoencoder", "critics"), ("critics", "autoencoder")])
+def test_each_loss_updates_its_own_networks(frozen, moved):
+    rates = {"learning_rate": 1e-2, "critic_learning_rate": 1e-2}
+    rates["learning_rate" if frozen == "autoencoder" else "critic_learning_rate"] = 1e-12
+    method, state = started(dataclasses.replace(TINY, schedule="constant", **rates))
+    after, terms = jax.jit(method.step)(state, batch())
+    kept = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.params[frozen], state.params[frozen])
+    assert max(jax.tree.leaves(kept)) < 1e-10
+    changes = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.params[moved], state.params[moved])
+    assert max(jax.tree.leaves(changes)) > 1e-3
+    assert set(terms) == {"reconstruction", "adversarial", "matching", "loss", "critic", "gap_0", "gap_1"}
+    assert after.step == 1
+
+
+def test_padding_changes_nothing():
+    _, state = started()
+    x = jnp.asarray(IMAGES, jnp.float32) / 255
+    loss = partial(hr.autoencoder_loss, TINY, "bernoulli", state.params["autoencoder"], state)
+    weight = [1.0] * 4 + [0.0] * 2
+    noisy = x.at[4:].set(1 - x[4:])
+    one, other = (loss(image, image, batch(weight))[1][2] for image in (x, noisy))
+    for name, value in one.items():
+        assert other[name] == pytest.approx(float(value), rel=1e-4), name
+
+
+# looks at the training
+
+
+def test_codes_that_are_the_prior_s_are_healthy():
+    config = dataclasses.replace(TINY, groups=1)
+    _, state = started(config)
+    top = {
+        "mean": jax.tree.map(jnp.zeros_like, state.params["autoencoder"]["top"]["mean"]),
+        "log_var": jax.tree.map(lambda leaf: jnp.full_like(leaf, -40.0), state.params["autoencoder"]["top"]["log_var"]),
+    }
+    top["log_var"]["kernel"] = jnp.zeros_like(top["log_var"]["kernel"])  # log variance -softplus(-40), almost 0
+    params = {**state.params, "autoencoder": {**state.params["autoencoder"], "top": top}}
+    images = np.tile(IMAGES, (100, 1, 1, 1))
+    found = health(config, "bernoulli", params, state.extra, jax.random.key(0), images)
+    assert found.told_apart[0] == pytest.approx(0.5, abs=0.05)
+    assert abs(found.mmd[0]) < 0.05
+    assert found.code_mean[0] < 0.15
+    assert found.code_deviation[0] == pytest.approx(1, abs=0.1)
+    assert found.spread[0] == 0
+    moved = {**top, "mean": {**top["mean"], "bias": jnp.full(4, 3.0)}}
+    params = {**params, "autoencoder": {**params["autoencoder"], "top": moved}}
+    far = health(config, "bernoulli", params, state.extra, jax.random.key(0), images)
+    assert far.mmd[0] > 1
+    assert far.code_mean[0] == pytest.approx(3, abs=0.2)
+
+
+def test_what_counts_as_broken():
+    fine = {"told_apart": np.array([0.7, 0.999]), "spread": np.array([1.0, 1.0]), "mmd": np.array([0.1, 0.1])}
+    calm = {**fine, "told_apart": np.array([0.7, 0.8])}
+    assert broken([fine]) is None, "at first a critic may be ahead"
+    assert broken([fine, calm]) is None
+    assert "group 1" in broken([fine, fine])
+    assert "all the same" in broken([{**fine, "spread": np.array([0.0, 1.0])}])
+    assert "mmd not finite" in broken([{**fine, "mmd": np.array([np.nan, 0.1])}])
+
+
+def small_fit(**changes):
+    from tests.contract_test import IMAGES as BLOBS
+    from tests.contract_test import TINY as SETTINGS
+
+    system = methods.find("hrwae-gan")
+    config = dataclasses.replace(system.presets["quick"], **{**SETTINGS["hrwae-gan"], **changes})
+    preprocess, images = models.prepared(config, BLOBS)
+    request = models.Request(system, config)
+    result = models.fit(request, images, preprocess, hr.Phases())
+    return models.fitted(request, preprocess, result), result
+
+
+@pytest.mark.slow
+def test_a_training_that_breaks_ends_with_the_state_before(monkeypatch):
+    monkeypatch.setattr(hr, "broken", lambda looks: "it broke" if len(looks) == 2 else None)
+    _, result = small_fit(clusterer="gmm", cluster_group=1)
+    assert result.summary["ended"] == "it broke"
+    assert len(result.summary["health"]) == 2
+    monkeypatch.undo()
+    _, shorter = small_fit(clusterer="gmm", cluster_group=1, epochs=2, min_steps=50, schedule="constant")
+    assert len(shorter.summary["health"]) == 1
+    assert shorter.summary["ended"] is None
+    assert result.embedding.shape == (150, 16), "of group 1"
+
+
+@pytest.mark.slow
+def test_a_training_that_breaks_at_once_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setattr(hr, "broken", lambda looks: "it broke")
+    with pytest.raises(InputError, match=r"training is broken after .* it broke; lower --learning-rate"):
+        small_fit()
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="diverged"):
+        small_fit(learning_rate=1e30)
+
+
+# what a fitted one can do
+
+
+def test_cluster_gaussians_are_those_of_their_codes():
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(60, 3)) @ np.diag([1.0, 2.0, 0.5]) + 1
+    labels = np.r_[np.zeros(40, int), np.ones(19, int), 2]
+    found = gaussians(codes, np.full((60, 3), 0.25), labels, 3)
+    np.testing.assert_allclose(found["means"][1], codes[40:59].mean(0), rtol=1e-5)
+    expected = np.cov(codes[:40], rowvar=False) + 0.25 * np.eye(3)
+    np.testing.assert_allclose(found["roots"][0] @ found["roots"][0].T, expected, atol=1e-4)
+    np.testing.assert_allclose(found["means"][2], codes.mean(0), rtol=1e-5, err_msg="one member: the Gaussian of all")
+
+
+def test_samples_of_a_cluster_are_decoded_from_its_gaussian():
+    config = dataclasses.replace(TINY, groups=2)
+    _, state = started(config)
+    can = functions(config, SHAPE, "bernoulli", 2)
+    autoencoder = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
+    arrays = {"autoencoder": autoencoder, "means": jnp.array([[0.0] * 4, [2.0] * 4]), "roots": jnp.zeros((2, 4, 4))}
+    drawn = can.sample(arrays, jax.random.key(0), 5, jnp.int32(1))
+    lower = noise(jax.random.key(0), 5, config, SHAPE)
+    variables = {"params": autoencoder["params"], "batch_stats": autoencoder["stats"]}
+    net = hierarchy(config, SHAPE)
+    walk = net.apply(variables, jnp.full((5, 4), 2.0), lower, method=net.decode)
+    np.testing.assert_allclose(drawn, losses.mean_image("bernoulli", walk.output), atol=1e-6)
+    np.testing.assert_allclose(can.centroids(arrays)[1], 2.0)
+    assert can.generate(arrays, jax.random.key(0), 3).shape == (3, *SHAPE)
+
+
+@pytest.mark.slow
+def test_groups_and_samples_through_the_estimator():
+    from jaxclust import HRWAEGAN, KMeans
+    from tests.contract_test import IMAGES as BLOBS
+    from tests.contract_test import TINY as SETTINGS
+
+    model = HRWAEGAN(preset="quick", **SETTINGS["hrwae-gan"]).fit(BLOBS)
+    np.testing.assert_allclose(model.transform(BLOBS, group=0), model.transform(BLOBS), atol=1e-6)
+    assert model.transform(BLOBS[:5], group=1).shape == (5, 16)
+    assert model.sample(4).shape == model.sample(4, cluster=2).shape == (4, 8, 8, 1)
+    assert model.summary_["head_agreement"] > 0.9
+    assert {"group_0_hdbscan", "group_0_gmm", "group_1_hdbscan", "group_1_gmm"} == set(model.opinions_)
+    with pytest.raises(InputError, match="group 2 does not exist: choose one of 0 to 1"):
+        model.transform(BLOBS, group=2)
+    with pytest.raises(InputError, match=r"cannot sample from all clusters at once \(give --cluster\)"):
+        models.sample(KMeans(n_clusters=3).fit(BLOBS).fitted_, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"groups": 0}, "groups is 0"),
+        ({"cluster_group": 2}, "cluster_group is 2: with 2 groups"),
+        ({"noise_weight": 0.5}, "noise_weight is 0.5"),
+        ({"held_out": 1.0}, "held_out is 1.0"),
+        ({"group_decay": 1.5}, "group_decay is 1.5"),
+        ({"min_cluster_shares": ()}, "min_cluster_shares is"),
+        ({"n_clusters": 1}, "n_clusters is 1"),
+        ({"matching_weight": -1.0}, "matching_weight is -1.0"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes, words):
+    with pytest.raises(InputError, match=words):
+        Config(**changes)
+
+
+@pytest.mark.parametrize(("shape", "levels"), [((16, 16, 1), 3), ((5,), 2)])
+def test_more_groups_than_levels_are_refused(shape, levels):
+    with pytest.raises(InputError, match=f"groups is 5: networks of .* have {levels} levels: choose 1 to {levels}"):
+        hierarchy(dataclasses.replace(TINY, groups=5), shape)

@@ -1,0 +1,125 @@
+"""The hierarchy of latent groups: its sizes, what depends on what, and whose statistics the critics take."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxclust.nn.hierarchical import Critic, Hierarchy
+
+rng = np.random.default_rng(0)
+
+
+def built(side=16, groups=2, channels=3, **options):
+    shape = (side, side, channels) if channels else (side,)
+    net = Hierarchy(shape, groups, 5, width=0.1, floor=3, **options)
+    x = jnp.asarray(rng.random((6, *shape)), jnp.float32)
+    return net, net.init(jax.random.key(0), x, None, None, True), x
+
+
+def noise_for(net, variables, x, seed=0):
+    codes = net.apply(variables, x)[0].codes
+    return tuple(jax.random.normal(jax.random.key(seed + i), code.shape) for i, code in enumerate(codes))
+
+
+@pytest.mark.parametrize(("side", "groups"), [(4, 1), (8, 1), (8, 2), (16, 3), (32, 4)])
+def test_maps_of_encoder_and_decoder_have_one_size(side, groups):
+    net, variables, x = built(side, groups)
+    walk, seen = net.apply(variables, x)
+    assert [maps.shape[1] for maps in seen] == [2 ** (level + 1) for level in range(len(seen))]
+    assert seen[-1].shape[1] == side // 2
+    assert [maps.shape for maps in walk.maps] == [maps.shape for maps in seen[:groups]]
+    assert walk.output.shape == x.shape
+    assert [code.shape for code in walk.codes] == [(6, 5), *((6, 2 * 4 ** (level + 1)) for level in range(1, groups))]
+    assert len(walk.posteriors) == len(walk.priors) == groups
+
+
+def test_features_go_through_two_dense_cells():
+    net, variables, x = built(7, 2, channels=0)
+    walk, seen = net.apply(variables, x)
+    assert [maps.shape for maps in seen] == [(6, 26), (6, 51)]
+    assert [code.shape for code in walk.codes] == [(6, 5), (6, 5)]
+    assert walk.output.shape == (6, 7)
+
+
+def test_one_group_has_no_combiners_and_no_priors():
+    _, variables, _ = built(groups=1)
+    assert not [name for name in variables["params"] if "combiner" in name or "prior" in name]
+    _, variables, _ = built(groups=3)
+    assert len([name for name in variables["params"] if name.startswith("priors")]) == 2
+
+
+def test_codes_are_draws_of_the_posterior_and_without_noise_its_means():
+    net, variables, x = built(groups=3)
+    noise = noise_for(net, variables, x)
+    drawn, _ = net.apply(variables, x, noise)
+    means, _ = net.apply(variables, x)
+    for level in range(3):
+        q = drawn.posteriors[level]
+        np.testing.assert_allclose(drawn.codes[level], q.mean + np.exp(q.log_var / 2) * noise[level], atol=1e-6)
+        np.testing.assert_array_equal(means.codes[level], means.posteriors[level].mean)
+        assert (q.log_var <= 0).all(), "variances are at most one"
+    np.testing.assert_array_equal(drawn.priors[0].mean, 0)
+    np.testing.assert_array_equal(drawn.priors[0].log_var, 0)
+
+
+def test_a_group_depends_on_those_above_it_alone():
+    net, variables, x = built(groups=3)
+    noise = noise_for(net, variables, x)
+    one, _ = net.apply(variables, x, noise)
+    other, _ = net.apply(variables, x, (noise[0], noise[1] + 1, noise[2]))
+    np.testing.assert_array_equal(one.codes[0], other.codes[0])
+    np.testing.assert_array_equal(one.posteriors[1].mean, other.posteriors[1].mean)
+    np.testing.assert_array_equal(one.priors[1].mean, other.priors[1].mean)
+    for kind in ("posteriors", "priors"):
+        change = getattr(one, kind)[2].mean - getattr(other, kind)[2].mean
+        assert np.abs(change).max() > 1e-4
+    assert np.abs(one.output - other.output).max() > 1e-4
+
+
+def test_without_an_example_lower_groups_come_from_their_priors():
+    net, variables, x = built(groups=3)
+    noise = noise_for(net, variables, x)
+    walk = net.apply(variables, noise[0], noise, method=net.decode)
+    assert walk.posteriors == ()
+    np.testing.assert_array_equal(walk.codes[0], noise[0])
+    for level in (1, 2):
+        prior = walk.priors[level]
+        np.testing.assert_allclose(walk.codes[level], prior.mean + np.exp(prior.log_var / 2) * noise[level], atol=1e-6)
+    plain = net.apply(variables, noise[0], method=net.decode)
+    np.testing.assert_array_equal(plain.codes[2], plain.priors[2].mean)
+
+
+def test_an_example_s_output_is_its_own_and_padding_changes_nothing():
+    net, variables, x = built(groups=2)
+    together, _ = net.apply(variables, x)
+    alone, _ = net.apply(variables, x[2:3])
+    np.testing.assert_allclose(together.output[2:3], alone.output, atol=1e-5)
+    padded, weight = jnp.concatenate([x, 9 * x[:2]]), jnp.array([1.0] * 6 + [0.0] * 2)
+    (whole, _), stats = net.apply(variables, x, None, jnp.ones(6), True, mutable=["batch_stats"])
+    (part, _), others = net.apply(variables, padded, None, weight, True, mutable=["batch_stats"])
+    np.testing.assert_allclose(part.output[:6], whole.output, atol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), stats, others)
+
+
+def test_both_forms_of_convolutions_agree():
+    net, variables, x = built(groups=2, form="patches")
+    native, _, _ = built(groups=2, form="native")
+    one, other = net.apply(variables, x)[0], native.apply(variables, x)[0]
+    np.testing.assert_allclose(one.output, other.output, atol=1e-4)
+
+
+def test_extra_layers_keep_the_sizes():
+    net, variables, x = built(groups=2, encoder_extra=1, decoder_extra=2)
+    assert net.apply(variables, x)[0].output.shape == x.shape
+    assert {"Conv_0", "Conv_1"} <= set(variables["params"]["down_0"])
+    assert {"ConvTranspose_0", "Conv_0", "Conv_1"} <= set(variables["params"]["up_0"])
+
+
+def test_critic_gives_one_number_a_code():
+    critic = Critic((8,))
+    z = jax.random.normal(jax.random.key(0), (10, 4))
+    variables = critic.init(jax.random.key(1), z, None, True)
+    out, stats = critic.apply(variables, z, jnp.ones(10), True, mutable=["batch_stats"])
+    assert out.shape == (10,)
+    assert jax.tree.leaves(stats)
