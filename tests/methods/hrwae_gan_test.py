@@ -13,6 +13,8 @@ from jaxclust.errors import InputError
 from jaxclust.methods import hrwae_gan as hr
 from jaxclust.methods.parts.hrwae_gan_config import QUICK, Config
 from jaxclust.methods.parts.hrwae_gan_model import broken, functions, gaussians, health, hierarchy, noise, sizes
+from jaxclust.train.phases import Phases
+from jaxclust.train.progress import Silent
 from jaxclust.typing import Batch
 
 TINY = dataclasses.replace(
@@ -180,7 +182,7 @@ def small_fit(**changes):
     config = dataclasses.replace(system.presets["quick"], **{**SETTINGS["hrwae-gan"], **changes})
     preprocess, images = models.prepared(config, BLOBS)
     request = models.Request(system, config)
-    result = models.fit(request, images, preprocess, hr.Phases())
+    result = models.fit(request, images, preprocess, Phases())
     return models.fitted(request, preprocess, result), result
 
 
@@ -277,3 +279,37 @@ def test_settings_that_cannot_be_are_refused(changes, words):
 def test_more_groups_than_levels_are_refused(shape, levels):
     with pytest.raises(InputError, match=f"groups is 5: networks of .* have {levels} levels: choose 1 to {levels}"):
         hierarchy(dataclasses.replace(TINY, groups=5), shape)
+
+
+class StopsIn(Silent):
+    """Like Ctrl-C after the second chunk of a training; remembers the notes."""
+
+    def __init__(self, name):
+        self.name, self.now, self.chunks, self.said = name, "", 0, []
+
+    def phase(self, name):
+        self.now = name
+
+    def note(self, text):
+        self.said.append(text)
+
+    def progress(self, done, total, examples_per_second, terms):
+        self.chunks += self.now == self.name
+        if self.chunks == 2:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_fit_that_is_killed_between_two_looks_goes_on_to_the_same_end(tmp_path):
+    from tests.contract_test import run
+
+    system = methods.find("hrwae-gan")
+    with pytest.raises(KeyboardInterrupt):
+        run(system, Phases(tmp_path, StopsIn("training-2"), save_every=0.0))
+    notes = StopsIn("none")
+    resumed, _ = run(system, Phases(tmp_path, notes))
+    assert "training-1: kept from before" in notes.said
+    assert any(note.startswith("training-2: goes on from step") for note in notes.said), notes.said
+    straight, _ = run(system, Phases())
+    np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
+    assert resumed.summary == straight.summary
