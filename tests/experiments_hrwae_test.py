@@ -1,0 +1,84 @@
+"""The tables of hrwae-gan's groups and of its draws, of made-up runs and of one tiny run."""
+
+import numpy as np
+import pytest
+
+from experiments import configs, frechet, groups
+from jaxclust.commands import fit as fit_command
+from jaxclust.metrics.images import frechet_distance
+from tests import toy
+from tests.contract_test import TINY
+
+
+def made_up(acc, noise, ended=None):
+    scores = {"acc": acc, "nmi": 0.5, "ari": 0.5}
+    noisy = {**scores, "acc_labelled": acc / (1 - noise), "noise_fraction": noise}
+    summary = {
+        "latent_dims": [16, 16],
+        "clusters_by_group": [{"hdbscan": 10, "gmm": 10}, {"hdbscan": 12, "gmm": 12}],
+        "health": [{"mmd": [9.0, 9.0]}, {"mmd": [0.1, 0.3]}],
+        "head_agreement": 0.99,
+        "ended": ended,
+    }
+    return {"opinions": {f"group_{i}_{name}": s for i in (0, 1) for name, s in (("hdbscan", noisy), ("gmm", scores))},
+            "summary": summary}  # fmt: skip
+
+
+def test_a_line_for_each_group_and_clusterer():
+    row = configs.find("hrwae_mnist10k_l2")
+    lines = list(groups.lines_of(row, [made_up(0.6, 0.25), made_up(0.8, 0.2, "why")], n_failed=1))
+    assert [tuple(line[4:7]) for line in lines] == [
+        ("0", "hdbscan", "10 10"), ("0", "gmm", "10 10"), ("1", "hdbscan", "12 12"), ("1", "gmm", "12 12"),
+    ]  # fmt: skip
+    assert all(len(line) == len(groups.HEADER) for line in lines)
+    first = dict(zip(groups.HEADER, lines[0], strict=True))
+    assert first["broken"] == "2"
+    assert first["labelled %"] == "77.5 ± 3.5"
+    assert first["ACC of labelled %"] == "90.0 ± 14.1"
+    assert (first["ACC %"], first["best ACC %"], first["text: ACC %"]) == ("70.0 ± 14.1", "80.0", "54.9")
+    assert (first["MMD^2"], first["head agrees %"]) == ("0.100", "99.0 ± 0.0")
+    assert dict(zip(groups.HEADER, lines[1], strict=True))["labelled %"] == "100.0 ± 0.0"
+
+
+def test_without_runs_there_is_one_line(capsys, monkeypatch, tmp_path):
+    images, labels = toy.blobs(40)
+    np.savez(tmp_path / "usps.npz", images=images, labels=labels)
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    monkeypatch.setattr(configs, "OUT", tmp_path / "out")
+    monkeypatch.setattr(frechet, "features", lambda images, likelihood: lambda images: images.reshape(len(images), -1))
+    assert frechet.main(["usps"]) == 2
+    assert "no complete runs of hrwae_usps" in capsys.readouterr().err
+    assert frechet.main(["none"]) == 2
+    assert "hrwae_none_l1" in capsys.readouterr().err
+    assert groups.main() == 0
+    assert capsys.readouterr().out.count("\n") == 2, "a head alone"
+
+
+def test_features_tell_other_images_from_their_own():
+    images, _ = toy.blobs(200)
+    embed = frechet.features(images[..., None], "bernoulli", epochs=16)
+    ours = embed(images[..., None])
+    assert ours.shape == (200, 32)
+    halves = frechet_distance(ours[::2], ours[1::2])
+    others = frechet_distance(embed(255 - images[..., None]), ours)
+    assert others > 10 * halves
+
+
+@pytest.mark.slow
+def test_draws_of_a_run_are_compared(capsys, monkeypatch, tmp_path):
+    images, labels = toy.blobs(60)
+    np.savez(tmp_path / "usps.npz", images=images, labels=labels)
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    monkeypatch.setattr(configs, "OUT", tmp_path / "out")
+    monkeypatch.setattr(frechet, "DRAWN", 50)
+    monkeypatch.setattr(frechet, "features", lambda images, likelihood: lambda images: images.reshape(len(images), -1))
+    monkeypatch.setattr(frechet, "FIGURES", tmp_path)
+    settings = {**TINY["hrwae-gan"], "groups": 1}
+    row = configs.find("hrwae_usps_l1")._replace(overrides=settings)
+    monkeypatch.setattr(configs, "of", lambda name: (row,))
+    fit_command.main(configs.arguments(row, 0, str(tmp_path / "usps.npz"), tmp_path / "out" / row.name / "0")[1:])
+    capsys.readouterr()
+    assert frechet.main(["usps"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()[2:]
+    assert line.startswith("| usps | 1 | 1 | ")
+    assert (tmp_path / "hrwae_usps.png").is_file()
