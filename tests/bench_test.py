@@ -16,7 +16,8 @@ from experiments.bench import scaling, throughput
 
 TINY = throughput.Sizes(
     sides=(4,), first=2, batch=4, widths=(6, 4, 2), mlp_batch=4, mixture_side=4, ks=(3,), vc_side=4,
-    vc_clusters=((3, 2), (3, "all")), steps=2, ceiling=16,
+    vc_clusters=((3, 2), (3, "all")), hrwae_side=8, groups=(1, 2), steps=2,
+    ceiling=16,
 )  # fmt: skip
 
 

@@ -15,10 +15,12 @@ from jaxclust import losses
 from jaxclust.data.augment import NONE
 from jaxclust.methods.base import Method
 from jaxclust.methods.clustering_module import Length, ae_clustering_module, clustering_module
+from jaxclust.methods.hrwae_gan import hrwae_gan
 from jaxclust.methods.parts import autoencoder, mixture
 from jaxclust.methods.parts.classifier import ClassifierSpec, module
 from jaxclust.methods.parts.clustering_module_config import AEConfig
 from jaxclust.methods.parts.coders import Frame, coders
+from jaxclust.methods.parts.hrwae_gan_config import QUICK as HRWAE
 from jaxclust.methods.parts.networks import adam, init, train_mode
 from jaxclust.methods.parts.population import population
 from jaxclust.methods.parts.variational_config import QUICK
@@ -152,6 +154,12 @@ def vc(n_clusters: int, active: int | str, side: int, batch: int = BATCH) -> Cas
     nets = Networks(config, n_clusters, Frame(shape, side, side), "bernoulli")
     plan = Plan((config.reconstruction_weights, ()), (config.consistency_weights, ()))
     return Case(variational_clustering(config, n_clusters, nets, plan), shape, batch, 0.0)
+
+
+def hrwae(groups: int, side: int, batch: int = BATCH) -> Case:
+    """The training of hrwae-gan in preset quick on grey images (side, side, 1), augmentation included."""
+    shape = (side, side, 1)
+    return Case(hrwae_gan(replace(HRWAE, groups=groups, batch_size=batch), shape, "bernoulli", 1000), shape, batch, 0.0)
 
 
 def forward_flops(network: nn.Module, shape: tuple[int, ...]) -> list[float]:

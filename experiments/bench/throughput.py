@@ -37,6 +37,8 @@ class Sizes(NamedTuple):
     ks: Sequence[int] = (1, 5, 10, 20)
     vc_side: int = 16
     vc_clusters: Sequence[tuple[int, int | str]] = ((10, 2), (10, 3), (10, "all"), (100, 2), (100, "all"))
+    hrwae_side: int = 16
+    groups: Sequence[int] = (1, 2, 3)
     steps: int = 8
     ceiling: int = 2048
 
@@ -160,13 +162,25 @@ def vc(bench: Bench) -> list[Row]:
     timers = {one: bench.ours(cases.vc(1, "all", side, batch), steps)}
     for k, active in bench.sizes.vc_clusters:
         timers[f"K = {k}, {active} active"] = bench.ours(cases.vc(k, active, side, batch), steps)
-    print(f"vc {side} x {side}, preset quick, batch {batch}")
+    return costs(bench, f"vc {side} x {side}, preset quick, batch {batch}", timers, one)
+
+
+def hrwae(bench: Bench) -> list[Row]:
+    """A step of hrwae-gan with more latent groups against that with one, which is a relativistic WAE-GAN."""
+    side, batch, steps = bench.sizes.hrwae_side, bench.sizes.batch, bench.sizes.steps
+    timers = {f"L = {groups}": bench.ours(cases.hrwae(groups, side, batch), steps) for groups in bench.sizes.groups}
+    return costs(bench, f"hrwae-gan {side} x {side}, preset quick, batch {batch}", timers, next(iter(timers)))
+
+
+def costs(bench: Bench, title: str, timers: dict[str, Timer], one: str) -> list[Row]:
+    """Steps beside the one called `one`: ms of both, and what a step costs in steps of that one."""
+    print(title)
     seconds = bench.measure(timers, 1, "steps/s")
     rows = []
-    for name in list(timers)[1:]:
+    for name in (name for name in timers if name != one):
         cost = statistics.median(many / alone for many, alone in zip(seconds[name], seconds[one], strict=True))
         ours, peer = (1e3 * statistics.median(seconds[which]) for which in (name, one))
-        rows.append(Row(f"vc {side} x {side}, {name}, ms a step (peer: {one})", ours, peer, cost))
+        rows.append(Row(f"{title}, {name}, ms a step (peer: {one})", ours, peer, cost))
     return rows
 
 
@@ -228,6 +242,7 @@ GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "ae-cm": ae_cm,
     "restarts": restarts,
     "vc": vc,
+    "hrwae-gan": hrwae,
 }
 
 
