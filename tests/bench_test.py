@@ -69,10 +69,13 @@ def test_pytorch_trains_the_same_networks():
     assert ours(cases.mlp((6, 4, 2))) == theirs(peers.MLPAutoencoder((6, 4, 2)))
     mixture = peers.Mixture(8, 2, cases.LATENT, 3, lambda module: module)
     assert ours(cases.stage_one(3, 3, 8, first=2)) == theirs(mixture)
+    for groups in (1, 2, 3):
+        hrwae = peers.HRWAE(16, cases.HRWAE.min_filters, cases.HRWAE.latent_dim, groups)
+        assert ours(cases.hrwae(groups, 16)) == theirs(hrwae)
     one = ours(cases.ae_cm(16)), theirs(peers.AECM((256, *cases.WIDTHS[1:]), 10, 20.0, 0.5))
     assert one[0] == one[1]
     images = peers.torch.rand(4, 1, 8, 8)
-    for loss in (mixture, peers.ConvVAE(8, 2, cases.LATENT)):
+    for loss in (mixture, peers.ConvVAE(8, 2, cases.LATENT), peers.HRWAE(8, 2, 4, 2)):
         assert peers.Training(loss, [images], 1)() > 0
         assert all(parameter.grad is not None for parameter in loss.parameters())
 

@@ -156,10 +156,12 @@ def vc(n_clusters: int, active: int | str, side: int, batch: int = BATCH) -> Cas
     return Case(variational_clustering(config, n_clusters, nets, plan), shape, batch, 0.0)
 
 
-def hrwae(groups: int, side: int, batch: int = BATCH) -> Case:
-    """The training of hrwae-gan in preset quick on grey images (side, side, 1), augmentation included."""
-    shape = (side, side, 1)
-    return Case(hrwae_gan(replace(HRWAE, groups=groups, batch_size=batch), shape, "bernoulli", 1000), shape, batch, 0.0)
+def hrwae(groups: int, side: int, batch: int = BATCH, augmented: bool = True) -> Case:
+    """The training of hrwae-gan in preset quick on grey images (side, side, 1)."""
+    shape, config = (side, side, 1), replace(HRWAE, groups=groups, batch_size=batch)
+    if not augmented:
+        config = replace(config, rotation=0.0, zoom=0.0, shift=0.0, flip=False)
+    return Case(hrwae_gan(config, shape, "bernoulli", 1000), shape, batch, 0.0)
 
 
 def forward_flops(network: nn.Module, shape: tuple[int, ...]) -> list[float]:

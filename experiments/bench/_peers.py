@@ -7,7 +7,13 @@ from itertools import chain, pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cosine_similarity,
+    leaky_relu,
+    mse_loss,
+    softplus,
+)
 
 FORMATS = {
     "contiguous": {"memory_format": torch.contiguous_format},
@@ -119,6 +125,102 @@ class Mixture(nn.Module):
         costs = torch.stack([expert(x) for expert in self.experts], 1) / self.pixels
         entropies = -torch.special.entr(pi.mean(0)).sum() + 100 * torch.special.entr(pi).sum(1).mean()
         return (pi * costs).sum(1).mean() + entropies
+
+
+class Moments(nn.Module):
+    """A convolution, then means and log-variances of latent maps: (b, cin, side, side) -> (b, side * side) each."""
+
+    def __init__(self, cin: int, features: int):
+        super().__init__()
+        self.cell = nn.Sequential(*_conv(cin, features, 1))
+        self.mean, self.log_var = nn.Conv2d(features, 1, 1), nn.Conv2d(features, 1, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.cell(x)
+        return self.mean(x).flatten(1), -softplus(self.log_var(x).flatten(1))
+
+
+class Critic(nn.Module):
+    """D(z) and D(z^) (b,) each, normalised by the statistics of draws z of the prior."""
+
+    def __init__(self, size: int, widths: tuple[int, ...]):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise((size, *widths)))
+        self.scales = nn.ParameterList(torch.ones(width) for width in widths)
+        self.shifts = nn.ParameterList(torch.zeros(width) for width in widths)
+        self.last = nn.Linear(widths[-1], 1)
+
+    def forward(self, prior: Tensor, code: Tensor) -> tuple[Tensor, Tensor]:
+        b, z = len(prior), torch.cat([prior, code])
+        for layer, scale, shift in zip(self.layers, self.scales, self.shifts, strict=True):
+            z = layer(z)
+            var, mean = torch.var_mean(z[:b], 0, correction=0)
+            z = leaky_relu((z - mean) * torch.rsqrt(var + 1e-5) * scale + shift, 0.2)
+        real, fake = self.last(z)[:, 0].split(b)
+        return real, fake
+
+
+class HRWAE(nn.Module):
+    """hrwae-gan with relativistic critics; `forward` gives the sum of both its losses for images (b, 1, side, side).
+
+    The critics' parameters are constants in the autoencoder's loss, and codes are in the critics'.
+    """
+
+    def __init__(self, side: int, first: int, latent: int, groups: int, widths: tuple[int, ...] = (256, 256)):
+        super().__init__()
+        filters, _ = _filters(side, first)
+        top, self.groups = filters[-1], groups
+        self.down = nn.ModuleList(nn.Sequential(*_conv(a, b, 2)) for a, b in pairwise([1, *filters]))
+        self.mean, self.log_var = nn.Linear(4 * top, latent), nn.Linear(4 * top, latent)
+        self.first = nn.Sequential(
+            nn.Linear(latent, 4 * top, bias=False), nn.Unflatten(1, (top, 2, 2)), nn.BatchNorm2d(top), nn.Mish()
+        )
+        maps = [*filters[::-1], filters[0]]
+        self.up = nn.ModuleList(nn.Sequential(*_up(a, b)) for a, b in pairwise(maps))
+        below = maps[1:groups]
+        self.encoder_combiners = nn.ModuleList(Moments(2 * count, count) for count in below)
+        self.priors = nn.ModuleList(Moments(count, count) for count in below)
+        self.decoder_combiners = nn.ModuleList(nn.Sequential(*_conv(count + 1, count, 1)) for count in below)
+        self.last = nn.Conv2d(first, 1, 3, 1, 1)
+        sizes = [latent, *(4 ** (level + 1) for level in range(1, groups))]
+        self.critics = nn.ModuleList(Critic(size, widths) for size in sizes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pairs, matching, logits = self.walk(x)
+        loss = binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1) + 50 * matching
+        self.critics.requires_grad_(False)
+        for level, (critic, (prior, code)) in enumerate(zip(self.critics, pairs, strict=True)):
+            real, fake = critic(prior, code)
+            loss = loss + 0.5**level * softplus(real - fake)
+        self.critics.requires_grad_(True)
+        for level, (critic, (prior, code)) in enumerate(zip(self.critics, pairs, strict=True)):
+            real, fake = critic(prior.detach(), code.detach())
+            loss = loss + 0.5**level * softplus(fake - real)
+        return loss
+
+    def walk(self, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor]:
+        """A draw of the prior and of the posterior for each group, the layer matching (b,), and logits."""
+        seen, h = [], x
+        for cell in self.down:
+            h = cell(h)
+            seen.append(h)
+        mean, log_var = self.mean(h.flatten(1)), -softplus(self.log_var(h.flatten(1)))
+        code = _draw(mean, log_var)
+        pairs, matching, h = [(torch.randn_like(code), code)], torch.zeros(len(x)), self.first(code)
+        for level, cell in enumerate(self.up, 1):
+            h = cell(h)
+            if level < self.groups:
+                of_encoder = seen[-1 - level]
+                matching = matching + 1 - cosine_similarity(of_encoder.flatten(1), h.flatten(1))
+                code = _draw(*self.encoder_combiners[level - 1](torch.cat([of_encoder, h], 1)))
+                pairs.append((_draw(*self.priors[level - 1](h)), code))
+                latent = code.view(len(x), 1, *h.shape[2:])
+                h = self.decoder_combiners[level - 1](torch.cat([h, latent], 1))
+        return pairs, matching, self.last(h)
+
+
+def _draw(mean: Tensor, log_var: Tensor) -> Tensor:
+    return mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
 
 
 class Training:

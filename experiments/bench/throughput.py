@@ -169,7 +169,16 @@ def hrwae(bench: Bench) -> list[Row]:
     """A step of hrwae-gan with more latent groups against that with one, which is a relativistic WAE-GAN."""
     side, batch, steps = bench.sizes.hrwae_side, bench.sizes.batch, bench.sizes.steps
     timers = {f"L = {groups}": bench.ours(cases.hrwae(groups, side, batch), steps) for groups in bench.sizes.groups}
-    return costs(bench, f"hrwae-gan {side} x {side}, preset quick, batch {batch}", timers, next(iter(timers)))
+    rows = costs(bench, f"hrwae-gan {side} x {side}, preset quick, batch {batch}", timers, next(iter(timers)))
+    case = cases.hrwae(2, side, batch, augmented=False)
+
+    def make(wrap: Callable[[Any], Any]) -> Any:
+        return wrap(bench.peers.HRWAE(side, cases.HRWAE.min_filters, cases.HRWAE.latent_dim, 2))
+
+    theirs, name = bench.theirs(make, (1, side, side), batch, steps), f"hrwae-gan {side} x {side}, L = 2"
+    print(f"{name}, without augmentation, batch {batch}")
+    seconds = bench.measure({OURS: bench.ours(case, steps), **theirs}, batch, "images/s")
+    return [*rows, timing.rate_row(f"{name}, images/s", seconds, OURS, list(theirs), batch)]
 
 
 def costs(bench: Bench, title: str, timers: dict[str, Timer], one: str) -> list[Row]:
