@@ -32,5 +32,6 @@ ROWS = (
     *(row("usps", groups, "standard", FIVE, adversarial="standard") for groups in (1, 2, 3)),
     *(row("usps", groups, "unmatched", FIVE, matching_weight=0.0) for groups in (2, 3)),
     row("usps", 2, "inattentive", FIVE, noise_weight=1.0),
+    row("usps", 2, "posterior", FIVE, prior_share=0.0),
     row("usps", 2, "auto", n_clusters="auto"),
 )

@@ -116,12 +116,15 @@ def density_clusters(
     return gaussian_clusters(draws[0], n_clusters, seed)
 
 
-def gaussian_clusters(x: np.ndarray, n_clusters: int | str, seed: int) -> Clusters:
-    """A full-covariance Gaussian mixture of x (n, d), with K of the lowest BIC if it is 'auto'; no point is noise."""
+def gaussian_clusters(x: np.ndarray, n_clusters: int | str, seed: int, runs: int = 1) -> Clusters:
+    """A full-covariance Gaussian mixture of x (n, d), with K of the lowest BIC if it is 'auto'; no point is noise.
+
+    runs: with other starts, of which the one of the largest likelihood counts.
+    """
     if n_clusters == "auto":
         candidates = range(2, min(LARGEST_BIC, len(x) // 2) + 1)
         if not candidates:
             raise InputError(f"{len(x)} examples are too few to find the number of clusters: set --n-clusters")
         n_clusters = candidates[int(mixtures.bic_scores(x, candidates, seed).argmin())]
-    responsibilities = mixtures.gaussian_mixture(x, int(n_clusters), seed)
+    responsibilities = mixtures.gaussian_mixture(x, int(n_clusters), seed, runs)
     return Clusters(responsibilities.argmax(1).astype(np.int32), responsibilities)

@@ -3,11 +3,14 @@
 import numpy as np
 
 
-def gaussian_mixture(x: np.ndarray, n_components: int, seed: int) -> np.ndarray:
-    """Responsibilities of a full-covariance mixture fitted to x (n, d): (n, n_components), rows sum to one."""
+def gaussian_mixture(x: np.ndarray, n_components: int, seed: int, runs: int = 1) -> np.ndarray:
+    """Responsibilities of a full-covariance mixture fitted to x (n, d): (n, n_components), rows sum to one.
+
+    runs: with other starts, of which the one of the largest likelihood counts.
+    """
     from sklearn.mixture import GaussianMixture
 
-    model = GaussianMixture(n_components, random_state=seed, reg_covar=1e-5, max_iter=300).fit(x)
+    model = GaussianMixture(n_components, n_init=runs, random_state=seed, reg_covar=1e-5, max_iter=300).fit(x)
     return np.asarray(model.predict_proba(x), np.float32)
 
 

@@ -20,7 +20,8 @@ Those of `cluster_group` teach a classifier of examples, the head, which gives t
 Deviations: the text prints L_N (eq. 11) as a count, without a gradient, where it means the weights w. Its labels are
 HDBSCAN's; here they are the head's, which new examples can have too. Variances of codes are at most one, and batch norm
 in the critics has the statistics of the prior's codes alone: without these two the codes run away (nn/hierarchical.py).
-The preset 'quick' augments images and asks for the unchanged one, and K is what lasts over draws of UMAP.
+The preset 'quick' augments images and asks for the unchanged one; K is what lasts over draws of UMAP; and half of the
+examples (`prior_share`) are decoded with lower groups drawn from their priors, or z_0 would leave the image to them.
 
 Some examples are held out: after every stretch of `attention_epochs` they tell how well the codes fit their priors. A
 training that is broken ends there, with its last good state.
@@ -54,6 +55,7 @@ from jaxclust.methods.parts.hrwae_gan_model import (
 )
 from jaxclust.methods.parts.networks import init, train_mode, transformed
 from jaxclust.methods.parts.outcome import outcome
+from jaxclust.nn.hierarchical import Instead
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train import loop
 from jaxclust.train.phases import Phases, initial
@@ -81,8 +83,12 @@ def autoencoder_loss(
     shape, weight, pair = x.shape[1:], batch.weight, PAIRS[config.adversarial]
     variables = {"params": params, "batch_stats": state.extra["stats"]}
     drawn, others = (noise(step_key(state, name), len(x), config, shape) for name in ("posterior", "prior"))
+    instead = None
+    if config.prior_share and config.groups > 1:
+        which = jax.random.bernoulli(step_key(state, "instead"), config.prior_share, (len(x),))
+        instead = Instead(which, others)
     net = hierarchy(config, shape)
-    (walk, seen), updated = net.apply(variables, x, drawn, weight, True, mutable=["batch_stats"])
+    (walk, seen), updated = net.apply(variables, x, drawn, weight, True, instead, mutable=["batch_stats"])
     priors = tuple(prior.at(e) for prior, e in zip(walk.priors, others, strict=True))
     deceived, matched = jnp.zeros(len(x)), jnp.zeros(len(x))
     for level, (z, code) in enumerate(zip(priors, walk.codes, strict=True)):
@@ -317,7 +323,7 @@ def clusters(config: Config, codes: np.ndarray, key: Key, phases: Phases) -> dic
         draws, shares, config.n_clusters, config.selection, "euclidean", seed, phases.note
     )
     n_clusters = config.n_clusters if config.n_clusters != "auto" else by_density.memberships.shape[1]
-    by_mixture = consensus.gaussian_clusters(draws[0], n_clusters, seed)
+    by_mixture = consensus.gaussian_clusters(draws[0], n_clusters, seed, config.mixture_runs)
     return {"hdbscan": by_density.labels, "gmm": by_mixture.labels}
 
 

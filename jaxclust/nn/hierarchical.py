@@ -50,6 +50,14 @@ class Walk(NamedTuple):
     output: Array
 
 
+class Instead(NamedTuple):
+    """Examples, `which` (b,) bool, whose lower groups are drawn from their priors with standard normal noise (b, d_l),
+    an entry for each group, of which the first is not looked at."""
+
+    which: Array
+    noise: tuple[Array, ...]
+
+
 class Cell(nn.Module):
     """A layer that keeps, halves ('down') or doubles ('up') the side, and `extra` that keep it; norm and Mish follow.
 
@@ -174,16 +182,23 @@ class Hierarchy(nn.Module):
         return tuple(maps[::-1])
 
     def __call__(
-        self, x: Array, noise: tuple[Array, ...] | None = None, weight: Array | None = None, train: bool = False
+        self,
+        x: Array,
+        noise: tuple[Array, ...] | None = None,
+        weight: Array | None = None,
+        train: bool = False,
+        instead: Instead | None = None,
     ) -> tuple[Walk, tuple[Array, ...]]:
         """x (b, *shape) encoded and decoded, and its maps as `encode` gives them.
 
         noise: standard normal (b, d_l) for each group; without it codes are posterior means.
         weight: (b,) for batch statistics, see BatchNorm.
+        instead: examples whose lower groups the decoder gets from their priors.
         """
         seen = self.encode(x, weight, train)
         posterior = self.top(seen[0])
-        walk = self._decode(posterior.at(0.0 if noise is None else noise[0]), noise, seen, weight, train)
+        code = posterior.at(0.0 if noise is None else noise[0])
+        walk = self._decode(code, noise, seen, weight, train, instead)
         return walk._replace(posteriors=(posterior, *walk.posteriors)), seen
 
     def decode(self, z: Array, noise: tuple[Array, ...] | None = None) -> Walk:
@@ -200,6 +215,7 @@ class Hierarchy(nn.Module):
         seen: tuple[Array, ...] | None,
         weight: Array | None,
         train: bool,
+        instead: Instead | None = None,
     ) -> Walk:
         codes, posteriors, priors = [z], [], [Gaussian(jnp.zeros_like(z), jnp.zeros_like(z))]
         h = mish(self.first_norm(self.first(z).reshape(-1, *self._first), weight, train))
@@ -214,8 +230,10 @@ class Hierarchy(nn.Module):
                 both = jnp.concatenate([seen[level], h], -1)
                 source = self.encoder_combiners[level - 1](both, weight, train)
                 posteriors.append(source)
-            code = source.at(0.0 if noise is None else noise[level])
-            latent = code.reshape(*h.shape[:-1], -1).astype(h.dtype)
+            code = used = source.at(0.0 if noise is None else noise[level])
+            if instead is not None:
+                used = jnp.where(instead.which[:, None], prior.at(instead.noise[level]), code)
+            latent = used.reshape(*h.shape[:-1], -1).astype(h.dtype)
             h = self.decoder_combiners[level - 1](jnp.concatenate([h, latent], -1), weight, train)
             codes.append(code)
             priors.append(prior)

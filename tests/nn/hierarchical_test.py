@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxclust.nn.hierarchical import Critic, Hierarchy
+from jaxclust.nn.hierarchical import Critic, Hierarchy, Instead
 
 rng = np.random.default_rng(0)
 
@@ -88,6 +88,19 @@ def test_without_an_example_lower_groups_come_from_their_priors():
         np.testing.assert_allclose(walk.codes[level], prior.mean + np.exp(prior.log_var / 2) * noise[level], atol=1e-6)
     plain = net.apply(variables, noise[0], method=net.decode)
     np.testing.assert_array_equal(plain.codes[2], plain.priors[2].mean)
+
+
+def test_an_example_may_get_its_lower_groups_from_their_priors():
+    net, variables, x = built(groups=3)
+    noise, others = noise_for(net, variables, x), noise_for(net, variables, x, seed=9)
+    plain, _ = net.apply(variables, x, noise)
+    which = jnp.arange(6) < 2
+    mixed, _ = net.apply(variables, x, noise, None, False, Instead(which, others))
+    generated = net.apply(variables, plain.codes[0], others, method=net.decode)
+    np.testing.assert_allclose(mixed.output[:2], generated.output[:2], atol=1e-5)
+    np.testing.assert_array_equal(mixed.output[2:], plain.output[2:])
+    np.testing.assert_array_equal(mixed.codes[1], plain.codes[1], err_msg="what the critic sees is the encoder's")
+    assert np.abs(mixed.output[:2] - plain.output[:2]).max() > 1e-4
 
 
 def test_an_example_s_output_is_its_own_and_padding_changes_nothing():

@@ -45,6 +45,9 @@ class Config:
     """alpha_l is this to the power l: less for each lower group."""
     matching_weight: float = 10.0
     """Weight kappa of the layer matching; 0 leaves it out."""
+    prior_share: float = 0.0
+    """Share of the examples of a batch that are decoded with lower groups from their priors, so that the top group
+    has to tell what there is in them."""
     noise_weight: float = 2.0
     """Weight of examples that HDBSCAN calls noise, others weigh 1; 1 leaves the noise attention out."""
     attention_epochs: float = 50
@@ -87,6 +90,8 @@ class Config:
     """HDBSCAN's min_cluster_size as shares of the sample; several are put to the vote."""
     selection: Literal["leaf", "eom", "both"] = "leaf"
     """HDBSCAN's cluster selection; with 'both' leaves vote, and 'eom' too where leaves confirm its partition."""
+    mixture_runs: int = 1
+    """Starts of the Gaussian mixture, of which the likeliest counts."""
     max_samples: int = 20_000
     """Most examples that UMAP, HDBSCAN and the mixture see; the head labels the rest."""
     head_epochs: float = 100
@@ -105,12 +110,12 @@ class Config:
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives a list
         for name in (
             "groups", "latent_dim", "channels", "width", "attention_epochs", "epochs", "batch_size", "learning_rate",
-            "critic_learning_rate", "draws", "max_samples", "head_epochs", "head_learning_rate", "group_decay",
-            "held_out",
+            "critic_learning_rate", "draws", "mixture_runs", "max_samples", "head_epochs", "head_learning_rate",
+            "group_decay", "held_out",
         ):  # fmt: skip
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
-        for name in ("adversarial_weight", "matching_weight", "encoder_extra", "decoder_extra"):
+        for name in ("adversarial_weight", "matching_weight", "encoder_extra", "decoder_extra", "prior_share"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 0")
         if self.n_clusters != "auto" and self.n_clusters < 2:
@@ -137,6 +142,7 @@ QUICK = Config(
     channels=1,
     adversarial_weight=1.0,
     matching_weight=50.0,
+    prior_share=0.5,
     learning_rate=2e-3,
     critic_learning_rate=2e-3,
     schedule="cosine",
@@ -150,6 +156,7 @@ QUICK = Config(
     umap_min_dist=0.0,
     umap_epochs=200,
     draws=3,
+    mixture_runs=10,
     selection="both",
     min_cluster_shares=(0.01, 0.0126, 0.016, 0.02, 0.0253, 0.032, 0.0405, 0.0513, 0.065),
     head_epochs=10,
