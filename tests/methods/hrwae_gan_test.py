@@ -91,11 +91,14 @@ def test_attention_weighs_every_term_of_an_example():
 
 
 @pytest.mark.parametrize("kind", ["relativistic", "standard"])
-def test_learned_priors_follow_the_adversarial_loss_alone(kind):
-    _, grads = terms_of(adversarial=kind)
-    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(grads["priors_0"])) > 1e-6
-    _, grads = terms_of(adversarial=kind, adversarial_weight=0.0)
-    assert all(not leaf.any() for leaf in jax.tree.leaves(grads["priors_0"]))
+def test_learned_priors_follow_the_adversarial_loss_and_what_is_decoded_from_them(kind):
+    def largest(**changes):
+        _, grads = terms_of(adversarial=kind, **changes)
+        return max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(grads["priors_0"]))
+
+    assert largest(prior_share=0.0) > 1e-6
+    assert largest(adversarial_weight=0.0, prior_share=0.9) > 1e-6
+    assert largest(adversarial_weight=0.0, prior_share=0.0) == 0
 
 
 def test_a_critic_s_statistics_are_those_of_the_prior():
@@ -263,7 +266,8 @@ def test_groups_and_samples_through_the_estimator():
         ({"groups": 0}, "groups is 0"),
         ({"cluster_group": 2}, "cluster_group is 2: with 2 groups"),
         ({"noise_weight": 0.5}, "noise_weight is 0.5"),
-        ({"held_out": 1.0}, "held_out is 1.0"),
+        ({"held_out": 1.2}, "held_out is 1.2"),
+        ({"prior_share": 2.0}, "prior_share is 2.0"),
         ({"group_decay": 1.5}, "group_decay is 1.5"),
         ({"min_cluster_shares": ()}, "min_cluster_shares is"),
         ({"n_clusters": 1}, "n_clusters is 1"),

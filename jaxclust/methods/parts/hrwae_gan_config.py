@@ -124,9 +124,9 @@ class Config:
             raise InputError(f"cluster_group is {self.cluster_group}: with {self.groups} groups choose one below that")
         if self.noise_weight < 1:
             raise InputError(f"noise_weight is {self.noise_weight}: give at least 1, which leaves it out")
-        if self.held_out >= 1 or self.group_decay > 1:
-            name = "held_out" if self.held_out >= 1 else "group_decay"
-            raise InputError(f"{name} is {getattr(self, name)}: give a share, at most 1")
+        for name in ("held_out", "group_decay", "prior_share"):
+            if getattr(self, name) > 1:
+                raise InputError(f"{name} is {getattr(self, name)}: give a share, at most 1")
         if not self.min_cluster_shares or not all(0 < share < 1 for share in self.min_cluster_shares):
             raise InputError(f"min_cluster_shares is {self.min_cluster_shares}: give shares above 0 and below 1")
         if min(self.critic_widths, default=1) < 1:
