@@ -4,8 +4,9 @@
 
 Reads the complete runs of the rows of experiments/configs/hrwae_gan.py. Shares are in percent, means and standard
 deviations (n - 1) over seeds; 'best' is the run of the largest accuracy, in which points without a label are wrong.
-'broken' counts runs that ended before their time, with the last good state or without any. The last two columns are the
-MMD^2 of the group's codes to their prior on examples that were held out, and what the head agrees with.
+'broken' counts trainings that ended before their time, with the last good state; one without any leaves no run, and
+experiments.run says so. MMD^2 is of the group's codes to their prior on examples that were held out. The last columns are of the run: the accuracy of its labels, which
+the head gives to all points, what the head agrees with, and what it cost.
 """
 
 import statistics
@@ -17,11 +18,10 @@ from typing import Any
 from experiments import configs
 from experiments.configs import Row
 from experiments.table import complete_runs, settings, spread
-from jaxclust import rundir
 
 HEADER = (
     "data", "settings", "n seeds", "broken", "group", "clusterer", "K by seed", "labelled %", "ACC of labelled %",
-    "ACC %", "best ACC %", "text: ACC %", "MMD^2", "head agrees %",
+    "ACC %", "best ACC %", "text: ACC %", "MMD^2", "ACC of the head %", "head agrees %", "seconds", "peak memory MB",
 )  # fmt: skip
 
 
@@ -31,20 +31,20 @@ def main() -> int:
     for row in configs.of("hrwae_gan"):
         runs, _ = complete_runs(row, configs.OUT)
         if runs:
-            lines += lines_of(row, list(runs.values()), failed(row, configs.OUT))
+            lines += lines_of(row, list(runs.values()))
     print("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
     return 0
 
 
-def failed(row: Row, out: Path) -> int:
-    """Runs that a broken training ended without a result."""
-    states = (rundir.read_config(path)["state"] for path in (out / row.name).glob("*") if path.is_dir())
-    return sum(state == "failed" for state in states)
-
-
-def lines_of(row: Row, runs: Sequence[Mapping[str, Any]], n_failed: int) -> Iterator[list[str]]:
+def lines_of(row: Row, runs: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
     """A line for each group and clusterer."""
     ended = sum(run["summary"]["ended"] is not None for run in runs)
+    of_runs = [
+        spread([run["acc"] for run in runs], percent),
+        spread([run["summary"]["head_agreement"] for run in runs], percent),
+        spread([run["seconds"] for run in runs], "{:.0f}".format),
+        spread([run["peak_memory_mb"] for run in runs], "{:.0f}".format),
+    ]
     for level in range(len(runs[0]["summary"]["latent_dims"])):
         for name in ("hdbscan", "gmm"):
             found = [run["opinions"][f"group_{level}_{name}"] for run in runs]
@@ -56,7 +56,7 @@ def lines_of(row: Row, runs: Sequence[Mapping[str, Any]], n_failed: int) -> Iter
                 Path(row.data).stem,
                 settings(row),
                 str(len(runs)),
-                str(ended + n_failed),
+                str(ended),
                 str(level),
                 name,
                 " ".join(counted),
@@ -66,7 +66,7 @@ def lines_of(row: Row, runs: Sequence[Mapping[str, Any]], n_failed: int) -> Iter
                 percent(max(one["acc"] for one in found)),
                 "-" if stated is None else percent(stated),
                 f"{statistics.fmean(mmd):.3f}",
-                spread([run["summary"]["head_agreement"] for run in runs], percent) if level == 0 else "",
+                *(of_runs if (level, name) == (0, "hdbscan") else [""] * len(of_runs)),
             ]
 
 
