@@ -5,8 +5,8 @@
 Reads the complete runs of the rows of experiments/configs/hrwae_gan.py. Shares are in percent, means and standard
 deviations (n - 1) over seeds; 'best' is the run of the largest accuracy, in which points without a label are wrong.
 'broken' counts trainings that ended before their time, with the last good state; one without any leaves no run, and
-experiments.run says so. MMD^2 is of the group's codes to their prior on examples that were held out. The last columns are of the run: the accuracy of its labels, which
-the head gives to all points, what the head agrees with, and what it cost.
+experiments.run says so. MMD^2 is of the group's codes to their prior on examples that were held out. The last columns
+are of the run: the accuracy of its labels, which the head gives to all points, what the head agrees with, and its cost.
 """
 
 import statistics
