@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from jaxclust.train.checkpoint import with_keys, without_keys
 from jaxclust.typing import PyTree
 
 ARRAYS, ERROR = 0, 1  # what a message holds
+DECIDING = ContextVar("deciding", default=False)  # whether the first process is in a function that it alone calls
 
 
 def join(coordinator: str | None, processes: int | None, process_id: int | None, timeout: int) -> None:
@@ -65,16 +67,22 @@ def is_first() -> bool:
 
 
 def shared(function: Callable[[], Mapping[str, Any]]) -> dict[str, np.ndarray]:
-    """`function()`, named arrays, called in the first process and given to all; its InputError is raised in all."""
-    if alone():
+    """`function()`, named arrays, called in the first process and given to all; its InputError is raised in all.
+
+    Within `function` the others do not take part: what is shared there stays in the first process.
+    """
+    if alone() or DECIDING.get():
         return {name: np.asarray(value) for name, value in function().items()}
     if not is_first():
         return _received(_broadcast(b""))
+    deciding = DECIDING.set(True)
     try:
         arrays = {name: np.asarray(value) for name, value in function().items()}
     except InputError as error:
         _broadcast(bytes([ERROR]) + str(error).encode())
         raise
+    finally:
+        DECIDING.reset(deciding)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     _broadcast(bytes([ARRAYS]) + buffer.getvalue())
@@ -88,7 +96,7 @@ def agreed(flag: bool) -> bool:
 
 def shared_tree(template: PyTree, function: Callable[[], PyTree]) -> PyTree:
     """`function()`, a tree like `template`, called in the first process and given to all."""
-    if alone():
+    if alone() or DECIDING.get():
         return function()
     leaves = shared(lambda: {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(without_keys(function())))})
     tree = jax.tree.unflatten(jax.tree.structure(template), [leaves[str(i)] for i in range(len(leaves))])

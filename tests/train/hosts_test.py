@@ -79,6 +79,7 @@ def losses(run):
     [
         ("toy", "centres", 1e-5),
         pytest.param("moe-vae", "search-autoencoder", 1e-3, marks=pytest.mark.slow),
+        pytest.param("hrwae-gan", "training-1", 1e-3, marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path, method, training, rtol):
@@ -108,7 +109,10 @@ def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path
 def options(method):
     """The command line of contract_test's tiny fits; shorter, since each step waits for messages."""
     settings = {**TINY[method], **(SHORT if method == "moe-vae" else {})}
-    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
+    words = []
+    for name, value in settings.items():
+        words += [f"--{name.replace('_', '-')}", *(value if isinstance(value, tuple) else (value,))]
+    return words
 
 
 def test_what_stops_the_first_process_stops_all(data, tmp_path):
@@ -152,3 +156,19 @@ def test_one_process_shares_with_itself():
     assert hosts.shared_tree(None, lambda: "tree") == "tree"
     assert hosts.alone()
     assert hosts.is_first()
+
+
+def test_what_is_shared_within_the_first_process_s_work_stays_there(monkeypatch):
+    sent = []
+    monkeypatch.setattr(hosts, "alone", lambda: False)
+    monkeypatch.setattr(hosts, "_broadcast", lambda message: sent.append(message) or message)
+
+    def decide():
+        tree = hosts.shared_tree({"a": 0}, lambda: {"a": np.arange(3)})
+        assert hosts.agreed(True)
+        return {"sum": tree["a"].sum() + hosts.shared(lambda: {"one": 1})["one"]}
+
+    assert hosts.shared(decide)["sum"] == 4
+    assert len(sent) == 1, "one message, of what was decided"
+    assert hosts.shared(lambda: {"x": 1})["x"] == 1
+    assert len(sent) == 2, "and all take part again"

@@ -151,7 +151,9 @@ def gaussians(codes: np.ndarray, variances: np.ndarray, labels: np.ndarray, n_cl
     means, roots = [], []
     for k in range(n_clusters):
         of = labels == k if (labels == k).sum() > 1 else np.ones(len(labels), bool)
-        covariance = np.cov(codes[of].astype(np.float64), rowvar=False) + np.diag(variances[of].mean(0) + 1e-6)
+        covariance = np.atleast_2d(np.cov(codes[of].astype(np.float64), rowvar=False)) + np.diag(
+            variances[of].mean(0) + 1e-6
+        )
         means.append(codes[of].mean(0))
         roots.append(np.linalg.cholesky(covariance))
     return {"means": np.stack(means).astype(np.float32), "roots": np.stack(roots).astype(np.float32)}
