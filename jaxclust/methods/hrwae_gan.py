@@ -39,6 +39,7 @@ import optax
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
+from jaxclust.errors import InputError
 from jaxclust.host import consensus, density, kmeans, manifold, seeds
 from jaxclust.methods.base import Method, Model, Result, System
 from jaxclust.methods.parts import classifier
@@ -195,7 +196,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     sample = kmeans.sample(n, config.max_samples, seeds.seed(key, "sample"))
     found = []
     for level, (means, _) in enumerate(codes):
-        solve = partial(clusters, config, means[sample], fold_name(key, f"group{level}"), phases)
+        solve = partial(clusters, config, level, means[sample], fold_name(key, f"group{level}"), phases)
         found.append(phases.compute(f"clusters-{level}", solve))
     first = np.full(n, -1, np.int32)
     first[sample] = found[config.cluster_group][config.clusterer]
@@ -309,19 +310,23 @@ def maps(config: Config, codes: np.ndarray, draws: int, key: Key) -> list[np.nda
     return [manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), *options) for i in range(draws)]
 
 
-def clusters(config: Config, codes: np.ndarray, key: Key, phases: Phases) -> dict[str, np.ndarray]:
-    """Labels (m,) of one group's codes (m, d) by UMAP and 'hdbscan', -1 noise, and by UMAP and 'gmm'.
+def clusters(config: Config, level: int, codes: np.ndarray, key: Key, phases: Phases) -> dict[str, np.ndarray]:
+    """Labels (m,) of the codes (m, d) of group `level` by UMAP and 'hdbscan', -1 noise, and by UMAP and 'gmm'.
 
-    The mixture has as many components as are asked for, or as HDBSCAN finds.
+    The mixture has as many components as are asked for, or as HDBSCAN finds. A group in which HDBSCAN finds fewer than
+    two clusters has no labels; the one that gives the labels of all raises InputError.
     """
     draws = maps(config, codes, config.draws, key)
-    shares = sorted(
-        {max(min(10, len(codes) // 4), round(share * len(codes)), 2) for share in config.min_cluster_shares}
-    )
-    seed = seeds.seed(key, "gmm")
-    by_density = consensus.density_clusters(
-        draws, shares, config.n_clusters, config.selection, "euclidean", seed, phases.note
-    )
+    fewest = max(2, min(kmeans.FEWEST, len(codes) // 4))
+    shares = sorted({max(fewest, round(share * len(codes))) for share in config.min_cluster_shares})
+    seed, how = seeds.seed(key, "gmm"), (config.n_clusters, config.selection, "euclidean")
+    try:
+        by_density = consensus.density_clusters(draws, shares, *how, seed, phases.note)
+    except InputError as error:
+        if level == config.cluster_group:
+            raise
+        phases.note(f"group {level}: {str(error).partition(':')[0]}")
+        return {}
     n_clusters = config.n_clusters if config.n_clusters != "auto" else by_density.memberships.shape[1]
     by_mixture = consensus.gaussian_clusters(draws[0], n_clusters, seed, config.mixture_runs)
     return {"hdbscan": by_density.labels, "gmm": by_mixture.labels}

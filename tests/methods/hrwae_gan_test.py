@@ -48,6 +48,24 @@ def with_blind_critics(state):
     return state._replace(params={**state.params, "critics": critics})
 
 
+class StopsIn(Silent):
+    """Like Ctrl-C after the second chunk of a training; remembers the notes."""
+
+    def __init__(self, name):
+        self.name, self.now, self.chunks, self.said = name, "", 0, []
+
+    def phase(self, name):
+        self.now = name
+
+    def note(self, text):
+        self.said.append(text)
+
+    def progress(self, done, total, examples_per_second, terms):
+        self.chunks += self.now == self.name
+        if self.chunks == 2:
+            raise KeyboardInterrupt
+
+
 # losses
 
 
@@ -212,6 +230,20 @@ def test_a_training_that_breaks_at_once_is_an_error_that_says_so(monkeypatch):
         small_fit(learning_rate=1e30)
 
 
+def test_a_lower_group_without_clusters_has_no_labels_and_the_top_one_is_an_error(monkeypatch):
+    def nothing(*args):
+        raise InputError("fewer than two clusters found at any min_cluster_size: set --n-clusters to a number")
+
+    monkeypatch.setattr(hr, "maps", lambda config, codes, draws, key: [codes] * draws)
+    monkeypatch.setattr(hr.consensus, "density_clusters", nothing)
+    notes = StopsIn("none")
+    codes = np.random.default_rng(0).normal(size=(40, 2))
+    assert hr.clusters(TINY, 1, codes, jax.random.key(0), Phases(report=notes)) == {}
+    assert notes.said == ["group 1: fewer than two clusters found at any min_cluster_size"]
+    with pytest.raises(InputError, match="fewer than two clusters"):
+        hr.clusters(TINY, 0, codes, jax.random.key(0), Phases())
+
+
 # what a fitted one can do
 
 
@@ -283,24 +315,6 @@ def test_settings_that_cannot_be_are_refused(changes, words):
 def test_more_groups_than_levels_are_refused(shape, levels):
     with pytest.raises(InputError, match=f"groups is 5: networks of .* have {levels} levels: choose 1 to {levels}"):
         hierarchy(dataclasses.replace(TINY, groups=5), shape)
-
-
-class StopsIn(Silent):
-    """Like Ctrl-C after the second chunk of a training; remembers the notes."""
-
-    def __init__(self, name):
-        self.name, self.now, self.chunks, self.said = name, "", 0, []
-
-    def phase(self, name):
-        self.now = name
-
-    def note(self, text):
-        self.said.append(text)
-
-    def progress(self, done, total, examples_per_second, terms):
-        self.chunks += self.now == self.name
-        if self.chunks == 2:
-            raise KeyboardInterrupt
 
 
 @pytest.mark.slow
