@@ -63,6 +63,8 @@ from jaxclust.train.phases import Phases, initial
 from jaxclust.train.state import step_key, to_unit
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
+AGREED, ROUNDS = 0.97, 3  # the share of the labels that the head shall give, and how often it is trained for that
+
 # Losses
 
 PAIRS = {"relativistic": losses.relativistic_pair, "standard": losses.standard_pair}
@@ -335,16 +337,29 @@ def clusters(config: Config, level: int, codes: np.ndarray, key: Key, phases: Ph
 def distilled(
     config: Config, images: Images, likelihood: str, first: np.ndarray, key: Key, phases: Phases
 ) -> tuple[PyTree, float]:
-    """The head that learns the labels `first` (n,), -1 unknown: its arrays, and the share of them that it gives."""
+    """The head that learns the labels `first` (n,), -1 unknown: its arrays, and the share of them that it gives.
+
+    It is trained again, up to ROUNDS times in all, while that is less than AGREED.
+    """
     known, n_clusters = np.flatnonzero(first >= 0), int(first.max()) + 1
-    epochs = length(config, config.head_epochs, len(known))
-    steps = loop.total_steps(epochs, -(-len(known) // min(config.batch_size, len(known))))
-    spec, seen = head_spec(config, likelihood, n_clusters, steps), take(images, known)
+    epochs, seen, size = length(config, config.head_epochs, len(known)), take(images, known), config.batch_size
+    steps = loop.total_steps(epochs, -(-len(known) // min(size, len(known))))
+    spec = head_spec(config, likelihood, n_clusters, steps)
     method = classifier.classifier(spec, np.eye(n_clusters, dtype=np.float32)[first[known]])
-    state = phases.train("head", method, seen, key=fold_name(key, "head"), epochs=epochs, batch_size=config.batch_size)
-    said = loop.in_batches(partial(jax.jit(method.log_posterior), state), seen).argmax(1)
-    agreement = float((said == first[known]).mean())
-    phases.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
+    state, agreement = None, 0.0
+    for i in range(1, ROUNDS + 1):
+        name = "head" if i == 1 else f"head-{i}"
+        of_round = fold_name(key, name)
+        fresh = initial(method, fold_name(of_round, "init"), (min(size, len(known)), *images.shape[1:]))
+        if state is not None:
+            fresh = fresh._replace(params=state.params, extra=state.extra)
+        state = phases.train(name, method, seen, key=of_round, epochs=epochs, batch_size=size, state=fresh)
+        said = loop.in_batches(partial(jax.jit(method.log_posterior), state), seen).argmax(1)
+        agreement = float((said == first[known]).mean())
+        phases.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
+        if agreement >= AGREED:
+            break
+    assert state is not None
     return {"params": state.params, "stats": state.extra["stats"]}, round(agreement, 5)
 
 

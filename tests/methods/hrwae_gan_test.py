@@ -16,6 +16,7 @@ from jaxclust.methods.parts.hrwae_gan_model import broken, functions, gaussians,
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent
 from jaxclust.typing import Batch
+from tests import toy
 
 TINY = dataclasses.replace(
     QUICK, width=0.1, min_filters=3, latent_dim=4, critic_widths=(8,), rotation=0.0, zoom=0.0, shift=0.0, flip=False
@@ -315,6 +316,19 @@ def test_settings_that_cannot_be_are_refused(changes, words):
 def test_more_groups_than_levels_are_refused(shape, levels):
     with pytest.raises(InputError, match=f"groups is 5: networks of .* have {levels} levels: choose 1 to {levels}"):
         hierarchy(dataclasses.replace(TINY, groups=5), shape)
+
+
+@pytest.mark.slow
+def test_a_head_that_disagrees_is_trained_again():
+    images, _ = toy.blobs(90)
+    config = dataclasses.replace(TINY, head_epochs=1, epochs=1, min_steps=0, head_learning_rate=3e-3)
+    first = np.random.default_rng(0).integers(-1, 3, 90).astype(np.int32)  # nothing that an image tells
+    notes = StopsIn("none")
+    _, agreement = hr.distilled(config, images[..., None], "bernoulli", first, jax.random.key(0), Phases(report=notes))
+    said = [float(note.split()[4].rstrip("%")) / 100 for note in notes.said if "agrees" in note]
+    assert len(said) == hr.ROUNDS
+    assert said[-1] == pytest.approx(agreement, abs=1e-3)
+    assert 0.3 < said[0] < said[-1] < hr.AGREED
 
 
 @pytest.mark.slow
