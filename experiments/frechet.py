@@ -1,12 +1,12 @@
 """Images drawn from hrwae-gan with one latent group and with more, as figures 4 and 5 of Morais 2021 compare them.
 
-    python -m experiments.run hrwae_usps_l1 hrwae_usps_l2 && python -m experiments.frechet usps
+    python -m experiments.run hrwae_gan_usps_l1 hrwae_gan_usps_l2 && python -m experiments.frechet usps
 
-Reads the complete runs of the rows hrwae_DATA_l1, _l2 and _l3. frechet_vae is the Fréchet distance between features of
-images drawn from the prior and of all images: means of the codes of a VAE that is trained on these images for it, so it
-is no FID (whose features are Inception's) and only compares rows of one table. 'floor' is the distance of one half of
-the images to the other, 'reconstructed' that of the reconstructions. Draws experiments/figures/hrwae_DATA.png: images,
-reconstructions and draws of the first seed.
+Reads the complete runs of the rows hrwae_gan_DATA_l1, _l2 and _l3. frechet_vae is the Fréchet distance between features
+of images drawn from the prior and of all images: means of the codes of a VAE that is trained on these images for it, so
+it is no FID (whose features are Inception's) and only compares rows of one table. 'floor' is the distance of one half
+of the images to the other, 'reconstructed' that of the reconstructions. Draws experiments/figures/hrwae_gan_DATA.png:
+images, reconstructions and draws of the first seed.
 """
 
 import argparse
@@ -57,11 +57,11 @@ def lines(name: str, data: str) -> tuple[list[list[str]], list[np.ndarray]]:
     floor = frechet_distance(*(ours[half] for half in np.array_split(order, 2)))
     found, pictures = [], [raw[:SHOWN] / np.float32(255)]
     for groups in (1, 2, 3):
-        row = next((row for row in configs.of("hrwae_gan") if row.name == f"hrwae_{name}_l{groups}"), None)
+        row = next((row for row in configs.of("hrwae_gan") if row.name == f"hrwae_gan_{name}_l{groups}"), None)
         seeds = [] if row is None else list(complete_runs(row, configs.OUT)[0])
         of_draws, of_copies, errors = [], [], []
         for seed in seeds:
-            fitted = runs.load(configs.OUT / f"hrwae_{name}_l{groups}" / str(seed))
+            fitted = runs.load(configs.OUT / f"hrwae_gan_{name}_l{groups}" / str(seed))
             drawn, copies = models.sample(fitted, DRAWN, None, seed), models.reconstruct(fitted, raw)
             of_draws.append(frechet_distance(embed(np.asarray(prepare.apply(preprocess, as_bytes(drawn)))), ours))
             of_copies.append(frechet_distance(embed(np.asarray(prepare.apply(preprocess, as_bytes(copies)))), ours))
@@ -85,15 +85,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("name", metavar="DATA", help="usps, mnist10k or fmnist10k")
     options = parser.parse_args(argv)
     try:
-        row = configs.find(f"hrwae_{options.name}_l1")
+        row = configs.find(f"hrwae_gan_{options.name}_l1")
         found, pictures = lines(options.name, configs.data_of(row))
         if not found:
-            raise InputError(f"no complete runs of hrwae_{options.name}: python -m experiments.run {row.name} first")
+            raise InputError(
+                f"no complete runs of hrwae_gan_{options.name}: python -m experiments.run {row.name} first"
+            )
     except InputError as error:
         print(f"experiments.frechet: error: {error}", file=sys.stderr)
         return 2
     print("\n".join(f"| {' | '.join(cells)} |" for cells in [HEADER, ["---"] * len(HEADER), *found]))
-    grids.save_grid(FIGURES / f"hrwae_{options.name}.png", np.concatenate(pictures), SHOWN)
+    grids.save_grid(FIGURES / f"hrwae_gan_{options.name}.png", np.concatenate(pictures), SHOWN)
     return 0
 
 

@@ -26,7 +26,7 @@ def made_up(acc, noise, ended=None):
 
 
 def test_a_line_for_each_group_and_clusterer():
-    row = configs.find("hrwae_mnist10k_l2")
+    row = configs.find("hrwae_gan_mnist10k_l2")
     lines = list(groups.lines_of(row, [made_up(0.6, 0.25), made_up(0.8, 0.2, "why")]))
     assert [tuple(line[4:7]) for line in lines] == [
         ("0", "hdbscan", "10 10"), ("0", "gmm", "10 10"), ("1", "hdbscan", "12 12"), ("1", "gmm", "12 12"),
@@ -48,9 +48,9 @@ def test_without_runs_there_is_one_line(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(configs, "OUT", tmp_path / "out")
     monkeypatch.setattr(frechet, "features", lambda images, likelihood: lambda images: images.reshape(len(images), -1))
     assert frechet.main(["usps"]) == 2
-    assert "no complete runs of hrwae_usps" in capsys.readouterr().err
+    assert "no complete runs of hrwae_gan_usps" in capsys.readouterr().err
     assert frechet.main(["none"]) == 2
-    assert "hrwae_none_l1" in capsys.readouterr().err
+    assert "hrwae_gan_none_l1" in capsys.readouterr().err
     assert groups.main() == 0
     assert capsys.readouterr().out.count("\n") == 2, "a head alone"
 
@@ -75,11 +75,11 @@ def test_draws_of_a_run_are_compared(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(frechet, "features", lambda images, likelihood: lambda images: images.reshape(len(images), -1))
     monkeypatch.setattr(frechet, "FIGURES", tmp_path)
     settings = {**TINY["hrwae-gan"], "groups": 1}
-    row = configs.find("hrwae_usps_l1")._replace(overrides=settings)
+    row = configs.find("hrwae_gan_usps_l1")._replace(overrides=settings)
     monkeypatch.setattr(configs, "of", lambda name: (row,))
     fit_command.main(configs.arguments(row, 0, str(tmp_path / "usps.npz"), tmp_path / "out" / row.name / "0")[1:])
     capsys.readouterr()
     assert frechet.main(["usps"]) == 0
     (line,) = capsys.readouterr().out.splitlines()[2:]
     assert line.startswith("| usps | 1 | 1 | ")
-    assert (tmp_path / "hrwae_usps.png").is_file()
+    assert (tmp_path / "hrwae_gan_usps.png").is_file()

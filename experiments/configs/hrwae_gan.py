@@ -1,6 +1,7 @@
 """hrwae-gan: tables 1 and 2 of Morais 2021 on the data at hand, and what its parts do on USPS.
 
-    python -m experiments.run hrwae_gan && python -m experiments.groups
+    python -m experiments.run hrwae_gan
+    python -m experiments.groups
 
 Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
 Preset quick with K given. The text's numbers are for all 60,000 or 70,000 images: means of 5 runs, of HDBSCAN's labels
@@ -18,7 +19,7 @@ def row(
     data: str, groups: int, name: str = "", seeds: tuple[int, ...] = THREE, *, acc: float = 0, **changes: Any
 ) -> Row:
     """hrwae-gan in preset quick; acc: the text's, in percent."""
-    title = f"hrwae_{data}_l{groups}" + (f"_{name}" if name else "")
+    title = f"hrwae_gan_{data}_l{groups}" + (f"_{name}" if name else "")
     changes = {"n_clusters": 10, "groups": groups, **changes}
     return Row(title, "hrwae-gan", f"{data}.npz", "quick", changes, seeds, {"acc": acc / 100} if acc else {})
 
