@@ -47,15 +47,19 @@ def lines_of(row: Row, runs: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]
     ]
     for level in range(len(runs[0]["summary"]["latent_dims"])):
         for name in ("hdbscan", "gmm"):
-            found = [run["opinions"][f"group_{level}_{name}"] for run in runs]
+            key = f"group_{level}_{name}"
+            clustered = [run for run in runs if key in run["opinions"]]
+            if not clustered:
+                continue
+            found = [run["opinions"][key] for run in clustered]
             labelled = [1 - one.get("noise_fraction", 0) for one in found]
-            counted = (str(run["summary"]["clusters_by_group"][level][name]) for run in runs)
+            counted = (str(run["summary"]["clusters_by_group"][level][name]) for run in clustered)
             stated = row.text.get("acc") if (level, name) == (0, "hdbscan") else None
-            mmd = [run["summary"]["health"][-1]["mmd"][level] for run in runs]
+            mmd = [run["summary"]["health"][-1]["mmd"][level] for run in clustered]
             yield [
                 Path(row.data).stem,
                 settings(row),
-                str(len(runs)),
+                str(len(clustered)),
                 str(ended),
                 str(level),
                 name,
@@ -65,7 +69,7 @@ def lines_of(row: Row, runs: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]
                 spread([one["acc"] for one in found], percent),
                 percent(max(one["acc"] for one in found)),
                 "-" if stated is None else percent(stated),
-                f"{statistics.fmean(mmd):.3f}",
+                f"{statistics.fmean(known):.3f}" if (known := [value for value in mmd if value is not None]) else "-",
                 *(of_runs if (level, name) == (0, "hdbscan") else [""] * len(of_runs)),
             ]
 

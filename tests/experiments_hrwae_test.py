@@ -41,6 +41,15 @@ def test_a_line_for_each_group_and_clusterer():
     assert dict(zip(groups.HEADER, lines[1], strict=True))["labelled %"] == "100.0 ± 0.0"
 
 
+def test_a_group_without_clusters_and_a_look_that_is_not_finite_leave_gaps():
+    run = made_up(0.6, 0.25)
+    run["opinions"] = {name: scores for name, scores in run["opinions"].items() if name.startswith("group_0")}
+    run["summary"]["health"][-1]["mmd"] = [None, 0.3]
+    lines = list(groups.lines_of(configs.find("hrwae_gan_usps_l2"), [run]))
+    assert [line[4] for line in lines] == ["0", "0"]
+    assert dict(zip(groups.HEADER, lines[0], strict=True))["MMD^2"] == "-"
+
+
 def test_without_runs_there_is_one_line(capsys, monkeypatch, tmp_path):
     images, labels = toy.blobs(40)
     np.savez(tmp_path / "usps.npz", images=images, labels=labels)
