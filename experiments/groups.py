@@ -4,9 +4,10 @@
 
 Reads the complete runs of the rows of experiments/configs/hrwae_gan.py. Shares are in percent, means and standard
 deviations (n - 1) over seeds; 'best' is the run of the largest accuracy, in which points without a label are wrong.
-'broken' counts trainings that ended before their time, with the last good state; one without any leaves no run, and
-experiments.run says so. MMD^2 is of the group's codes to their prior on examples that were held out. The last columns
-are of the run: the accuracy of its labels, which the head gives to all points, what the head agrees with, and its cost.
+'broken' counts trainings that ended before their time, with the last sound state; one without any leaves no run, and
+experiments.run says so. HDBSCAN's lines leave out runs in which it found no clustering of the K that is asked for.
+MMD^2 is of the group's codes to their prior on examples that were held out. The last columns are of all runs: the
+accuracy of their labels, which the head gives to all points, what the head agrees with, and their cost.
 """
 
 import statistics
@@ -55,7 +56,7 @@ def lines_of(row: Row, runs: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]
             labelled = [1 - one.get("noise_fraction", 0) for one in found]
             counted = (str(run["summary"]["clusters_by_group"][level][name]) for run in clustered)
             stated = row.text.get("acc") if (level, name) == (0, "hdbscan") else None
-            mmd = [run["summary"]["health"][-1]["mmd"][level] for run in clustered]
+            mmd = [run["summary"]["health"][run["summary"].get("look", 0) - 1]["mmd"][level] for run in clustered]
             yield [
                 Path(row.data).stem,
                 settings(row),

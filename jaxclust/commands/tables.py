@@ -25,6 +25,8 @@ def run_table(metrics: Mapping[str, Any], out: Path) -> str:
     ]
     if metrics["latent_dim"] is not None:
         rows.insert(1, ("latent size", _latent(metrics["latent_dim"], metrics["expert_latent_dims"])))
+    if metrics["summary"].get("ended"):
+        rows.append(("training", f"ended early: {metrics['summary']['ended']}"))
     ambiguity = metrics["summary"].get("l_sp") or []
     if len(ambiguity) > 1:
         spread = f"mean {statistics.fmean(ambiguity):.3g} ± {statistics.stdev(ambiguity):.2g}"

@@ -88,10 +88,29 @@ def density_clusters(
     seed: int,
     note: Callable[[str], None],
 ) -> Clusters:
+    """`lasting`, or a Gaussian mixture of a given `n_clusters` where HDBSCAN finds no clustering of that number.
+
+    Raises InputError where fewer than two clusters are found at any size.
+    """
+    found = lasting(draws, sizes, n_clusters, selection, metric, note)
+    if found is not None:
+        return found
+    note(f"HDBSCAN finds no {n_clusters} clusters: a Gaussian mixture of {n_clusters} is used")
+    return gaussian_clusters(draws[0], n_clusters, seed)
+
+
+def lasting(
+    draws: Sequence[np.ndarray],
+    sizes: Sequence[int],
+    n_clusters: int | str,
+    selection: str,
+    metric: str,
+    note: Callable[[str], None],
+) -> Clusters | None:
     """HDBSCAN of every draw (n, d) at every min_cluster_size, and the clustering that lasts.
 
-    selection: 'leaf', 'eom', or 'both'. With a given `n_clusters`, the medoid of those with that number, or a
-    Gaussian mixture where none has it. Raises InputError where fewer than two clusters are found at any size.
+    selection: 'leaf', 'eom', or 'both'. With a given `n_clusters`, the medoid of those with that number, None if there
+    is none. Raises InputError where fewer than two clusters are found at any size.
     """
 
     def run(how: str) -> list[Candidate]:
@@ -112,8 +131,7 @@ def density_clusters(
         return density.hdbscan(draws[found.draw], found.size, metric, found.selection)
     if n_clusters == "auto":
         return density.hdbscan_or_smaller(draws[0], min(sizes), note, metric, voters[0].selection)
-    note(f"HDBSCAN finds no {n_clusters} clusters: a Gaussian mixture of {n_clusters} is used")
-    return gaussian_clusters(draws[0], n_clusters, seed)
+    return None
 
 
 def gaussian_clusters(x: np.ndarray, n_clusters: int | str, seed: int, runs: int = 1) -> Clusters:

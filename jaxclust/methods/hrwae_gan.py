@@ -12,7 +12,8 @@ Each critic tells draws z of the prior from draws z^ of the posterior, in pairs,
     L   = sum_i w_i (L_R + alpha L_G + kappa L_I)_i / sum_i w_i                          (eq. 9)
 
 L_R is the cross-entropy or the squared error of the reconstruction. w is the noise attention: every few epochs UMAP and
-HDBSCAN cluster z_0, and what is noise weighs `noise_weight` from then on, others 1. L = 1 is a relativistic WAE-GAN.
+HDBSCAN cluster z_0, and what is noise weighs `noise_weight` until the next time, others 1. L = 1 is a relativistic
+WAE-GAN.
 
 After the training each group's posterior means are clustered by UMAP and HDBSCAN, and by a Gaussian mixture (3.2).
 Those of `cluster_group` teach a classifier of examples, the head, which gives the labels.
@@ -24,7 +25,7 @@ The preset 'quick' augments images and asks for the unchanged one; K is what las
 examples (`prior_share`) are decoded with lower groups drawn from their priors, or z_0 would leave the image to them.
 
 Some examples are held out: after every stretch of `attention_epochs` they tell how well the codes fit their priors. A
-training that is broken ends there, with its last good state.
+training that is broken ends there, with the last state that was found sound.
 """
 
 from dataclasses import asdict
@@ -53,6 +54,7 @@ from jaxclust.methods.parts.hrwae_gan_model import (
     hierarchy,
     noise,
     restore,
+    saturated,
 )
 from jaxclust.methods.parts.networks import init, train_mode, transformed
 from jaxclust.methods.parts.outcome import outcome
@@ -184,71 +186,92 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     """Phases: 'training-1', 'health-1', 'noise-1', 'training-2', ..; 'clusters-l' of each group on the host; 'head'.
 
     images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError for more groups
-    than the networks have levels, and Diverged where the training fails before its first look.
+    than the networks have levels, too few examples, and where no clusters are found; Diverged where the training is
+    broken by its first look.
     """
     shape, n = images.shape[1:], len(images)
     hierarchy(config, shape)  # refuses a number of groups
-    order = np.random.default_rng(seeds.seed(key, "held-out")).permutation(n)
-    count = int(np.clip(round(config.held_out * n), 2, min(1000, n // 2)))
-    looked, rows = np.sort(order[:count]), np.sort(order[count:])
+    looked, rows = held_out(config, n, key)
+    sample = kmeans.sample(n, config.max_samples, seeds.seed(key, "sample"))
+    enough(config, len(rows), len(sample))
     state, told = train(config, take(images, rows), images[looked], preprocess.likelihood, key, phases)
 
     arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
-    codes = moments(config, arrays, images)
-    sample = kmeans.sample(n, config.max_samples, seeds.seed(key, "sample"))
+    codes = moments(config, arrays, take(images, sample))
     found = []
     for level, (means, _) in enumerate(codes):
-        solve = partial(clusters, config, level, means[sample], fold_name(key, f"group{level}"), phases)
+        solve = partial(clusters, config, level, means, fold_name(key, f"group{level}"), phases)
         found.append(phases.compute(f"clusters-{level}", solve))
-    first = np.full(n, -1, np.int32)
-    first[sample] = found[config.cluster_group][config.clusterer]
-    n_clusters = int(first.max()) + 1
-    head, agreement = distilled(config, images, preprocess.likelihood, first, key, phases)
+    by_name = found[config.cluster_group]
+    first = by_name.get(config.clusterer, by_name["gmm"])
+    n_clusters = int(first.max()) + 1 if config.n_clusters == "auto" else config.n_clusters
+    head, agreement = distilled(config, images, preprocess.likelihood, sample, first, n_clusters, key, phases)
 
     meta: dict[str, Any] = {"config": asdict(config), "shape": list(shape), "likelihood": preprocess.likelihood}
     meta["n_clusters"] = n_clusters
     fitted = {"autoencoder": arrays, "head": head, **gaussians(*codes[0], first, n_clusters)}
-    opinions = {}
-    for level, by_name in enumerate(found):
-        for name, labels in by_name.items():
-            opinions[f"group_{level}_{name}"] = np.full(n, -1, np.int32)
-            opinions[f"group_{level}_{name}"][sample] = labels
-    noisy = np.zeros(n, bool)
-    noisy[sample] = first[sample] < 0
+    named = {f"group_{level}_{name}": labels for level, one in enumerate(found) for name, labels in one.items()}
     sizes = [means.shape[1] for means, _ in codes]
     summary = {
         "latent_dim": sizes[config.cluster_group],
         "latent_dims": sizes,
-        "clusters_by_group": [{name: int(labels.max()) + 1 for name, labels in by_name.items()} for by_name in found],
+        "clusters_by_group": [{name: int(labels.max()) + 1 for name, labels in one.items()} for one in found],
         "head_agreement": agreement,
         **told,
     }
     model = Model(meta, jax.device_get(fitted), restore(meta))
+    opinions = {name: spread(labels, sample, n) for name, labels in named.items()}
+    noisy = np.isin(np.arange(n), sample[first < 0])
     return outcome(model, images, opinions, **summary)._replace(noise=noisy)
+
+
+def held_out(config: Config, n: int, key: Key) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted rows of n examples: those that are looked at, a share but 32 of few and 1000 of many, and the others."""
+    order = np.random.default_rng(seeds.seed(key, "held-out")).permutation(n)
+    count = max(round(config.held_out * n), min(32, n // 5))
+    count = int(np.clip(count, 2, min(1000, n // 2)))
+    return np.sort(order[:count]), np.sort(order[count:])
+
+
+def enough(config: Config, n_trained: int, n_sample: int) -> None:
+    """Raises InputError for fewer examples than UMAP and the clusters need."""
+    k = 2 if config.n_clusters == "auto" else config.n_clusters
+    if min(n_trained, n_sample) < 3:
+        raise InputError(f"{min(n_trained, n_sample)} examples are too few for UMAP: give more data or max_samples")
+    if n_sample < k:
+        raise InputError(f"max_samples is {config.max_samples}: give at least n_clusters, {k}")
+
+
+def spread(labels: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
+    """Labels (m,) of some rows as labels (n,) of all, -1 where there is none."""
+    whole = np.full(n, -1, np.int32)
+    whole[rows] = labels
+    return whole
 
 
 def train(
     config: Config, images: Images, looked: np.ndarray, likelihood: str, key: Key, phases: Phases
 ) -> tuple[TrainState, dict[str, Any]]:
-    """The trained state, and what is known of the training: 'ended', why before its time or None, and 'health'.
+    """The trained state, and what is known of the training: 'ended', why before its time or None; 'health', by look;
+    and 'look', which of these is that of the state.
 
-    It is trained in stretches; after each, its health on the examples `looked` (m, ...) and the noise attention are
-    found anew. A stretch that breaks it is undone.
+    It is trained in equal stretches of about `attention_epochs`; after each, its health on the examples `looked` (m,
+    ...) and the noise attention are found anew. What is broken is undone, back to the last look without a saturated
+    critic, where there is one.
     """
     shape, n, size = images.shape[1:], len(images), min(config.batch_size, len(images))
     stretches = max(1, round(config.epochs / config.attention_epochs))
     epochs = length(config, config.epochs, n) / stretches
-    n_steps = stretches * loop.total_steps(epochs, -(-n // size))
-    method = hrwae_gan(config, shape, likelihood, n_steps)
+    method = hrwae_gan(config, shape, likelihood, stretches * loop.total_steps(epochs, -(-n // size)))
     state = initial(method, fold_name(key, "init"), (size, *shape))
-    attention, ended = np.ones(n, np.float32), None
+    attention, ended, kept, good = np.ones(n, np.float32), None, 0, state
     looks: list[dict[str, np.ndarray]] = []
     jitted = jax.jit(partial(health, config, likelihood))
     for i in range(1, stretches + 1):
-        name = f"training-{i}"
-        good, stretch = jax.device_get(state._replace(key=key)), fold_name(key, name)
-        extra = {**good.extra, "attention": attention}
-        state = good._replace(step=np.zeros((), np.int32), key=stretch, extra=extra)
+        name, stretch = f"training-{i}", fold_name(key, f"training-{i}")
+        before = jax.device_get(state._replace(key=key))
+        extra = {**before.extra, "attention": attention}
+        state = before._replace(step=np.zeros((), np.int32), key=stretch, extra=extra)
         try:
             state = phases.train(
                 name, method, images, key=stretch, epochs=epochs, batch_size=config.batch_size, state=state
@@ -260,20 +283,25 @@ def train(
         else:
             look = partial(jitted, state.params, state.extra, fold_name(key, f"health-{i}"), looked)
             looks.append(phases.compute(f"health-{i}", lambda look=look: look()._asdict()))  # type: ignore[misc]
-            ended = broken(looks)
-            if ended is not None and i == 1:
-                raise loop.Diverged(f"training is broken after {epochs:g} epochs: {ended}; lower --learning-rate")
+            ended = broken(looks, last=i == stretches)
         if ended is not None:
-            phases.note(f"{name}: {ended}: goes on with the state before it")
-            state = good
-            break
+            if not kept:
+                raise loop.Diverged(f"training is broken after {i * epochs:g} epochs: {ended}; lower --learning-rate")
+            phases.note(f"{name}: {ended}: goes on with the state after training-{kept}")
+            return good, {"ended": ended, "look": kept, "health": plain(looks)}
+        if not saturated(looks[-1]):
+            kept, good = i, jax.device_get(state)
         if config.noise_weight > 1 and i < stretches:
             solve = partial(noise_of, config, state, images, fold_name(key, f"noise-{i}"))
             left_out = phases.compute(f"noise-{i}", solve)["noise"]
             attention = np.where(left_out, config.noise_weight, 1.0).astype(np.float32)
             phases.note(f"{left_out.mean():.1%} of the examples are noise")
-    told = [{name: np.asarray(value, float).round(5).tolist() for name, value in values.items()} for values in looks]
-    return state, {"ended": ended, "health": told}
+    return state, {"ended": None, "look": stretches, "health": plain(looks)}
+
+
+def plain(looks: list[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
+    """What each look found as plain numbers."""
+    return [{name: np.asarray(value, float).round(5).tolist() for name, value in look.items()} for look in looks]
 
 
 def length(config: Config, epochs: float, n: int) -> float:
@@ -293,13 +321,17 @@ def moments(config: Config, arrays: PyTree, images: Images) -> list[tuple[np.nda
 
 
 def noise_of(config: Config, state: TrainState, images: Images, key: Key) -> dict[str, np.ndarray]:
-    """'noise' (n,) bool: whose top codes HDBSCAN leaves out of all clusters, in one draw of UMAP of a sample."""
-    codes, _ = moments(config, {"params": state.params["autoencoder"], "stats": state.extra["stats"]}, images)[0]
-    rows = kmeans.sample(len(codes), config.max_samples, seeds.seed(key, "sample"))
-    (draw,) = maps(config, codes[rows], 1, key)
+    """'noise' (n,) bool: whose top codes HDBSCAN leaves out of all clusters, in one draw of UMAP of a sample.
+
+    Of more than `max_samples` examples the others are no noise.
+    """
+    rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+    arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
+    codes, _ = moments(config, arrays, take(images, rows))[0]
+    (draw,) = maps(config, codes, 1, key)
     share = sorted(config.min_cluster_shares)[len(config.min_cluster_shares) // 2]
     selection = "eom" if config.selection == "eom" else "leaf"
-    left_out = np.zeros(len(codes), bool)
+    left_out = np.zeros(len(images), bool)
     left_out[rows] = density.labels(draw, max(2, round(share * len(rows))), selection=selection) < 0
     return {"noise": left_out}
 
@@ -315,47 +347,60 @@ def maps(config: Config, codes: np.ndarray, draws: int, key: Key) -> list[np.nda
 def clusters(config: Config, level: int, codes: np.ndarray, key: Key, phases: Phases) -> dict[str, np.ndarray]:
     """Labels (m,) of the codes (m, d) of group `level` by UMAP and 'hdbscan', -1 noise, and by UMAP and 'gmm'.
 
-    The mixture has as many components as are asked for, or as HDBSCAN finds. A group in which HDBSCAN finds fewer than
-    two clusters has no labels; the one that gives the labels of all raises InputError.
+    The mixture has as many components as are asked for, as HDBSCAN finds, or else as BIC says. There are none by
+    HDBSCAN where it finds no clustering of the number that is asked for, or fewer than two clusters: of the group that
+    gives the labels of all that is an InputError, unless the mixture gives them.
     """
     draws = maps(config, codes, config.draws, key)
     fewest = max(2, min(kmeans.FEWEST, len(codes) // 4))
     shares = sorted({max(fewest, round(share * len(codes))) for share in config.min_cluster_shares})
-    seed, how = seeds.seed(key, "gmm"), (config.n_clusters, config.selection, "euclidean")
+    labels, n_clusters = {}, config.n_clusters
     try:
-        by_density = consensus.density_clusters(draws, shares, *how, seed, phases.note)
+        found = consensus.lasting(draws, shares, n_clusters, config.selection, "euclidean", phases.note)
     except InputError as error:
-        if level == config.cluster_group:
+        if level == config.cluster_group and config.clusterer == "hdbscan":
             raise
         phases.note(f"group {level}: {str(error).partition(':')[0]}")
-        return {}
-    n_clusters = config.n_clusters if config.n_clusters != "auto" else by_density.memberships.shape[1]
-    by_mixture = consensus.gaussian_clusters(draws[0], n_clusters, seed, config.mixture_runs)
-    return {"hdbscan": by_density.labels, "gmm": by_mixture.labels}
+    else:
+        if found is None:
+            phases.note(f"group {level}: HDBSCAN finds no {n_clusters} clusters: a Gaussian mixture has them")
+        else:
+            labels["hdbscan"], n_clusters = found.labels, found.memberships.shape[1]
+    seed = seeds.seed(key, "gmm")
+    labels["gmm"] = consensus.gaussian_clusters(draws[0], n_clusters, seed, config.mixture_runs).labels
+    return labels
 
 
 def distilled(
-    config: Config, images: Images, likelihood: str, first: np.ndarray, key: Key, phases: Phases
+    config: Config,
+    images: Images,
+    likelihood: str,
+    sample: np.ndarray,
+    first: np.ndarray,
+    n_clusters: int,
+    key: Key,
+    phases: Phases,
 ) -> tuple[PyTree, float]:
-    """The head that learns the labels `first` (n,), -1 unknown: its arrays, and the share of them that it gives.
+    """The head that learns the labels `first` (m,), -1 unknown, of the rows `sample`: its arrays, and the share of them
+    that it gives.
 
     It is trained again, up to ROUNDS times in all, while that is less than AGREED.
     """
-    known, n_clusters = np.flatnonzero(first >= 0), int(first.max()) + 1
-    epochs, seen, size = length(config, config.head_epochs, len(known)), take(images, known), config.batch_size
-    steps = loop.total_steps(epochs, -(-len(known) // min(size, len(known))))
-    spec = head_spec(config, likelihood, n_clusters, steps)
-    method = classifier.classifier(spec, np.eye(n_clusters, dtype=np.float32)[first[known]])
+    seen, labels = take(images, sample[first >= 0]), first[first >= 0]
+    n, size = len(labels), min(config.batch_size, len(labels))
+    epochs = length(config, config.head_epochs, n)
+    spec = head_spec(config, likelihood, n_clusters, loop.total_steps(epochs, -(-n // size)))
+    method = classifier.classifier(spec, np.eye(n_clusters, dtype=np.float32)[labels])
     state, agreement = None, 0.0
     for i in range(1, ROUNDS + 1):
         name = "head" if i == 1 else f"head-{i}"
         of_round = fold_name(key, name)
-        fresh = initial(method, fold_name(of_round, "init"), (min(size, len(known)), *images.shape[1:]))
+        fresh = initial(method, fold_name(of_round, "init"), (size, *images.shape[1:]))
         if state is not None:
             fresh = fresh._replace(params=state.params, extra=state.extra)
         state = phases.train(name, method, seen, key=of_round, epochs=epochs, batch_size=size, state=fresh)
         said = loop.in_batches(partial(jax.jit(method.log_posterior), state), seen).argmax(1)
-        agreement = float((said == first[known]).mean())
+        agreement = float((said == labels).mean())
         phases.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
         if agreement >= AGREED:
             break

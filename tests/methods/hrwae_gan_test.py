@@ -10,6 +10,7 @@ import pytest
 
 from jaxclust import losses, methods, models
 from jaxclust.errors import InputError
+from jaxclust.host import kmeans, seeds
 from jaxclust.methods import hrwae_gan as hr
 from jaxclust.methods.parts.hrwae_gan_config import QUICK, Config
 from jaxclust.methods.parts.hrwae_gan_model import broken, functions, gaussians, health, hierarchy, noise, sizes
@@ -188,10 +189,14 @@ def test_codes_that_are_the_prior_s_are_healthy():
 
 def test_what_counts_as_broken():
     fine = {"told_apart": np.array([0.7, 0.999]), "spread": np.array([1.0, 1.0]), "mmd": np.array([0.1, 0.1])}
-    calm = {**fine, "told_apart": np.array([0.7, 0.8])}
+    calm, other = ({**fine, "told_apart": np.array(shares)} for shares in ([0.7, 0.8], [0.999, 0.7]))
     assert broken([fine]) is None, "at first a critic may be ahead"
     assert broken([fine, calm]) is None
+    assert broken([fine, other]) is None, "not the same one twice"
     assert "group 1" in broken([fine, fine])
+    assert "group 1" in broken([calm, fine], last=True), "nothing comes after the last look"
+    assert "group 1" in broken([fine], last=True)
+    assert broken([calm], last=True) is None
     assert "all the same" in broken([{**fine, "spread": np.array([0.0, 1.0])}])
     assert "mmd not finite" in broken([{**fine, "mmd": np.array([np.nan, 0.1])}])
 
@@ -209,21 +214,79 @@ def small_fit(**changes):
 
 
 @pytest.mark.slow
-def test_a_training_that_breaks_ends_with_the_state_before(monkeypatch):
-    monkeypatch.setattr(hr, "broken", lambda looks: "it broke" if len(looks) == 2 else None)
-    _, result = small_fit(clusterer="gmm", cluster_group=1)
-    assert result.summary["ended"] == "it broke"
+def test_a_training_that_breaks_ends_with_the_last_sound_state(monkeypatch):
+    """Which is that of a training that ends there: its codes are the same to the bit."""
+    settings = {"clusterer": "gmm", "cluster_group": 1, "schedule": "constant"}
+    monkeypatch.setattr(hr, "broken", lambda looks, last: "it broke" if len(looks) == 2 else None)
+    _, result = small_fit(**settings)
+    assert (result.summary["ended"], result.summary["look"]) == ("it broke", 1)
     assert len(result.summary["health"]) == 2
     monkeypatch.undo()
-    _, shorter = small_fit(clusterer="gmm", cluster_group=1, epochs=2, min_steps=50, schedule="constant")
-    assert len(shorter.summary["health"]) == 1
-    assert shorter.summary["ended"] is None
+    _, shorter = small_fit(**settings, epochs=2, min_steps=50)
+    assert (shorter.summary["ended"], len(shorter.summary["health"])) == (None, 1)
+    np.testing.assert_array_equal(result.embedding, shorter.embedding)
     assert result.embedding.shape == (150, 16), "of group 1"
+
+
+def trained(monkeypatch, told_apart, **changes):
+    """`train` with trainings that count their number into the parameters, and looks that find these shares."""
+    config = dataclasses.replace(TINY, epochs=3, attention_epochs=1, min_steps=0, groups=1, **changes)
+    images, seen, looks = np.tile(IMAGES, (5, 1, 1, 1)), [], iter(told_apart)
+
+    class Counts(Phases):
+        def train(self, name, method, images, *, state, **rest):
+            seen.append(np.asarray(state.extra["attention"]))
+            autoencoder = state.params["autoencoder"]
+            last = {**autoencoder["last"], "bias": autoencoder["last"]["bias"] + 1}
+            return state._replace(params={**state.params, "autoencoder": {**autoencoder, "last": last}})
+
+        def compute(self, name, function):
+            if name.startswith("noise"):
+                return {"noise": np.arange(30) < 3}
+            return {"told_apart": np.array([next(looks)]), "spread": np.ones(1)}
+
+    state, told = hr.train(config, images, IMAGES, "bernoulli", jax.random.key(0), Counts())
+    return int(state.params["autoencoder"]["last"]["bias"][0]), told, seen
+
+
+def test_the_state_before_a_saturated_critic_is_kept(monkeypatch):
+    number, told, _ = trained(monkeypatch, [0.8, 1.0, 1.0])
+    assert (number, told["look"]) == (1, 1), "the second look was saturated already"
+    assert "group 0" in told["ended"]
+    number, told, _ = trained(monkeypatch, [1.0, 0.8, 0.7])
+    assert (number, told["look"], told["ended"]) == (3, 3, None)
+    with pytest.raises(InputError, match="training is broken after 2 epochs: the critic of group 0"):
+        trained(monkeypatch, [1.0, 1.0])
+
+
+def test_noise_weighs_more_in_the_next_stretch(monkeypatch):
+    _, _, attention = trained(monkeypatch, [0.8] * 3, noise_weight=3.0)
+    np.testing.assert_array_equal(attention[0], np.ones(30))
+    for later in attention[1:]:
+        np.testing.assert_array_equal(later, np.where(np.arange(30) < 3, 3.0, 1.0))
+
+
+def test_noise_is_what_lies_in_no_cluster(monkeypatch):
+    """Two dense clumps and five far points, beside examples that the sample leaves out."""
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 40, rng.uniform(-400, 400, (5, 2))])
+    monkeypatch.setattr(hr, "moments", lambda config, arrays, images: [(images.reshape(len(images), -1)[:, :2], None)])
+    monkeypatch.setattr(hr, "maps", lambda config, codes, draws, key: [codes])
+    _, state = started()
+    config = dataclasses.replace(TINY, min_cluster_shares=(0.1,), selection="eom")
+    found = hr.noise_of(config, state, points[:, :, None, None], jax.random.key(0))["noise"]
+    assert found[120:].all()
+    assert found[:120].mean() < 0.2
+    few = dataclasses.replace(config, max_samples=100)
+    sampled = hr.noise_of(few, state, points[:, :, None, None], jax.random.key(0))["noise"]
+    left = np.setdiff1d(np.arange(125), kmeans.sample(125, 100, seeds.seed(jax.random.key(0), "sample")))
+    assert not sampled[left].any()
+    assert sampled.any()
 
 
 @pytest.mark.slow
 def test_a_training_that_breaks_at_once_is_an_error_that_says_so(monkeypatch):
-    monkeypatch.setattr(hr, "broken", lambda looks: "it broke")
+    monkeypatch.setattr(hr, "broken", lambda looks, last: "it broke")
     with pytest.raises(InputError, match=r"training is broken after .* it broke; lower --learning-rate"):
         small_fit()
     monkeypatch.undo()
@@ -231,18 +294,57 @@ def test_a_training_that_breaks_at_once_is_an_error_that_says_so(monkeypatch):
         small_fit(learning_rate=1e30)
 
 
-def test_a_lower_group_without_clusters_has_no_labels_and_the_top_one_is_an_error(monkeypatch):
+def test_where_hdbscan_finds_nothing_the_mixture_has_clusters(monkeypatch):
     def nothing(*args):
         raise InputError("fewer than two clusters found at any min_cluster_size: set --n-clusters to a number")
 
     monkeypatch.setattr(hr, "maps", lambda config, codes, draws, key: [codes] * draws)
-    monkeypatch.setattr(hr.consensus, "density_clusters", nothing)
-    notes = StopsIn("none")
-    codes = np.random.default_rng(0).normal(size=(40, 2))
-    assert hr.clusters(TINY, 1, codes, jax.random.key(0), Phases(report=notes)) == {}
+    monkeypatch.setattr(hr.consensus, "lasting", nothing)
+    notes, key = StopsIn("none"), jax.random.key(0)
+    codes = np.concatenate([np.random.default_rng(k).normal(size=(20, 2)) + 50 * k for k in (0, 1)])
+    found = hr.clusters(TINY, 1, codes, key, Phases(report=notes))
+    assert found.keys() == {"gmm"}
+    assert len({tuple(np.unique(part)) for part in np.split(found["gmm"], 2)}) >= 2, "as many as BIC says"
     assert notes.said == ["group 1: fewer than two clusters found at any min_cluster_size"]
     with pytest.raises(InputError, match="fewer than two clusters"):
-        hr.clusters(TINY, 0, codes, jax.random.key(0), Phases())
+        hr.clusters(TINY, 0, codes, key, Phases())
+    assert hr.clusters(dataclasses.replace(TINY, clusterer="gmm"), 0, codes, key, Phases()).keys() == {"gmm"}
+
+
+def test_a_mixture_does_not_stand_under_hdbscan_s_name(monkeypatch):
+    monkeypatch.setattr(hr, "maps", lambda config, codes, draws, key: [codes] * draws)
+    codes = np.concatenate([np.random.default_rng(k).normal(size=(40, 2)) + 50 * k for k in (0, 1)])
+    notes = StopsIn("none")
+    given = dataclasses.replace(TINY, n_clusters=7, min_cluster_shares=(0.4,))
+    found = hr.clusters(given, 0, codes, jax.random.key(0), Phases(report=notes))
+    assert found.keys() == {"gmm"}
+    assert found["gmm"].max() == 6
+    assert notes.said[-1] == "group 0: HDBSCAN finds no 7 clusters: a Gaussian mixture has them"
+    both = hr.clusters(dataclasses.replace(given, n_clusters=2), 0, codes, jax.random.key(0), Phases())
+    assert both.keys() == {"hdbscan", "gmm"}
+
+
+@pytest.mark.parametrize(
+    ("n", "changes", "words"),
+    [
+        (4, {}, "2 examples are too few for UMAP"),
+        (60, {"max_samples": 2}, "2 examples are too few for UMAP"),
+        (60, {"max_samples": 5, "n_clusters": 6}, "max_samples is 5: give at least n_clusters, 6"),
+    ],
+)
+def test_too_few_examples_are_refused_before_the_training(n, changes, words):
+    config = dataclasses.replace(TINY, n_clusters=2)
+    config = dataclasses.replace(config, **changes)
+    preprocess, images = models.prepared(config, np.tile(IMAGES, (10, 1, 1, 1))[:n])
+    with pytest.raises(InputError, match=words):
+        hr.fit(config, images, preprocess, jax.random.key(0), Phases())
+
+
+def test_a_fifth_of_few_examples_is_held_out_and_at_most_1000():
+    for n, count in ((12, 2), (100, 20), (500, 32), (1797, 90), (50_000, 1000)):
+        looked, rows = hr.held_out(TINY, n, jax.random.key(0))
+        assert len(looked) == count
+        np.testing.assert_array_equal(np.sort(np.concatenate([looked, rows])), np.arange(n))
 
 
 # what a fitted one can do
@@ -304,6 +406,9 @@ def test_groups_and_samples_through_the_estimator():
         ({"group_decay": 1.5}, "group_decay is 1.5"),
         ({"min_cluster_shares": ()}, "min_cluster_shares is"),
         ({"n_clusters": 1}, "n_clusters is 1"),
+        ({"umap_neighbors": 1}, "umap_neighbors is 1"),
+        ({"umap_components": 0}, "umap_components is 0"),
+        ({"min_filters": 0}, "min_filters is 0"),
         ({"matching_weight": -1.0}, "matching_weight is -1.0"),
     ],
 )
@@ -324,7 +429,8 @@ def test_a_head_that_disagrees_is_trained_again():
     config = dataclasses.replace(TINY, head_epochs=1, epochs=1, min_steps=0, head_learning_rate=3e-3)
     first = np.random.default_rng(0).integers(-1, 3, 90).astype(np.int32)  # nothing that an image tells
     notes = StopsIn("none")
-    _, agreement = hr.distilled(config, images[..., None], "bernoulli", first, jax.random.key(0), Phases(report=notes))
+    work = (images[..., None], "bernoulli", np.arange(90), first, 3)
+    _, agreement = hr.distilled(config, *work, jax.random.key(0), Phases(report=notes))
     said = [float(note.split()[4].rstrip("%")) / 100 for note in notes.said if "agrees" in note]
     assert len(said) == hr.ROUNDS
     assert said[-1] == pytest.approx(agreement, abs=1e-3)

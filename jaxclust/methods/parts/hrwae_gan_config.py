@@ -51,7 +51,7 @@ class Config:
     noise_weight: float = 2.0
     """Weight of examples that HDBSCAN calls noise, others weigh 1; 1 leaves the noise attention out."""
     attention_epochs: float = 50
-    """Epochs between two looks: at the training's health, and for new noise."""
+    """About so many epochs lie between two looks: at the training's health, and for new noise."""
     epochs: float = 500
     """Epochs of the training."""
     min_steps: int = 0
@@ -111,15 +111,18 @@ class Config:
         for name in (
             "groups", "latent_dim", "channels", "width", "attention_epochs", "epochs", "batch_size", "learning_rate",
             "critic_learning_rate", "draws", "mixture_runs", "max_samples", "head_epochs", "head_learning_rate",
-            "group_decay", "held_out",
+            "group_decay", "held_out", "min_filters", "umap_neighbors", "umap_components", "umap_epochs",
         ):  # fmt: skip
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str) and not value > 0:
+                raise InputError(f"{name} is {value}: give a number above 0")
         for name in ("adversarial_weight", "matching_weight", "encoder_extra", "decoder_extra", "prior_share"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 0")
         if self.n_clusters != "auto" and self.n_clusters < 2:
             raise InputError(f"n_clusters is {self.n_clusters}: give a number of at least 2, or auto")
+        if self.umap_neighbors == 1:
+            raise InputError("umap_neighbors is 1: give at least 2, or auto")
         if not 0 <= self.cluster_group < self.groups:
             raise InputError(f"cluster_group is {self.cluster_group}: with {self.groups} groups choose one below that")
         if self.noise_weight < 1:

@@ -114,17 +114,25 @@ def health(config: Config, likelihood: str, params: PyTree, extra: PyTree, key: 
     return Health(reconstruction, *(jnp.stack(values) for values in zip(*found, strict=True)))
 
 
-def broken(looks: Sequence[Mapping[str, np.ndarray]]) -> str | None:
-    """What is wrong with a training after these looks at its health, the last one now; None if nothing is."""
+def saturated(look: Mapping[str, np.ndarray]) -> list[int]:
+    """The groups whose critic tells almost all codes from the prior."""
+    return [level for level, share in enumerate(look["told_apart"]) if share > SATURATED]
+
+
+def broken(looks: Sequence[Mapping[str, np.ndarray]], last: bool = False) -> str | None:
+    """What is wrong with a training after these looks at its health, the last one now; None if nothing is.
+
+    A critic may be ahead at one look, but not at two in a row, nor at the last one of a training.
+    """
     now = looks[-1]
     bad = [name for name, value in now.items() if not np.isfinite(value).all()]
     if bad:
         return f"{', '.join(bad)} not finite"
     if now["spread"][0] < ALIKE:
         return "the codes of the top group are all the same"
-    for level in range(len(now["told_apart"])):
-        if len(looks) > 1 and all(look["told_apart"][level] > SATURATED for look in looks[-2:]):
-            return f"the critic of group {level} tells all codes from the prior"
+    ahead = saturated(now) if last or len(looks) == 1 else [i for i in saturated(now) if i in saturated(looks[-2])]
+    if ahead and (last or len(looks) > 1):
+        return f"the critic of group {ahead[0]} tells all codes from the prior"
     return None
 
 
