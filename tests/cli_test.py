@@ -282,3 +282,14 @@ with interrupts.answered():
     _, err = process.communicate(timeout=15)
     assert process.returncode == 130
     assert "interrupted" in err
+
+
+def test_the_table_says_why_a_training_ended_early():
+    from jaxclust.commands.tables import run_table
+
+    metrics = {
+        "n_clusters": 3, "effective_clusters": 3, "noise_fraction": 0.0, "latent_dim": 4, "expert_latent_dims": None,
+        "summary": {"ended": "the critic of group 0 tells all codes from the prior"}, "phases": {}, "seconds": 1.0,
+    }  # fmt: skip
+    assert "training     ended early: the critic of group 0" in run_table(metrics, Path("runs/x"))
+    assert "ended" not in run_table({**metrics, "summary": {"ended": None}}, Path("runs/x"))
