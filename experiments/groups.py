@@ -4,8 +4,8 @@
 
 Reads the complete runs of the rows of experiments/configs/hrwae_gan.py. Shares are in percent, means and standard
 deviations (n - 1) over seeds; 'best' is the run of the largest accuracy, in which points without a label are wrong.
-'broken' counts trainings that ended before their time, with the last sound state; one without any leaves no run, and
-experiments.run says so. HDBSCAN's lines leave out runs in which it found no clustering of the K that is asked for.
+'broken' counts trainings that ended before their time, with the last sound state, and those that diverged before any.
+HDBSCAN's lines leave out runs in which it found no clustering of the K that is asked for.
 MMD^2 is of the group's codes to their prior on examples that were held out. The last columns are of all runs: the
 accuracy of their labels, which the head gives to all points, what the head agrees with, and their cost.
 """
@@ -31,15 +31,18 @@ def main() -> int:
     lines = [HEADER, ["---"] * len(HEADER)]
     for row in configs.of("hrwae_gan"):
         runs, _ = complete_runs(row, configs.OUT)
-        if runs:
-            lines += lines_of(row, list(runs.values()))
+        lines += lines_of(row, list(runs.values()), len(configs.diverged(row)))
     print("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
     return 0
 
 
-def lines_of(row: Row, runs: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
-    """A line for each group and clusterer."""
-    ended = sum(run["summary"]["ended"] is not None for run in runs)
+def lines_of(row: Row, runs: Sequence[Mapping[str, Any]], diverged: int = 0) -> Iterator[list[str]]:
+    """A line for each group and clusterer of the runs; one line where there are none but `diverged` ones."""
+    ended = sum(run["summary"]["ended"] is not None for run in runs) + diverged
+    if not runs:
+        if diverged:
+            yield [Path(row.data).stem, settings(row), "0", str(ended), *["-"] * (len(HEADER) - 4)]
+        return
     of_runs = [
         spread([run["acc"] for run in runs], percent),
         spread([run["summary"]["head_agreement"] for run in runs], percent),

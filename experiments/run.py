@@ -1,7 +1,8 @@
 """Runs rows of the tables: `python -m experiments.run moe_vae_usps --seeds 0 1 2`, or all of one: `... cm_table1`.
 
 Each seed is a process of its own, `jaxclust fit` into experiments/out/<name>/<seed>. Complete runs are skipped,
-interrupted ones go on. Where a row fits the training split, `jaxclust evaluate` then labels the test split.
+interrupted ones go on. A training that diverges leaves experiments/out/<name>/<seed>.diverged, and the next seed
+follows. Where a row fits the training split, `jaxclust evaluate` then labels the test split.
 """
 
 import argparse
@@ -12,8 +13,10 @@ from pathlib import Path
 
 from experiments import configs
 from experiments.configs import Row
-from jaxclust import rundir
+from jaxclust import atomic, rundir
 from jaxclust.errors import InputError
+
+DIVERGED = 3  # the exit code of a `jaxclust fit` whose training diverged
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         for row in [row for name in options.names for row in configs.of(name)]:
             for seed in options.seeds or row.seeds:
-                code = run_seed(row, seed, overwrite=options.overwrite) or run_held_out(row, seed)
+                code = run_seed(row, seed, overwrite=options.overwrite)
+                if code == DIVERGED:
+                    continue
+                code = code or run_held_out(row, seed)
                 if code:
                     return code
     except InputError as error:
@@ -36,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run_seed(row: Row, seed: int, *, overwrite: bool = False) -> int:
-    """One run of a row, unless it is there already; returns the exit code of `jaxclust fit`.
+    """One run of a row, unless it is there already; returns the exit code of `jaxclust fit`, DIVERGED also for a run
+    that did so before.
 
     Raises InputError for missing data, and for a complete run with other settings than the row's.
     """
@@ -45,8 +52,18 @@ def run_seed(row: Row, seed: int, *, overwrite: bool = False) -> int:
     if how is None:
         print(f"{row.name}, seed {seed}: complete")
         return 0
+    mark = configs.divergence(row, seed)
+    if not overwrite and seed in configs.diverged(row):
+        print(f"{row.name}, seed {seed}: diverged before")
+        return DIVERGED
     command = configs.arguments(row, seed, configs.data_of(row), out) + ([how] if how else [])
-    return _jaxclust(row, seed, command)
+    code = _jaxclust(row, seed, command)
+    if code == DIVERGED:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_json(mark, configs.stated(row))
+    elif not code:
+        mark.unlink(missing_ok=True)
+    return code
 
 
 def run_held_out(row: Row, seed: int) -> int:

@@ -1,6 +1,7 @@
 """The command line: `jaxclust fit | predict | sample | evaluate | methods | data | doctor`.
 
-Exit codes: 0 done, 2 bad input or no space on disk (one line on standard error), 130 interrupted.
+Exit codes: 0 done; 2 bad input or no space on disk, 3 a training that diverged (one line on standard error); 130
+interrupted.
 """
 
 import errno
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from jaxclust import __version__, interrupts
-from jaxclust.errors import InputError
+from jaxclust.errors import Diverged, InputError
 
 HELP = """\
 usage: jaxclust COMMAND ...
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with interrupts.answered():
             commands[argv[0]](argv[1:])
     except InputError as error:
-        return _fail(str(error))
+        return _fail(str(error), 3 if isinstance(error, Diverged) else 2)
     except KeyboardInterrupt as interrupt:
         print(f"\ninterrupted{f': {interrupt}' if interrupt.args else ''}", file=sys.stderr)
         return 130
@@ -90,9 +91,9 @@ def _explain(error: OSError) -> str:
     return f"{where}{error.strerror or error}"
 
 
-def _fail(text: str) -> int:
+def _fail(text: str, code: int = 2) -> int:
     print(f"jaxclust: error: {' '.join(text.split())}", file=sys.stderr)
-    return 2
+    return code
 
 
 if __name__ == "__main__":

@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class RunExists(InputError):
     """The output directory already holds a run."""
+
+
+class Diverged(InputError):
+    """A training whose numbers are no longer finite, or that is broken; the command line exits with 3."""

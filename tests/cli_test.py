@@ -205,6 +205,11 @@ def test_bad_input_is_one_line(here, capsys, arguments, named):
     assert {path.name for path in here.iterdir()} == {"train.npz", "new.npz"}
 
 
+def test_a_training_that_diverges_has_an_exit_code_of_its_own(here, capsys):
+    assert "not finite; lower --learning-rate" in error(capsys, 3, "train.npz", "--learning-rate", "1e38")
+    assert {path.name for path in here.iterdir()} == {"train.npz", "new.npz"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

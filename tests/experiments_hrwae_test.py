@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import configs, frechet, groups
+from experiments import configs, frechet, groups, run
 from jaxclust.commands import fit as fit_command
 from jaxclust.metrics.images import frechet_distance
 from tests import toy
@@ -92,3 +92,30 @@ def test_draws_of_a_run_are_compared(capsys, monkeypatch, tmp_path):
     (line,) = capsys.readouterr().out.splitlines()[2:]
     assert line.startswith("| usps | 1 | 1 | ")
     assert (tmp_path / "hrwae_gan_usps.png").is_file()
+
+
+def test_a_seed_that_diverges_is_counted_and_the_next_one_follows(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(configs, "OUT", tmp_path)
+    monkeypatch.setattr(configs, "data_of", lambda row: "usps.npz")
+    asked = []
+
+    def jaxclust(row, seed, command):
+        asked.append(seed)
+        return 3 if seed == 0 else 0
+
+    monkeypatch.setattr(run, "_jaxclust", jaxclust)
+    assert run.main(["hrwae_gan_usps_l1", "--seeds", "0", "1"]) == 0
+    assert run.main(["hrwae_gan_usps_l1", "--seeds", "0"]) == 0
+    assert asked == [0, 1], "what diverged is not run again"
+    assert "diverged before" in capsys.readouterr().out
+    row = configs.find("hrwae_gan_usps_l1")
+    assert configs.diverged(row) == [0]
+    assert configs.diverged(row._replace(overrides={**row.overrides, "latent_dim": 3})) == []
+    (line,) = groups.lines_of(row, [], 1)
+    assert (len(line), line[3]) == (len(groups.HEADER), "1")
+    (first, *_) = groups.lines_of(row, [made_up(0.6, 0.25, "why")], 1)
+    assert first[3] == "2"
+
+    monkeypatch.setattr(run, "_jaxclust", lambda *_: 0)
+    run.main(["hrwae_gan_usps_l1", "--seeds", "0", "--overwrite"])
+    assert configs.diverged(row) == []

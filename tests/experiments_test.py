@@ -120,7 +120,7 @@ def test_what_cannot_be_run_is_one_line(capsys, monkeypatch, tmp_path, arguments
 
 @pytest.fixture
 def started(monkeypatch, tmp_path):
-    """The commands that would be started, into tmp_path; each ends with code 3 if its seed is 9, else 0."""
+    """The commands that would be started, into tmp_path; each ends with code 1 if its seed is 9, else 0."""
     commands = []
 
     class Process:
@@ -130,7 +130,7 @@ def started(monkeypatch, tmp_path):
             commands.append(command)
 
         def wait(self):
-            return 3 if "9" in commands[-1] else 0
+            return 1 if "9" in commands[-1] else 0
 
     monkeypatch.setattr(run.subprocess, "Popen", Process)
     monkeypatch.setattr(configs, "OUT", tmp_path)
@@ -179,7 +179,7 @@ def test_complete_runs_are_skipped_and_others_go_on(started, tmp_path):
 
 
 def test_a_failure_ends_it(started):
-    assert run.main(["moe_vae_digits", "--seeds", "9", "1"]) == 3
+    assert run.main(["moe_vae_digits", "--seeds", "9", "1"]) == 1
     assert len(started) == 1
 
 

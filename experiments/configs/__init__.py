@@ -127,11 +127,27 @@ def arguments(row: Row, seed: int, data: str, out: Path) -> list[str]:
     return ["fit", row.method, data, *options]
 
 
+def stated(row: Row) -> dict[str, Any]:
+    """What config.json of a run of the row holds, as far as the row states it."""
+    config = json.loads(json.dumps(atomic.plain(dataclasses.asdict(config_of(row)))))
+    return {"method": row.method, "data": row.data, "split": row.split, "config": config}
+
+
+def divergence(row: Row, seed: int) -> Path:
+    """The file that stands for a run of the row whose training diverged, which leaves no run directory."""
+    return OUT / row.name / f"{seed}.diverged"
+
+
+def diverged(row: Row) -> list[int]:
+    """The seeds whose training diverged with the settings that the row states today."""
+    marks = (OUT / row.name).glob("*.diverged")
+    return sorted(int(mark.stem) for mark in marks if not differences(row, json.loads(mark.read_text())))
+
+
 def differences(row: Row, config: Mapping[str, Any]) -> list[str]:
     """Settings in which a run, by its config.json, is not what the row states today: their names, best none."""
-    stated = json.loads(json.dumps(atomic.plain(dataclasses.asdict(config_of(row)))))
-    ran = config.get("config", {})
-    changed = [name for name in {**stated, **ran} if stated.get(name) != ran.get(name)]
+    fields, ran = stated(row)["config"], config.get("config", {})
+    changed = [name for name in {**fields, **ran} if fields.get(name) != ran.get(name)]
     if config.get("method") != row.method:
         changed.insert(0, "method")
     if Path(config.get("data", "")).name != row.data:

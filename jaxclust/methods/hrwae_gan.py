@@ -40,7 +40,7 @@ import optax
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
-from jaxclust.errors import InputError
+from jaxclust.errors import Diverged, InputError
 from jaxclust.host import consensus, density, kmeans, manifold, seeds
 from jaxclust.methods.base import Method, Model, Result, System
 from jaxclust.methods.parts import classifier
@@ -276,7 +276,7 @@ def train(
             state = phases.train(
                 name, method, images, key=stretch, epochs=epochs, batch_size=config.batch_size, state=state
             )
-        except loop.Diverged as error:
+        except Diverged as error:
             if i == 1:
                 raise
             ended = str(error).partition(";")[0]
@@ -286,7 +286,7 @@ def train(
             ended = broken(looks, last=i == stretches)
         if ended is not None:
             if not kept:
-                raise loop.Diverged(f"training is broken after {i * epochs:g} epochs: {ended}; lower --learning-rate")
+                raise Diverged(f"training is broken after {i * epochs:g} epochs: {ended}; lower --learning-rate")
             phases.note(f"{name}: {ended}: goes on with the state after training-{kept}")
             return good, {"ended": ended, "look": kept, "health": plain(looks)}
         if not saturated(looks[-1]):

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxclust.data.batches import Batches, padded
 from jaxclust.data.rows import Images, blocks
-from jaxclust.errors import InputError
+from jaxclust.errors import Diverged
 from jaxclust.train import feed, hosts
 from jaxclust.train import mesh as meshes
 from jaxclust.typing import Array, Batch, PyTree, TrainState
@@ -34,10 +34,6 @@ class Progress(NamedTuple):
     n_steps: int
     examples: int
     seconds: float
-
-
-class Diverged(InputError):
-    """A loss or a parameter is no longer finite."""
 
 
 def run_chunk(

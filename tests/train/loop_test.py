@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from jaxclust.data.batches import shuffled
+from jaxclust.errors import Diverged
 from jaxclust.numerics import weighted_mean
 from jaxclust.train import loop
 from jaxclust.train.state import advance, new_state, ramp, to_unit
@@ -71,7 +72,7 @@ def test_a_training_can_go_on():
 
 def test_divergence_is_an_error_that_names_the_term():
     step, state = make([], optax.sgd(1e30))
-    with pytest.raises(loop.Diverged, match="loss not finite"):
+    with pytest.raises(Diverged, match="loss not finite"):
         loop.run(step, state, X, shuffled(len(X), 10, 0), 32)
 
 
