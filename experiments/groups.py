@@ -31,7 +31,7 @@ def main() -> int:
     lines = [HEADER, ["---"] * len(HEADER)]
     for row in configs.of("hrwae_gan"):
         runs, _ = complete_runs(row, configs.OUT)
-        lines += lines_of(row, list(runs.values()), len(configs.diverged(row)))
+        lines += lines_of(row, list(runs.values()), len(configs.diverged(row, configs.OUT)))
     print("\n".join(f"| {' | '.join(cells)} |" for cells in lines))
     return 0
 

@@ -20,7 +20,10 @@ DIVERGED = 3  # the exit code of a `jaxclust fit` whose training diverged
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code, that of the first `jaxclust fit` that failed or 2 for bad input."""
+    """The command; returns the exit code, that of the first `jaxclust fit` that failed, 2 for bad input.
+
+    A training that diverges is a result and no failure.
+    """
     parser = argparse.ArgumentParser(prog="python -m experiments.run", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", metavar="NAME", help=f"rows, or all of {', '.join(configs.tables())}")
     parser.add_argument("--seeds", nargs="+", type=int, help="instead of the seeds that the config states")
@@ -52,8 +55,8 @@ def run_seed(row: Row, seed: int, *, overwrite: bool = False) -> int:
     if how is None:
         print(f"{row.name}, seed {seed}: complete")
         return 0
-    mark = configs.divergence(row, seed)
-    if not overwrite and seed in configs.diverged(row):
+    mark = out.with_suffix(configs.DIVERGED)
+    if not overwrite and seed in configs.diverged(row, configs.OUT):
         print(f"{row.name}, seed {seed}: diverged before")
         return DIVERGED
     command = configs.arguments(row, seed, configs.data_of(row), out) + ([how] if how else [])

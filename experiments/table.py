@@ -1,9 +1,9 @@
 """Prints results beside the text's numbers as Markdown: `python -m experiments.table moe_vae`, or `... cm_table1`.
 
 Reads the complete runs in experiments/out of all rows whose name, or whose module's, starts so. Means and standard
-deviations (n - 1) are over seeds; runs with settings that are no longer the row's are left out, and named. Where a run
-trained several restarts together each of them counts, with its share of the time, and beside them stands what L_sp
-picked in each run.
+deviations (n - 1) are over seeds; runs with settings that are no longer the row's are left out, and named, as are seeds
+that diverged. Where a run trained several restarts together each of them counts, with its share of the time, and beside
+them stands what L_sp picked in each run.
 """
 
 import argparse
@@ -56,6 +56,7 @@ def table(rows: Sequence[Row], out: Path) -> str:
             kinds[HEADER].append(cells(row, runs))
         else:
             kinds[RUNS_HEADER].append(runs_cells(row, runs))
+        remarks += [f"- diverged: {row.name}, seed {seed}" for seed in configs.diverged(row, out)]
         remarks += [f"- left out, run with another {', '.join(changed)}: {path}" for path, changed in stale]
     parts = [_lines([header, ["---"] * len(header), *lines]) for header, lines in kinds.items() if lines]
     return "\n\n".join([*parts, "\n".join(remarks)] if remarks else parts)

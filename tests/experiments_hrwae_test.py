@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import configs, frechet, groups, run
+from experiments import configs, frechet, groups, run, table
 from jaxclust.commands import fit as fit_command
 from jaxclust.metrics.images import frechet_distance
 from tests import toy
@@ -109,8 +109,9 @@ def test_a_seed_that_diverges_is_counted_and_the_next_one_follows(capsys, monkey
     assert asked == [0, 1], "what diverged is not run again"
     assert "diverged before" in capsys.readouterr().out
     row = configs.find("hrwae_gan_usps_l1")
-    assert configs.diverged(row) == [0]
-    assert configs.diverged(row._replace(overrides={**row.overrides, "latent_dim": 3})) == []
+    assert configs.diverged(row, tmp_path) == [0]
+    assert configs.diverged(row._replace(overrides={**row.overrides, "latent_dim": 3}), tmp_path) == []
+    assert "- diverged: hrwae_gan_usps_l1, seed 0" in table.table([row], tmp_path)
     (line,) = groups.lines_of(row, [], 1)
     assert (len(line), line[3]) == (len(groups.HEADER), "1")
     (first, *_) = groups.lines_of(row, [made_up(0.6, 0.25, "why")], 1)
@@ -118,4 +119,4 @@ def test_a_seed_that_diverges_is_counted_and_the_next_one_follows(capsys, monkey
 
     monkeypatch.setattr(run, "_jaxclust", lambda *_: 0)
     run.main(["hrwae_gan_usps_l1", "--seeds", "0", "--overwrite"])
-    assert configs.diverged(row) == []
+    assert configs.diverged(row, tmp_path) == []

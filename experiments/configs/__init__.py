@@ -25,6 +25,7 @@ from jaxclust.errors import InputError
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "experiments" / "out"
 HELD_OUT = "held_out.json"  # in a run fitted to the training split: the scores of the test split
+DIVERGED = ".diverged"  # a file SEED.diverged stands for a run whose training diverged: that leaves no directory
 FILES = (".npz", ".npy", ".idx", ".gz")
 
 
@@ -133,14 +134,9 @@ def stated(row: Row) -> dict[str, Any]:
     return {"method": row.method, "data": row.data, "split": row.split, "config": config}
 
 
-def divergence(row: Row, seed: int) -> Path:
-    """The file that stands for a run of the row whose training diverged, which leaves no run directory."""
-    return OUT / row.name / f"{seed}.diverged"
-
-
-def diverged(row: Row) -> list[int]:
-    """The seeds whose training diverged with the settings that the row states today."""
-    marks = (OUT / row.name).glob("*.diverged")
+def diverged(row: Row, out: Path) -> list[int]:
+    """The seeds whose training diverged with the settings that the row states today, by their marks under `out`."""
+    marks = (out / row.name).glob(f"*{DIVERGED}")
     return sorted(int(mark.stem) for mark in marks if not differences(row, json.loads(mark.read_text())))
 
 
