@@ -73,6 +73,15 @@ def grouped(groups: np.ndarray, n_groups: int, size: int, seed: int) -> Batches:
     return Batches(n_groups * size, per_epoch, indices, n_groups)
 
 
+def drawn(size: int, per_epoch: int, groups: int = 1) -> Batches:
+    """Batches of `size` examples that the training draws itself: all rows are 0, all weights 1."""
+
+    def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((count, size), np.int32), np.ones((count, size), np.float32)
+
+    return Batches(size, per_epoch, indices, groups)
+
+
 def padded(batches: Batches, parts: int) -> Batches:
     """The same examples in batches that `parts` devices can share equally: rows of weight 0 come last."""
     turns = batches.size // batches.groups

@@ -8,6 +8,7 @@ from jaxclust.methods.base import System
 SYSTEMS = {  # name -> module, or module:NAME where it is not called SYSTEM
     "moe-vae": "jaxclust.methods.moe_vae",
     "hrwae-gan": "jaxclust.methods.hrwae_gan",
+    "hc-mgan": "jaxclust.methods.hc_mgan",
     "cm": "jaxclust.methods.clustering_module:CM",
     "ae-cm": "jaxclust.methods.clustering_module:AE_CM",
     "vc": "jaxclust.methods.variational",

@@ -7,18 +7,20 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxclust.data.batches import Batches, padded
-from jaxclust.data.rows import Images, blocks
+from jaxclust.data.rows import Images, Rows, blocks
 from jaxclust.errors import Diverged
 from jaxclust.train import feed, hosts
 from jaxclust.train import mesh as meshes
 from jaxclust.typing import Array, Batch, PyTree, TrainState
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
+Draw = Callable[[TrainState, Array], Array]
 MAX_CHUNK = 32  # steps between two looks of the host: the longest wait of a progress bar
 
 
@@ -37,14 +39,21 @@ class Progress(NamedTuple):
 
 
 def run_chunk(
-    step: Step, state: TrainState, images: np.ndarray | Array, index: Array, weight: Array, streamed: bool = False
+    step: Step,
+    state: TrainState,
+    images: np.ndarray | Array,
+    index: Array,
+    weight: Array,
+    streamed: bool = False,
+    rows: Draw | None = None,
 ) -> tuple[TrainState, PyTree]:
     """`index.shape[0]` steps as one program: index (steps, b) int32, weight (steps, b) -> state, mean terms.
 
     images: the whole data set (n, ...), or streamed those of the chunk (steps, b, ...).
+    rows: what draws the examples of each step instead (`methods.base.Method.rows`).
     The state is donated. One compilation for a step function and shapes.
     """
-    return chunk_program(jax.default_backend())(step, state, images, index, weight, streamed)
+    return chunk_program(jax.default_backend())(step, state, images, index, weight, streamed, rows)
 
 
 def chunk_program(platform: str, shardings: PyTree = None) -> Callable[..., tuple[TrainState, PyTree]]:
@@ -60,8 +69,17 @@ def chunk_program(platform: str, shardings: PyTree = None) -> Callable[..., tupl
 @cache
 def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: Any) -> Callable[..., Any]:
     def chunk(
-        step: Step, state: TrainState, images: Array, index: Array, weight: Array, streamed: bool = False
+        step: Step,
+        state: TrainState,
+        images: Array,
+        index: Array,
+        weight: Array,
+        streamed: bool = False,
+        rows: Draw | None = None,
     ) -> tuple[TrainState, PyTree]:
+        if rows is not None:
+            index = with_drawn(index, draw(rows, state, state.step + jnp.arange(len(index))))
+
         def body(state: TrainState, batch: tuple[Array, ...]) -> tuple[TrainState, dict[str, Array]]:
             return step(state, Batch(*batch))
 
@@ -71,7 +89,17 @@ def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: An
 
     options = {"xla_backend_optimization_level": 1} if platform == "cpu" else None
     out = (treedef.unflatten(leaves), NamedSharding(leaves[0].mesh, PartitionSpec())) if leaves else None
-    return jax.jit(chunk, static_argnums=(0, 5), donate_argnums=1, out_shardings=out, compiler_options=options)
+    return jax.jit(chunk, static_argnums=(0, 5, 6), donate_argnums=1, out_shardings=out, compiler_options=options)
+
+
+def draw(rows: Draw, state: TrainState, steps: Array) -> Array:
+    """The examples that a training draws for itself: steps (s,) -> (s, b) int32."""
+    return jax.vmap(partial(rows, state))(steps)
+
+
+def with_drawn(index: Array, drawn: Array) -> Array:
+    """index (steps, b + padding) with `drawn` (steps, b) as its first columns, spread over devices as it is."""
+    return meshes.over_data(jnp.concatenate([drawn, index[:, drawn.shape[1] :]], 1), axis=1)
 
 
 def chunk_steps(per_epoch: int) -> int:
@@ -97,6 +125,7 @@ def run(
     on_chunk: Callable[[Progress], None] | None = None,
     mesh: Mesh | None = None,
     stacked: Callable[[TrainState], PyTree] | None = None,
+    rows: Draw | None = None,
 ) -> TrainState:
     """Train until `state.step` is n_steps, compiling once.
 
@@ -109,6 +138,7 @@ def run(
       on_chunk: called between chunks, for progress, history and checkpoints.
       mesh: devices to use, all by default. A batch that they cannot share equally is padded.
       stacked: which leaves of the state are of stacked networks (`methods.base.Method.stacked`).
+      rows: what draws the examples of each step, instead of `batches` (`methods.base.Method.rows`).
 
     Returns: the last state, on one device of each process.
 
@@ -119,6 +149,8 @@ def run(
     if meshes.undivided(mesh, state, stacked):
         mesh = meshes.make_mesh(list(mesh.devices.flat))
     shardings = meshes.of_state(mesh, state, stacked)
+    if rows is not None and isinstance(images, Rows):  # the host has to know them
+        batches, rows = drawn_before(rows, state, batches), None
     of_batches = meshes.of_batches(mesh, shardings)
     program = meshes.within(mesh, chunk_program(jax.default_backend(), shardings if mesh.size > 1 else None))
     state = meshes.put(state, shardings)
@@ -128,7 +160,7 @@ def run(
     parts = feed.parts(images, batches, range(done, n_steps, steps), mesh, of_batches)
     while done < n_steps:
         start = time.perf_counter()
-        state, terms = run_parts(partial(program, step), state, islice(parts, chunk // steps))
+        state, terms = run_parts(partial(program, step), state, islice(parts, chunk // steps), rows)
         done += chunk
         values = {name: float(value) for name, value in jax.device_get(terms).items()}
         _check(values, done)
@@ -138,15 +170,29 @@ def run(
 
 
 def run_parts(
-    program: Callable[..., tuple[TrainState, PyTree]], state: TrainState, parts: Iterable[feed.Part]
+    program: Callable[..., tuple[TrainState, PyTree]],
+    state: TrainState,
+    parts: Iterable[feed.Part],
+    rows: Draw | None = None,
 ) -> tuple[TrainState, PyTree]:
     """The parts of one chunk, of equally many steps -> state, mean terms. program: `chunk_program`'s, of a step."""
     found = []
     for part in parts:
-        state, terms = program(state, *part)
+        state, terms = program(state, *part, rows)
         wait(terms)
         found.append(terms)
     return state, jax.tree.map(lambda *terms: sum(terms) / len(terms), *found) if len(found) > 1 else found[0]
+
+
+def drawn_before(rows: Draw, state: TrainState, batches: Batches) -> Batches:
+    """The same batches with the examples that the training draws."""
+    kept, program = jax.device_get(state), jax.jit(partial(draw, rows))
+
+    def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        _, weight = batches.indices(first, count)
+        return np.asarray(program(kept, np.arange(first, first + count, dtype=np.int32))), weight
+
+    return batches._replace(indices=indices)
 
 
 def wait(tree: PyTree) -> None:

@@ -95,14 +95,16 @@ def within(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
     return function if mesh.size == 1 else called
 
 
-def over_data(rows: Array) -> Array:
+def over_data(rows: Array, axis: int = 0) -> Array:
     """Inside a step: rows (b, ...) spread over `data`. What is picked from a whole batch would else be everywhere.
+
+    axis: which one is the batch's.
 
     Does nothing where no mesh with that axis is set (`jax.set_mesh`); the loop does so for several devices.
     """
     if DATA not in jax.sharding.get_abstract_mesh().axis_names:
         return rows
-    return jax.lax.with_sharding_constraint(rows, PartitionSpec(DATA))
+    return jax.lax.with_sharding_constraint(rows, PartitionSpec(*[None] * axis, DATA))
 
 
 def of_batches(mesh: Mesh, shardings: PyTree) -> NamedSharding:

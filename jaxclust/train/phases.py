@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -38,6 +39,9 @@ class Trainable(Protocol):
 
     @property
     def stacked(self) -> Callable[[TrainState], PyTree] | None: ...
+
+    @property
+    def rows(self) -> Callable[[TrainState, Array], Array] | None: ...
 
 
 class Phases:
@@ -97,6 +101,17 @@ class Phases:
             atomic.write_arrays(path, arrays)
         self._finish(name, time.perf_counter() - start)
         return arrays
+
+    def known(self, name: str) -> bool:
+        """Whether `compute` has the result of that phase from before."""
+        path = self._path(name, ".npz")
+        return hosts.agreed(path is not None and path.exists())
+
+    def forget(self, name: str) -> None:
+        """Delete the checkpoints of a training whose outcome another phase keeps; they may be large."""
+        path = self._path(name, "")
+        if path is not None:
+            shutil.rmtree(path, ignore_errors=True)
 
     def train(
         self,
@@ -181,7 +196,15 @@ class Phases:
                 saved = time.perf_counter()
 
         state = loop.run(
-            method.step, state, images, batches, total, on_chunk=on_chunk, mesh=mesh, stacked=method.stacked
+            method.step,
+            state,
+            images,
+            batches,
+            total,
+            on_chunk=on_chunk,
+            mesh=mesh,
+            stacked=method.stacked,
+            rows=method.rows,
         )
         if checkpoints is not None:
             checkpoints.save(total, state)

@@ -1,0 +1,515 @@
+"""A tree of clusters grown from the top by multi-generator GANs (hc-mgan; Mello, MSc thesis, UFMG 2021).
+
+    s_k    membership of every example in node k, in [0, 1]        P_s    draws example i with probability s_i / sum s
+    G      generator        D      discriminator, after its sigmoid        C      classifier, after its softmax
+    D and C share their features, which D's loss alone moves.
+
+The root's s is 1. The leaf with the largest mass is split until there are as many as are asked for (algorithm 3.1):
+
+  raw split (algorithm 3.2): two generators a and b, one D and one C, and real examples of P_s_k
+    D     -log D(x) - 1/2 log(1 - D(G_a)) - 1/2 log(1 - D(G_b))                      (eq. 3.3)
+    C     -1/2 log C_a(G_a) - 1/2 log C_b(G_b)                                       (eq. 3.4)
+    G     -1/2 log D(G_a) - 1/2 log D(G_b) + gamma times the same as C               (eq. 3.2)
+    then  s_l = C_a(x) s_k and s_m = C_b(x) s_k
+
+  T refinements (algorithms 3.3 and 3.4): a group l and a group m, each with its G, D and C, one after the other
+    D     -log D(x) - log(1 - D(G)), x of P_s_l or P_s_m
+    C     -1/2 log C_own(G) - 1/2 log C_other(G'), G' the other group's
+    G     -log D(G) + gamma (-1/2 log C_own(G) - 1/2 log C'_own(G)), C' the other group's
+    then  s_l = p s_k and s_m = (1 - p) s_k, p the mean of what both C say
+
+s_l + s_m = s_k: the leaves' memberships of an example sum to one. A key belongs to a node, whatever is split before or
+beside it, so several leaves that will be split anyway are trained at a time, in one program, with the same result.
+
+Deviations: layer normalisation is over a whole image (nn/gan.py). In the preset 'quick' networks are narrower, and a
+split is refined until little mass moves. What the text leaves to the eye is done here: a training whose discriminator
+wins, or whose losses are not finite, is begun anew, and so is a raw split that leaves a child nearly empty.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
+from scipy.special import expit
+
+from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images
+from jaxclust.errors import InputError
+from jaxclust.methods.base import Model, Result, System
+from jaxclust.methods.parts import slots, tree
+from jaxclust.methods.parts.hc_mgan_config import QUICK, Config
+from jaxclust.methods.parts.hc_mgan_model import Networks, networks, restore, says
+from jaxclust.methods.parts.outcome import outcome
+from jaxclust.methods.parts.population import keys as keys_of
+from jaxclust.methods.parts.slots import Slots, Start
+from jaxclust.nn import conv
+from jaxclust.nn.gan import NOISE
+from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.apply import apply_in_batches
+from jaxclust.train.phases import Phases
+from jaxclust.typing import Array, Key, PyTree
+
+FEWEST = 0.01  # share of a node's mass below which a child is nearly empty
+
+# Losses, in nats
+
+
+def discriminator_loss(nets: Networks, params: PyTree, real: Array, fakes: Sequence[Array], weight: Array) -> Array:
+    """D's cross-entropy: of real examples (b, ...), asked for 1, and of each generator's (b, ...), asked for 0."""
+    features = nets.features.apply(params["features"], jnp.concatenate([real, *fakes]))
+    logits = nets.discriminator.apply(params["discriminator"], features)[:, 0].reshape(-1, len(real))
+    return weighted_mean(jax.nn.softplus(-logits[0]), weight) + weighted_mean(jax.nn.softplus(logits[1:]).mean(0), weight)
+
+
+def deceived(nets: Networks, params: PyTree, features: Array, weight: Array) -> Array:
+    """-log D of generated examples, by their features (b, d)."""
+    return weighted_mean(jax.nn.softplus(-nets.discriminator.apply(params, features)[:, 0]), weight)
+
+
+def told_apart(nets: Networks, params: PyTree, features: Array, maker: Array | int, weight: Array) -> Array:
+    """-log C_maker of generated examples, by their features (b, d); maker is 0 or 1."""
+    log_p = jax.nn.log_softmax(nets.classifier.apply(params, features))
+    return -weighted_mean(jnp.take(log_p, maker, axis=1), weight)
+
+
+# Updates: each takes the parameters of a GAN and returns them updated, with the losses
+
+
+def update_judges(
+    config: Config, nets: Networks, params: PyTree, opt_state: PyTree, real: Array, fakes: Sequence[Array], weight: Array
+) -> tuple[PyTree, PyTree, Array]:
+    """D and the features, by D's loss."""
+    judges = {name: params[name] for name in ("features", "discriminator")}
+    loss, grads = jax.value_and_grad(lambda p: discriminator_loss(nets, p, real, fakes, weight))(judges)
+    judges, state = applied(config.discriminator_learning_rate, grads, opt_state["discriminator"], judges)
+    return {**params, **judges}, {**opt_state, "discriminator": state}, loss
+
+
+def raw_update(
+    config: Config, nets: Networks, params: PyTree, opt_state: PyTree, real: Array, weight: Array, std: Array, key: Key
+) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    """One iteration of algorithm 3.2, with real examples (b, ...). The fakes' features serve C and G: they are the same.
+
+    params: 'generator' (2, ...), 'features', 'discriminator' and 'classifier'; opt_state: all but 'features'.
+    """
+    z = jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE))
+    make = conv.stacked(nets.generator.apply, config.form)
+    made, to_generators = jax.vjp(lambda p: make(p, z), params["generator"])
+    noisy = [blurred(x, std, fold_name(key, name)) for name, x in zip("rab", (real, *made), strict=True)]
+    params, opt_state, of_d = update_judges(config, nets, params, opt_state, noisy[0], noisy[1:], weight)
+    seen, to_made = jax.vjp(partial(nets.features.apply, params["features"]), jnp.concatenate(noisy[1:]))
+
+    def apart(classifier: PyTree, seen: Array) -> Array:
+        halves = enumerate(jnp.split(seen, 2))
+        return sum(told_apart(nets, classifier, half, maker, weight) for maker, half in halves) / 2
+
+    of_c, grads = jax.value_and_grad(apart)(params["classifier"], seen)
+    params, opt_state = update(config.classifier_learning_rate, "classifier", grads, params, opt_state)
+
+    def of_generators(seen: Array) -> tuple[Array, Array]:
+        fooled = deceived(nets, params["discriminator"], seen, jnp.tile(weight, 2))
+        return fooled + config.classifier_weight * apart(params["classifier"], seen), fooled
+
+    to_seen, fooled = jax.grad(of_generators, has_aux=True)(seen)
+    (grads,) = to_generators(jnp.stack(jnp.split(to_made(to_seen)[0], 2)))
+    params, opt_state = update(config.generator_learning_rate, "generator", grads, params, opt_state)
+    return params, opt_state, {"discriminator": of_d, "classifier": of_c, "generator": fooled}
+
+
+def group_update(
+    config: Config,
+    nets: Networks,
+    params: PyTree,
+    opt_state: PyTree,
+    other: PyTree,
+    which: Array | int,
+    real: Array,
+    weight: Array,
+    std: Array,
+    key: Key,
+) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    """Algorithm 3.4 for group `which`, 0 is l and 1 is m, beside the parameters of the other."""
+    z = jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE))
+    made, to_generator = jax.vjp(lambda p: nets.generator.apply(p, z[0]), params["generator"])
+    theirs = nets.generator.apply(other["generator"], z[1])
+    real, made, theirs = (
+        blurred(x, std, fold_name(key, name)) for name, x in (("r", real), ("a", made), ("b", theirs))
+    )
+    params, opt_state, of_d = update_judges(config, nets, params, opt_state, real, [made], weight)
+    seen, to_made = jax.vjp(partial(nets.features.apply, params["features"]), made)
+    seen_theirs = nets.features.apply(params["features"], theirs)
+
+    def apart(classifier: PyTree) -> Array:
+        own = told_apart(nets, classifier, seen, which, weight)
+        return (own + told_apart(nets, classifier, seen_theirs, 1 - which, weight)) / 2
+
+    of_c, grads = jax.value_and_grad(apart)(params["classifier"])
+    params, opt_state = update(config.classifier_learning_rate, "classifier", grads, params, opt_state)
+    seen_there, to_made_there = jax.vjp(partial(nets.features.apply, other["features"]), made)
+
+    def of_generator(seen: Array, seen_there: Array) -> tuple[Array, Array]:
+        fooled = deceived(nets, params["discriminator"], seen, weight)
+        own = told_apart(nets, params["classifier"], seen, which, weight)
+        there = told_apart(nets, other["classifier"], seen_there, which, weight)
+        return fooled + config.classifier_weight * (own + there) / 2, fooled
+
+    (here, there), fooled = jax.grad(of_generator, (0, 1), has_aux=True)(seen, seen_there)
+    (grads,) = to_generator(to_made(here)[0] + to_made_there(there)[0])
+    params, opt_state = update(config.generator_learning_rate, "generator", grads, params, opt_state)
+    return params, opt_state, {"discriminator": of_d, "classifier": of_c, "generator": fooled}
+
+
+def groups_update(
+    config: Config, nets: Networks, params: PyTree, opt_state: PyTree, real: Array, weight: Array, std: Array, key: Key
+) -> tuple[PyTree, PyTree, dict[str, Array]]:
+    """One iteration of algorithm 3.3: params and opt_state (2, ...), real examples (2, b, ...) of both groups.
+
+    order 'turn': group m sees what l has become. 'together': both see the other as it was.
+    """
+    keys = keys_of(key, 0, 2)
+    one = partial(group_update, config, nets)
+    if config.order == "together":
+        others = jax.tree.map(lambda leaf: leaf[::-1], params)
+        every = conv.stacked(lambda p, o, t, i, x, k: one(p, o, t, i, x, weight, std, k), config.form)
+        params, opt_state, terms = every(params, opt_state, others, jnp.arange(2), real, keys)
+        return params, opt_state, terms
+    groups = [jax.tree.map(lambda leaf, g=g: leaf[g], (params, opt_state)) for g in (0, 1)]
+    found = []
+    for g in (0, 1):
+        *groups[g], terms = one(*groups[g], groups[1 - g][0], g, real[g], weight, std, keys[g])
+        found.append(terms)
+    (params, opt_state), terms = (jax.tree.map(lambda *leaves: jnp.stack(leaves), *pair) for pair in (groups, found))
+    return params, opt_state, terms
+
+
+def blurred(x: Array, std: Array, key: Key) -> Array:
+    """x and Gaussian noise of that deviation."""
+    return x + std * jax.random.normal(key, x.shape)
+
+
+def update(rate: float, name: str, grads: PyTree, params: PyTree, opt_state: PyTree) -> tuple[PyTree, PyTree]:
+    """One network's parameters by their gradient."""
+    new, state = applied(rate, grads, opt_state[name], params[name])
+    return {**params, name: new}, {**opt_state, name: state}
+
+
+def applied(rate: float, grads: PyTree, opt_state: PyTree, params: PyTree) -> tuple[PyTree, PyTree]:
+    """One step of `adam`: params and its state."""
+    updates, opt_state = adam(rate).update(grads, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
+
+
+def adam(rate: float) -> optax.GradientTransformation:
+    """Adam as table 4.3 has it."""
+    return optax.adam(rate, b1=0.5, b2=0.999)
+
+
+def optimiser_states(config: Config, params: PyTree) -> PyTree:
+    """Fresh states of the three optimisers of one GAN."""
+    judges = {name: params[name] for name in ("features", "discriminator")}
+    return {
+        "discriminator": adam(config.discriminator_learning_rate).init(judges),
+        "classifier": adam(config.classifier_learning_rate).init(params["classifier"]),
+        "generator": adam(config.generator_learning_rate).init(params["generator"]),
+    }
+
+# The trainings of a split, and the tree
+
+
+@lru_cache(32)
+def training(config: Config, shape: tuple[int, ...], count: int, refine: bool) -> Slots:
+    """The training of `count` raw splits at a time, or of as many refinements."""
+    nets = networks(config, shape)
+
+    def begin(key: Key) -> tuple[PyTree, PyTree]:
+        both = jax.vmap(nets.init)(keys_of(key, 0, 2))
+        if refine:
+            return both, jax.vmap(partial(optimiser_states, config))(both)
+        params = {**jax.tree.map(lambda leaf: leaf[0], both), "generator": both["generator"]}
+        return params, optimiser_states(config, params)
+
+    def one(params: PyTree, opt_state: PyTree, real: Array, weight: Array, left: Array, key: Key) -> Any:
+        std = jnp.sqrt(config.noise_variance * left)
+        return (groups_update if refine else raw_update)(config, nets, params, opt_state, real, weight, std, key)
+
+    return slots.several(one, begin, nets.real, count, 2 if refine else 1, config.batch_size, nets.on_images)
+
+
+class Split(NamedTuple):
+    """A node's split, as far as it is known.
+
+    share:  (n,) float64, p of every example: what part of its membership the first child gets.
+    raw:    (n,) float64, the same before it was refined.
+    params: 'features' and 'classifier' (V, ...), 'generator' (2, ...); V is 1 after a raw split, 2 after a refinement.
+    moved:  (t,) share of the node's mass that each refinement moved.
+    doubt:  how far the two classifiers' p are apart, a mean over the mass; 0 after a raw split.
+    sound:  whether a training could split the node.
+    open:   whether another refinement may follow.
+    """
+
+    share: np.ndarray
+    raw: np.ndarray
+    params: PyTree
+    moved: np.ndarray
+    doubt: float
+    sound: bool
+    open: bool
+
+
+def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """Phases: 'raw-1', 'refined-1-1', 'refined-1-2', .., 'splits-1' of the first leaves that are split; and so on.
+
+    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError where the root
+    cannot be split.
+    """
+    splits, found, masses = grow(config, images, key, phases)
+    if not splits:
+        raise InputError(f"the data could not be split in {config.restarts + 1} trainings: give more epochs or restarts")
+    shape, chosen = images.shape[1:], [found[node] for node in splits]
+    meta = {"config": asdict(config), "shape": list(shape), "splits": splits, "masses": masses}
+    model = Model(meta, jax.tree.map(lambda *leaves: np.stack(leaves), *(one.params for one in chosen)), restore(meta))
+    opinions = {"raw": memberships([one.raw for one in chosen], splits).argmax(1)} if config.refinements else {}
+    summary = {
+        "tree": {"splits": splits, "masses": [round(mass, 3) for mass in masses]},
+        "newick": tree.newick(splits, masses),
+        "linkage": tree.linkage(splits, masses).round(3).tolist(),
+        "moved": [one.moved.round(5).tolist() for one in chosen],
+        "doubt": [round(one.doubt, 5) for one in chosen],
+    }
+    result = outcome(model, images, opinions, **summary)
+    if phases.kept:
+        result.plots["node_shares"] = np.stack([one.share for one in chosen]).astype(np.float32)
+    return result
+
+
+def grow(
+    config: Config, images: Images, key: Key, phases: Phases
+) -> tuple[list[int], dict[int, Split], list[float]]:
+    """The nodes that are split, in order (parts/tree.py), their splits, and the masses of all nodes.
+
+    The largest leaf comes first. Leaves that are due later are split beside it, as many as there are slots.
+    """
+    n, most = len(images), config.max_clusters if config.n_clusters == "auto" else int(config.n_clusters)
+    member = {(): np.ones(n)}  # of the nodes so far, by their way from the root
+    number: dict[tuple[int, ...], int] = {(): 0}
+    masses, splits, found, waves = [float(n)], [], {}, 0
+    left = {()}  # leaves that may be split
+    while left and len(splits) + 1 < most:
+        place = max(left, key=lambda leaf: (member[leaf].sum(), leaf))
+        if place not in found:
+            open_leaves = {leaf: float(member[leaf].sum()) for leaf in left if leaf not in found}
+            wave = tree.due(open_leaves, most - 1 - len(splits), concurrency(config))
+            waves += 1
+            found |= split_leaves(config, images, {leaf: member[leaf] for leaf in wave}, waves, key, phases)
+        left.remove(place)
+        if not stands(config, found[place], member[place]):
+            continue
+        for side, share in ((0, found[place].share), (1, 1 - found[place].share)):
+            child = (*place, side)
+            member[child], number[child] = share * member[place], len(masses)
+            masses.append(float(member[child].sum()))
+            if splittable(config, masses[-1], n):
+                left.add(child)
+        splits.append(number[place])
+        phases.note(f"split {len(splits)}: node {splits[-1]} of {masses[splits[-1]]:.0f} into {masses[-2]:.0f} and {masses[-1]:.0f}")
+    return splits, {number[leaf]: found[leaf] for leaf in found if leaf in number}, masses
+
+
+def concurrency(config: Config) -> int:
+    """How many leaves are split at a time."""
+    if config.concurrent != "auto":
+        return config.concurrent
+    return 1 if jax.default_backend() == "cpu" else 4
+
+
+def splittable(config: Config, mass: float, n: int) -> bool:
+    """Whether a node of that mass may be split: it holds two examples, or two of the smallest clusters."""
+    return mass >= (2 * config.min_share * n if config.n_clusters == "auto" else 2.0)
+
+
+def stands(config: Config, split: Split, member: np.ndarray) -> bool:
+    """Whether a split of memberships (n,) is part of the tree. Where K is asked for, all are that could be trained."""
+    if config.n_clusters != "auto" or not split.sound:
+        return split.sound
+    masses = [(share * member).sum() for share in (split.share, 1 - split.share)]
+    return min(masses) >= config.min_share * len(member) and split.doubt <= config.max_doubt
+
+
+Place = tuple[int, ...]  # a node's way from the root: 0 to its first child, 1 to the second
+
+
+def split_leaves(
+    config: Config, images: Images, leaves: Mapping[Place, np.ndarray], wave: int, key: Key, phases: Phases
+) -> dict[Place, Split]:
+    """The splits of some leaves, given with their memberships (n,), that are trained at a time."""
+    name, places, titles = f"splits-{wave}", list(leaves), []
+    if phases.known(name):
+        return unpacked(phases.compute(name, dict), places)
+    keys = {place: key_of(key, place) for place in places}
+    work = {place: Work(keys[place], leaves[place][None], config.epochs) for place in places}
+    ends = run(config, images, work, f"raw-{wave}", key, phases, titles)
+    found = {place: raw_split(end) for place, end in ends.items()}
+    for t in range(1, config.refinements + 1):
+        work, epochs = {}, config.epochs + t * config.more_epochs
+        for place in (place for place in places if found[place].open):
+            groups = np.stack([found[place].share, 1 - found[place].share]) * leaves[place]
+            work[place] = Work(fold_name(keys[place], f"refinement{t}"), groups, epochs)
+        if not work:
+            break
+        ends = run(config, images, work, f"refined-{wave}-{t}", key, phases, titles)
+        found |= {place: refined(config, found[place], end, leaves[place]) for place, end in ends.items()}
+    found = unpacked(phases.compute(name, lambda: packed(found)), places)
+    for title in titles:
+        phases.forget(title)
+    return found
+
+
+class Work(NamedTuple):
+    """A training to be done: its key, memberships (groups, n) of its real examples, and epochs."""
+
+    key: Key
+    members: np.ndarray
+    epochs: float
+
+
+class End(NamedTuple):
+    """A training that is done: why it failed, '' if it did not, its parameters, and what its classifiers say of the
+    first child, (n, V) float64 in [0, 1]."""
+
+    fault: str
+    params: PyTree
+    says: np.ndarray
+
+
+def run(
+    config: Config,
+    images: Images,
+    work: Mapping[Place, Work],
+    name: str,
+    key: Key,
+    phases: Phases,
+    titles: list[str],
+) -> dict[Place, End]:
+    """All trainings at a time; what fails is begun anew with another key, as often as allowed. Adds to `titles`."""
+    groups = next(iter(work.values())).members.shape[0]
+    shape, count = images.shape[1:], concurrency(config)
+    several = training(config, shape, count, groups == 2)
+    places, ends = list(work), {}
+    for attempt in range(config.restarts + 1):
+        titles.append(name if attempt == 0 else f"{name}-again-{attempt}")
+        n_steps, cdf = np.zeros(count, np.int32), np.ones((count, groups, len(images)), np.float32)
+        keys = [key] * count
+        for i, place in enumerate(places):
+            if place not in ends or ends[place].fault:
+                one = work[place]
+                keys[i] = jax.random.fold_in(one.key, attempt)
+                cdf[i], n_steps[i] = slots.cumulative(one.members), steps(config, one.members.sum(), one.epochs)
+        state = several.begin(key, Start(jnp.stack(keys), cdf, n_steps))
+        epochs = int(n_steps.max()) / several.batches.per_epoch
+        state = phases.train(
+            titles[-1], several.method, images, key=key, epochs=epochs, batches=several.batches, state=state
+        )
+        params, faults = jax.device_get((state.params, state.extra["fault"]))
+        for i in np.flatnonzero(n_steps):
+            ends[places[i]] = end = ended(config, images, jax.tree.map(lambda leaf, i=i: leaf[i], params), faults[i], work[places[i]])
+            if end.fault:
+                phases.note(f"{titles[-1]}: {end.fault}")
+        if not any(end.fault for end in ends.values()):
+            break
+    return ends
+
+
+def steps(config: Config, mass: float, epochs: float) -> int:
+    """Steps of a training: an epoch visits as many examples as the node's mass (section 5.1)."""
+    asked = max(config.min_steps, epochs * max(1, int(mass) // config.batch_size))
+    return slots.whole(asked if config.max_steps is None else min(asked, config.max_steps))
+
+
+def ended(config: Config, images: Images, params: PyTree, fault: int, work: Work) -> End:
+    """What came out of a training of `work`."""
+    refinement, nets = len(work.members) == 2, networks(config, images.shape[1:])
+    judges = {name: params[name] for name in ("features", "classifier")}
+    if not refinement:
+        judges = jax.tree.map(lambda leaf: leaf[None], judges)
+    apart = np.asarray(apply_in_batches(says(nets), judges, images), np.float64)
+    first = expit(apart).mean(1) @ (member := work.members.sum(0)) / member.sum()
+    why = slots.FAULTS[fault]
+    if not np.isfinite(apart).all():
+        why = slots.FAULTS[slots.NOT_FINITE]
+    elif not why and not FEWEST <= first <= 1 - FEWEST:
+        why = "a child is nearly empty"
+    return End(why, {**judges, "generator": params["generator"]}, expit(apart))
+
+
+def raw_split(end: End) -> Split:
+    """A node after its raw split. That a discriminator won at last is no obstacle."""
+    sound = end.fault in ("", slots.FAULTS[slots.COLLAPSED])
+    share = end.says[:, 0]
+    return Split(share, share, end.params, np.zeros(0), 0.0, sound, sound)
+
+
+def refined(config: Config, before: Split, end: End, member: np.ndarray) -> Split:
+    """A node of memberships (n,) after one more refinement, which is left aside where its training failed."""
+    if end.fault:
+        return before._replace(open=False)
+    share, total = end.says.mean(1), member.sum()
+    moved = float(member @ np.abs(share - before.share) / total)
+    doubt = float(member @ np.abs(end.says[:, 0] - end.says[:, 1]) / total)
+    return before._replace(
+        share=share, params=end.params, moved=np.append(before.moved, moved), doubt=doubt, open=moved >= config.settled
+    )
+
+
+def key_of(key: Key, place: Place) -> Key:
+    """The key of a node, whatever the order of the splits."""
+    key = fold_name(key, "root")
+    for side in place:
+        key = jax.random.fold_in(key, side)
+    return key
+
+
+def memberships(shares: Sequence[np.ndarray], splits: Sequence[int]) -> np.ndarray:
+    """Memberships of all leaves (n, K), whose rows sum to one, of the shares (n,) of each split's first child."""
+    member = {0: np.ones(len(shares[0]))}
+    for node, share, (left, right) in zip(splits, shares, tree.children(splits).values(), strict=True):
+        member[left], member[right] = share * member[node], (1 - share) * member[node]
+    return np.stack([member[leaf] for leaf in tree.leaves(splits)], 1)
+
+
+def packed(found: Mapping[Place, Split]) -> dict[str, np.ndarray]:
+    """Splits as named arrays, for a phase to keep."""
+    arrays = {}
+    for i, split in enumerate(found.values()):
+        plain = {**split._asdict(), **flatten_dict({"params": split.params}, sep="/")}
+        del plain["params"]
+        arrays |= {f"{i}/{name}": np.asarray(value) for name, value in plain.items()}
+    return arrays
+
+
+def unpacked(arrays: Mapping[str, np.ndarray], places: Sequence[Place]) -> dict[Place, Split]:
+    """The inverse of `packed`."""
+    found = {}
+    for i, place in enumerate(places):
+        own = {name.partition("/")[2]: value for name, value in arrays.items() if name.partition("/")[0] == str(i)}
+        tree_of = unflatten_dict(own, sep="/")
+        for name in ("doubt", "sound", "open"):
+            tree_of[name] = tree_of[name].item()
+        found[place] = Split(**tree_of)
+    return found
+
+
+SYSTEM = System(
+    name="hc-mgan",
+    title="clustering tree grown from the top by multi-generator GANs",
+    source="Mello, Hierarchical clustering with multi-generator GANs, MSc thesis, UFMG 2021",
+    Config=Config,
+    presets={"quick": QUICK, "paper": Config()},
+    fit=fit,
+    restore=restore,
+)

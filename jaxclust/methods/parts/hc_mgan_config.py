@@ -1,0 +1,80 @@
+"""Settings of hc-mgan: the text's values (preset 'paper'), and those for a small CPU ('quick')."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from jaxclust.errors import InputError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of hc-mgan; the defaults are the text's for MNIST and Fashion-MNIST (preset 'paper')."""
+
+    n_clusters: int | Literal["auto"] = "auto"
+    """Leaves of the tree; 'auto' splits until no split separates anything."""
+    refinements: int = 12
+    """Refinements T of each split; 0 leaves the raw split as it is."""
+    settled: float = 0.0
+    """A split is refined no further once a refinement moves less than this share of its mass."""
+    epochs: float = 80
+    """Epochs of a raw split; one visits as many examples as the node's mass."""
+    more_epochs: float = 10
+    """Refinement t = 1, 2, .. is trained for `epochs` and t times as many more."""
+    min_steps: int = 0
+    """Fewest steps of a training: small nodes are visited more often."""
+    max_steps: int | None = None
+    """Most steps of a training; unset, as many as the epochs hold."""
+    batch_size: int = 100
+    """Real examples a batch, and examples of each generator."""
+    width: float = 1.0
+    """Maps of all layers, as a share of the text's."""
+    classifier_weight: float = 1.0
+    """Weight gamma of the classifiers' loss in the generators'."""
+    noise_variance: float = 1.5
+    """Variance of the noise on real and generated examples at the beginning; it falls linearly to 0."""
+    generator_learning_rate: float = 2e-4
+    """Learning rate of the generators (Adam with beta_1 0.5)."""
+    discriminator_learning_rate: float = 1e-4
+    """Learning rate of the discriminators and of the features."""
+    classifier_learning_rate: float = 2e-5
+    """Learning rate of the classifiers."""
+    order: Literal["turn", "together"] = "turn"
+    """The two groups of a refinement are updated one after the other, as in the text, or both from the same state."""
+    concurrent: int | Literal["auto"] = "auto"
+    """Leaves that are split at a time, in one program; 'auto' is 1 on a CPU and 4 elsewhere. The tree is the same."""
+    restarts: int = 3
+    """How often a training that collapses is begun anew."""
+    min_share: float = 0.01
+    """n_clusters 'auto': the smallest share of all examples that a cluster may hold."""
+    max_doubt: float = 0.1
+    """n_clusters 'auto': a split stands only where its two classifiers are, on average over its mass, no further apart
+    than this."""
+    max_clusters: int = 50
+    """n_clusters 'auto': most leaves."""
+    form: Literal["auto", "patches", "native"] = "auto"
+    """Form of the convolutions: what the platform does best, or one of the two."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "epochs", "max_steps", "batch_size", "width", "generator_learning_rate", "discriminator_learning_rate",
+            "classifier_learning_rate", "concurrent", "max_doubt",
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str) and not value > 0:
+                raise InputError(f"{name} is {value}: give a number above 0")
+        for name in (
+            "refinements", "settled", "more_epochs", "min_steps", "classifier_weight", "noise_variance", "restarts",
+        ):  # fmt: skip
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 0")
+        for name in ("n_clusters", "max_clusters"):
+            value = getattr(self, name)
+            if value != "auto" and value < 2:
+                raise InputError(f"{name} is {value}: give a number of at least 2" + ", or auto" * (name[0] == "n"))
+        if not 0 < self.min_share < 0.5:
+            raise InputError(f"min_share is {self.min_share}: give a share above 0 and below 0.5")
+
+
+QUICK = Config(width=0.25, refinements=2, epochs=20, more_epochs=0, min_steps=800, max_steps=2000, settled=0.01)

@@ -1,0 +1,114 @@
+"""A binary tree of clusters, as plain numbers: which node each split divides.
+
+Nodes are numbered as they appear: 0 is the root, and split j = 0, 1, .. gives its node the children 2 j + 1 and 2 j + 2.
+So `splits`, the nodes in the order in which they are split, is the whole tree. Clusters are its leaves from left to
+right.
+"""
+
+import heapq
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+__all__ = ["children", "cut", "due", "leaves", "linkage", "newick", "ways"]
+
+
+def children(splits: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """The two children of each node that is split."""
+    return {node: (2 * j + 1, 2 * j + 2) for j, node in enumerate(splits)}
+
+
+def leaves(splits: Sequence[int]) -> list[int]:
+    """Nodes that are not split, from left to right."""
+    below, found, open_nodes = children(splits), [], [0]
+    while open_nodes:
+        node = open_nodes.pop()
+        if node in below:
+            open_nodes += reversed(below[node])
+        else:
+            found.append(node)
+    return found
+
+
+def ways(splits: Sequence[int]) -> np.ndarray:
+    """The way from the root to each leaf: (2, K, S) float32, 1 where leaf k lies in split j's first, or second, child."""
+    below, ends = children(splits), leaves(splits)
+    found = np.zeros((2, len(ends), len(splits)), np.float32)
+    parents = {child: (j, side) for j, node in enumerate(splits) for side, child in enumerate(below[node])}
+    for k, end in enumerate(ends):
+        node = end
+        while node:
+            j, side = parents[node]
+            found[side, k, j] = 1
+            node = splits[j]
+    return found
+
+
+def cut(splits: Sequence[int], n_leaves: int) -> np.ndarray:
+    """The clusters of the tree after its first `n_leaves` - 1 splits: (K, n_leaves) float32, 1 where a leaf lies in it.
+
+    Raises ValueError for more leaves than there are, or fewer than 1.
+    """
+    if not 1 <= n_leaves <= len(splits) + 1:
+        raise ValueError(f"n_leaves is {n_leaves}: the tree has 1 to {len(splits) + 1}")
+    ends = leaves(splits)
+    found = np.zeros((len(ends), n_leaves), np.float32)
+    for column, top in enumerate(leaves(splits[: n_leaves - 1])):
+        below = leaves_of(splits, top)
+        found[[ends.index(end) for end in below], column] = 1
+    return found
+
+
+def leaves_of(splits: Sequence[int], node: int) -> list[int]:
+    """The leaves under a node, from left to right."""
+    below = children(splits)
+    if node not in below:
+        return [node]
+    return [leaf for child in below[node] for leaf in leaves_of(splits, child)]
+
+
+def due(masses: Mapping[tuple[int, ...], float], n_splits: int, most: int) -> list[tuple[int, ...]]:
+    """At most `most` of the nodes that the next `n_splits` splits divide, the largest first.
+
+    masses: of the nodes that can be split, by name. The next split always takes the largest; which nodes later ones take
+    depends on how uneven splits are, for which halves are assumed here. The first is right in any case.
+    """
+    heap = [(-mass, name, name) for name, mass in sorted(masses.items())]
+    heapq.heapify(heap)
+    found: list[tuple[int, ...]] = []
+    for _ in range(n_splits if heap else 0):
+        mass, place, name = heapq.heappop(heap)
+        if name not in found and place == name:
+            found.append(name)
+        for side in (0, 1):
+            heapq.heappush(heap, (mass / 2, (*place, side), name))
+    return found[:most]
+
+
+def linkage(splits: Sequence[int], masses: Sequence[float]) -> np.ndarray:
+    """The tree as SciPy's linkage of its K leaves: (K - 1, 4) float64.
+
+    A row is two clusters that merge, the mass of their parent as the distance, and how many leaves are in it. Row i is
+    cluster K + i. masses: (2 S + 1,) of all nodes; nodes are split largest first, so distances never fall.
+    """
+    below, number = children(splits), {leaf: k for k, leaf in enumerate(leaves(splits))}
+    rows, count = [], dict.fromkeys(number, 1)
+    for node in reversed(splits):
+        left, right = below[node]
+        number[node], count[node] = len(splits) + 1 + len(rows), count[left] + count[right]
+        rows.append([number[left], number[right], masses[node], count[node]])
+    return np.array(rows, float).reshape(-1, 4)
+
+
+def newick(splits: Sequence[int], masses: Sequence[float]) -> str:
+    """The tree in Newick's form: leaves are named by their clusters, others s0, s1, ..; a branch is as long as the mass
+    that its lower end lacks of its upper one."""
+    below, number = children(splits), {leaf: k for k, leaf in enumerate(leaves(splits))}
+
+    def text(node: int) -> str:
+        if node not in below:
+            return str(number[node])
+        parts = (f"{text(child)}:{masses[node] - masses[child]:.6g}" for child in below[node])
+        return f"({','.join(parts)})s{node}"
+
+    return text(0) + ";"
