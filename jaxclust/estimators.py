@@ -16,6 +16,7 @@ from jaxclust import inputs, methods, models, presets, rundir, runs
 from jaxclust.data import sources
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
+from jaxclust.methods.parts.tree import Tree
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent, Terminal
@@ -277,6 +278,28 @@ class HRWAEGAN(_WithCentroids, method="hrwae-gan"):
         return models.sample(self._fitted(), n, cluster, seed)
 
 
+class HCMGAN(DeepClusterer, method="hc-mgan"):
+    """Clustering tree grown from the top by multi-generator GANs (Mello 2021)."""
+
+    @property
+    def tree_(self) -> Tree:
+        """The tree: its splits, the masses of its nodes, and its forms for other tools."""
+        meta = self._fitted().model.meta
+        return Tree(tuple(meta["splits"]), tuple(meta["masses"]))
+
+    def predict(self, X: Any, n_leaves: int | None = None) -> np.ndarray:  # noqa: N803
+        """Labels of new data, (n,) int32, by the tree as it was with `n_leaves` leaves; all of them by default."""
+        return self.predict_proba(X, n_leaves).argmax(1).astype(np.int32)
+
+    def predict_proba(self, X: Any, n_leaves: int | None = None) -> np.ndarray:  # noqa: N803
+        """Memberships in the leaves, (n, n_leaves) float32, of the tree as it was with so many; all by default."""
+        return self.tree_.cut(models.predict_proba(self._fitted(), self._raw(X)), n_leaves)
+
+    def labels_at(self, n_leaves: int) -> np.ndarray:
+        """Labels (n,) int32 of what was fitted, by the tree as it was with so many leaves."""
+        return self.tree_.cut(self.probabilities_, n_leaves).argmax(1).astype(np.int32)
+
+
 class VaDE(_WithCentroids, method="vade"):
     """Variational deep embedding: a VAE with a Gaussian mixture as prior (Jiang et al. 2017)."""
 
@@ -301,6 +324,7 @@ BASELINES: Sequence[type[DeepClusterer]] = (
 ESTIMATORS: Sequence[type[DeepClusterer]] = (
     MoEVAE,
     HRWAEGAN,
+    HCMGAN,
     ClusteringModule,
     AECM,
     VariationalClustering,

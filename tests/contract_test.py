@@ -35,6 +35,11 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
         "n_clusters": 3, "groups": 2, "width": 0.1, "min_filters": 4, "latent_dim": 4, "critic_widths": (16,),
         "epochs": 4, "attention_epochs": 2, "min_steps": 100, "batch_size": 30, "draws": 1, "learning_rate": 0.01,
     },
+    "hc-mgan": {
+        "n_clusters": 3, "width": 0.05, "refinements": 1, "epochs": 1, "min_steps": 320, "max_steps": 320,
+        "batch_size": 30, "generator_learning_rate": 2e-3, "discriminator_learning_rate": 2e-3,
+        "classifier_learning_rate": 2e-3,
+    },
     "cm": {
         "n_clusters": 3, "start": "random", "alpha": 5.0, "epochs": 40, "batch_size": 20, "learning_rate": 0.01,
         "restarts": 2,

@@ -29,14 +29,12 @@ wins, or whose losses are not finite, is begun anew, and so is a raw split that 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax.traverse_util import flatten_dict, unflatten_dict
-from scipy.special import expit
 
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
@@ -44,18 +42,18 @@ from jaxclust.errors import InputError
 from jaxclust.methods.base import Model, Result, System
 from jaxclust.methods.parts import slots, tree
 from jaxclust.methods.parts.hc_mgan_config import QUICK, Config
-from jaxclust.methods.parts.hc_mgan_model import Networks, networks, restore, says
+from jaxclust.methods.parts.hc_mgan_model import Networks, draw, networks, restore
+from jaxclust.methods.parts.hc_mgan_split import Place, Split, Work, packed, raw_split, refined, run, together, unpacked
 from jaxclust.methods.parts.outcome import outcome
 from jaxclust.methods.parts.population import keys as keys_of
-from jaxclust.methods.parts.slots import Slots, Start
+from jaxclust.methods.parts.slots import Slots
 from jaxclust.nn import conv
 from jaxclust.nn.gan import NOISE
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.apply import apply_in_batches
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, Key, PyTree
 
-FEWEST = 0.01  # share of a node's mass below which a child is nearly empty
+SAMPLES = 12  # of each node, for a picture
 
 # Losses, in nats
 
@@ -64,7 +62,9 @@ def discriminator_loss(nets: Networks, params: PyTree, real: Array, fakes: Seque
     """D's cross-entropy: of real examples (b, ...), asked for 1, and of each generator's (b, ...), asked for 0."""
     features = nets.features.apply(params["features"], jnp.concatenate([real, *fakes]))
     logits = nets.discriminator.apply(params["discriminator"], features)[:, 0].reshape(-1, len(real))
-    return weighted_mean(jax.nn.softplus(-logits[0]), weight) + weighted_mean(jax.nn.softplus(logits[1:]).mean(0), weight)
+    return weighted_mean(jax.nn.softplus(-logits[0]), weight) + weighted_mean(
+        jax.nn.softplus(logits[1:]).mean(0), weight
+    )
 
 
 def deceived(nets: Networks, params: PyTree, features: Array, weight: Array) -> Array:
@@ -82,7 +82,13 @@ def told_apart(nets: Networks, params: PyTree, features: Array, maker: Array | i
 
 
 def update_judges(
-    config: Config, nets: Networks, params: PyTree, opt_state: PyTree, real: Array, fakes: Sequence[Array], weight: Array
+    config: Config,
+    nets: Networks,
+    params: PyTree,
+    opt_state: PyTree,
+    real: Array,
+    fakes: Sequence[Array],
+    weight: Array,
 ) -> tuple[PyTree, PyTree, Array]:
     """D and the features, by D's loss."""
     judges = {name: params[name] for name in ("features", "discriminator")}
@@ -94,7 +100,7 @@ def update_judges(
 def raw_update(
     config: Config, nets: Networks, params: PyTree, opt_state: PyTree, real: Array, weight: Array, std: Array, key: Key
 ) -> tuple[PyTree, PyTree, dict[str, Array]]:
-    """One iteration of algorithm 3.2, with real examples (b, ...). The fakes' features serve C and G: they are the same.
+    """One iteration of algorithm 3.2, with real examples (b, ...). C and G share a pass through the features.
 
     params: 'generator' (2, ...), 'features', 'discriminator' and 'classifier'; opt_state: all but 'features'.
     """
@@ -106,8 +112,8 @@ def raw_update(
     seen, to_made = jax.vjp(partial(nets.features.apply, params["features"]), jnp.concatenate(noisy[1:]))
 
     def apart(classifier: PyTree, seen: Array) -> Array:
-        halves = enumerate(jnp.split(seen, 2))
-        return sum(told_apart(nets, classifier, half, maker, weight) for maker, half in halves) / 2
+        a, b = jnp.split(seen, 2)
+        return (told_apart(nets, classifier, a, 0, weight) + told_apart(nets, classifier, b, 1, weight)) / 2
 
     of_c, grads = jax.value_and_grad(apart)(params["classifier"], seen)
     params, opt_state = update(config.classifier_learning_rate, "classifier", grads, params, opt_state)
@@ -179,13 +185,12 @@ def groups_update(
         every = conv.stacked(lambda p, o, t, i, x, k: one(p, o, t, i, x, weight, std, k), config.form)
         params, opt_state, terms = every(params, opt_state, others, jnp.arange(2), real, keys)
         return params, opt_state, terms
-    groups = [jax.tree.map(lambda leaf, g=g: leaf[g], (params, opt_state)) for g in (0, 1)]
-    found = []
+    nothing: dict[str, Array] = {}
+    groups = [(*jax.tree.map(lambda leaf, g=g: leaf[g], (params, opt_state)), nothing) for g in (0, 1)]
     for g in (0, 1):
-        *groups[g], terms = one(*groups[g], groups[1 - g][0], g, real[g], weight, std, keys[g])
-        found.append(terms)
-    (params, opt_state), terms = (jax.tree.map(lambda *leaves: jnp.stack(leaves), *pair) for pair in (groups, found))
-    return params, opt_state, terms
+        own, states, _ = groups[g]
+        groups[g] = one(own, states, groups[1 - g][0], g, real[g], weight, std, keys[g])
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *groups)
 
 
 def blurred(x: Array, std: Array, key: Key) -> Array:
@@ -219,6 +224,7 @@ def optimiser_states(config: Config, params: PyTree) -> PyTree:
         "generator": adam(config.generator_learning_rate).init(params["generator"]),
     }
 
+
 # The trainings of a split, and the tree
 
 
@@ -235,31 +241,11 @@ def training(config: Config, shape: tuple[int, ...], count: int, refine: bool) -
         return params, optimiser_states(config, params)
 
     def one(params: PyTree, opt_state: PyTree, real: Array, weight: Array, left: Array, key: Key) -> Any:
-        std = jnp.sqrt(config.noise_variance * left)
+        first, last = config.noise_variance, config.last_noise_variance
+        std = jnp.sqrt(last + (first - last) * left)
         return (groups_update if refine else raw_update)(config, nets, params, opt_state, real, weight, std, key)
 
     return slots.several(one, begin, nets.real, count, 2 if refine else 1, config.batch_size, nets.on_images)
-
-
-class Split(NamedTuple):
-    """A node's split, as far as it is known.
-
-    share:  (n,) float64, p of every example: what part of its membership the first child gets.
-    raw:    (n,) float64, the same before it was refined.
-    params: 'features' and 'classifier' (V, ...), 'generator' (2, ...); V is 1 after a raw split, 2 after a refinement.
-    moved:  (t,) share of the node's mass that each refinement moved.
-    doubt:  how far the two classifiers' p are apart, a mean over the mass; 0 after a raw split.
-    sound:  whether a training could split the node.
-    open:   whether another refinement may follow.
-    """
-
-    share: np.ndarray
-    raw: np.ndarray
-    params: PyTree
-    moved: np.ndarray
-    doubt: float
-    sound: bool
-    open: bool
 
 
 def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
@@ -270,10 +256,12 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     """
     splits, found, masses = grow(config, images, key, phases)
     if not splits:
-        raise InputError(f"the data could not be split in {config.restarts + 1} trainings: give more epochs or restarts")
+        raise InputError(
+            f"the data could not be split in {config.restarts + 1} trainings: give more epochs or restarts"
+        )
     shape, chosen = images.shape[1:], [found[node] for node in splits]
     meta = {"config": asdict(config), "shape": list(shape), "splits": splits, "masses": masses}
-    model = Model(meta, jax.tree.map(lambda *leaves: np.stack(leaves), *(one.params for one in chosen)), restore(meta))
+    model = Model(meta, together(chosen), restore(meta))
     opinions = {"raw": memberships([one.raw for one in chosen], splits).argmax(1)} if config.refinements else {}
     summary = {
         "tree": {"splits": splits, "masses": [round(mass, 3) for mass in masses]},
@@ -285,21 +273,31 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     result = outcome(model, images, opinions, **summary)
     if phases.kept:
         result.plots["node_shares"] = np.stack([one.share for one in chosen]).astype(np.float32)
+        result.plots["node_samples"] = samples(
+            networks(config, shape), model.arrays["generator"], fold_name(key, "pictures")
+        )
     return result
 
 
-def grow(
-    config: Config, images: Images, key: Key, phases: Phases
-) -> tuple[list[int], dict[int, Split], list[float]]:
+def samples(nets: Networks, generators: PyTree, key: Key) -> np.ndarray:
+    """Examples (2 S, SAMPLES, ...) of every node but the root, in order, by generators (S, 2, ...)."""
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), generators)
+    make = jax.jit(partial(draw, nets), static_argnums=2)
+    count = len(jax.tree.leaves(flat)[0])
+    return np.stack([make(jax.tree.map(lambda leaf, i=i: leaf[i], flat), key, SAMPLES) for i in range(count)])
+
+
+def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list[int], dict[int, Split], list[float]]:
     """The nodes that are split, in order (parts/tree.py), their splits, and the masses of all nodes.
 
     The largest leaf comes first. Leaves that are due later are split beside it, as many as there are slots.
     """
     n, most = len(images), config.max_clusters if config.n_clusters == "auto" else int(config.n_clusters)
-    member = {(): np.ones(n)}  # of the nodes so far, by their way from the root
-    number: dict[tuple[int, ...], int] = {(): 0}
-    masses, splits, found, waves = [float(n)], [], {}, 0
-    left = {()}  # leaves that may be split
+    member: dict[Place, np.ndarray] = {(): np.ones(n)}  # of the nodes so far
+    number: dict[Place, int] = {(): 0}
+    found: dict[Place, Split] = {}
+    left: set[Place] = {()}  # leaves that may be split
+    masses, splits, waves = [float(n)], list[int](), 0
     while left and len(splits) + 1 < most:
         place = max(left, key=lambda leaf: (member[leaf].sum(), leaf))
         if place not in found:
@@ -317,7 +315,8 @@ def grow(
             if splittable(config, masses[-1], n):
                 left.add(child)
         splits.append(number[place])
-        phases.note(f"split {len(splits)}: node {splits[-1]} of {masses[splits[-1]]:.0f} into {masses[-2]:.0f} and {masses[-1]:.0f}")
+        parts = f"{masses[-2]:.0f} and {masses[-1]:.0f}"
+        phases.note(f"split {len(splits)}: node {splits[-1]} of {masses[splits[-1]]:.0f} into {parts}")
     return splits, {number[leaf]: found[leaf] for leaf in found if leaf in number}, masses
 
 
@@ -341,129 +340,33 @@ def stands(config: Config, split: Split, member: np.ndarray) -> bool:
     return min(masses) >= config.min_share * len(member) and split.doubt <= config.max_doubt
 
 
-Place = tuple[int, ...]  # a node's way from the root: 0 to its first child, 1 to the second
-
-
 def split_leaves(
     config: Config, images: Images, leaves: Mapping[Place, np.ndarray], wave: int, key: Key, phases: Phases
 ) -> dict[Place, Split]:
     """The splits of some leaves, given with their memberships (n,), that are trained at a time."""
-    name, places, titles = f"splits-{wave}", list(leaves), []
+    name, places = f"splits-{wave}", list(leaves)
+    titles: list[str] = []
+    raw, refinement = (training(config, images.shape[1:], concurrency(config), refine) for refine in (False, True))
     if phases.known(name):
         return unpacked(phases.compute(name, dict), places)
     keys = {place: key_of(key, place) for place in places}
     work = {place: Work(keys[place], leaves[place][None], config.epochs) for place in places}
-    ends = run(config, images, work, f"raw-{wave}", key, phases, titles)
+    ends = run(config, images, raw, work, f"raw-{wave}", key, phases, titles)
     found = {place: raw_split(end) for place, end in ends.items()}
     for t in range(1, config.refinements + 1):
         work, epochs = {}, config.epochs + t * config.more_epochs
         for place in (place for place in places if found[place].open):
             groups = np.stack([found[place].share, 1 - found[place].share]) * leaves[place]
-            work[place] = Work(fold_name(keys[place], f"refinement{t}"), groups, epochs)
+            warm = found[place].params if config.warm_start else None
+            work[place] = Work(fold_name(keys[place], f"refinement{t}"), groups, epochs, warm)
         if not work:
             break
-        ends = run(config, images, work, f"refined-{wave}-{t}", key, phases, titles)
+        ends = run(config, images, refinement, work, f"refined-{wave}-{t}", key, phases, titles)
         found |= {place: refined(config, found[place], end, leaves[place]) for place, end in ends.items()}
     found = unpacked(phases.compute(name, lambda: packed(found)), places)
     for title in titles:
         phases.forget(title)
     return found
-
-
-class Work(NamedTuple):
-    """A training to be done: its key, memberships (groups, n) of its real examples, and epochs."""
-
-    key: Key
-    members: np.ndarray
-    epochs: float
-
-
-class End(NamedTuple):
-    """A training that is done: why it failed, '' if it did not, its parameters, and what its classifiers say of the
-    first child, (n, V) float64 in [0, 1]."""
-
-    fault: str
-    params: PyTree
-    says: np.ndarray
-
-
-def run(
-    config: Config,
-    images: Images,
-    work: Mapping[Place, Work],
-    name: str,
-    key: Key,
-    phases: Phases,
-    titles: list[str],
-) -> dict[Place, End]:
-    """All trainings at a time; what fails is begun anew with another key, as often as allowed. Adds to `titles`."""
-    groups = next(iter(work.values())).members.shape[0]
-    shape, count = images.shape[1:], concurrency(config)
-    several = training(config, shape, count, groups == 2)
-    places, ends = list(work), {}
-    for attempt in range(config.restarts + 1):
-        titles.append(name if attempt == 0 else f"{name}-again-{attempt}")
-        n_steps, cdf = np.zeros(count, np.int32), np.ones((count, groups, len(images)), np.float32)
-        keys = [key] * count
-        for i, place in enumerate(places):
-            if place not in ends or ends[place].fault:
-                one = work[place]
-                keys[i] = jax.random.fold_in(one.key, attempt)
-                cdf[i], n_steps[i] = slots.cumulative(one.members), steps(config, one.members.sum(), one.epochs)
-        state = several.begin(key, Start(jnp.stack(keys), cdf, n_steps))
-        epochs = int(n_steps.max()) / several.batches.per_epoch
-        state = phases.train(
-            titles[-1], several.method, images, key=key, epochs=epochs, batches=several.batches, state=state
-        )
-        params, faults = jax.device_get((state.params, state.extra["fault"]))
-        for i in np.flatnonzero(n_steps):
-            ends[places[i]] = end = ended(config, images, jax.tree.map(lambda leaf, i=i: leaf[i], params), faults[i], work[places[i]])
-            if end.fault:
-                phases.note(f"{titles[-1]}: {end.fault}")
-        if not any(end.fault for end in ends.values()):
-            break
-    return ends
-
-
-def steps(config: Config, mass: float, epochs: float) -> int:
-    """Steps of a training: an epoch visits as many examples as the node's mass (section 5.1)."""
-    asked = max(config.min_steps, epochs * max(1, int(mass) // config.batch_size))
-    return slots.whole(asked if config.max_steps is None else min(asked, config.max_steps))
-
-
-def ended(config: Config, images: Images, params: PyTree, fault: int, work: Work) -> End:
-    """What came out of a training of `work`."""
-    refinement, nets = len(work.members) == 2, networks(config, images.shape[1:])
-    judges = {name: params[name] for name in ("features", "classifier")}
-    if not refinement:
-        judges = jax.tree.map(lambda leaf: leaf[None], judges)
-    apart = np.asarray(apply_in_batches(says(nets), judges, images), np.float64)
-    first = expit(apart).mean(1) @ (member := work.members.sum(0)) / member.sum()
-    why = slots.FAULTS[fault]
-    if not np.isfinite(apart).all():
-        why = slots.FAULTS[slots.NOT_FINITE]
-    elif not why and not FEWEST <= first <= 1 - FEWEST:
-        why = "a child is nearly empty"
-    return End(why, {**judges, "generator": params["generator"]}, expit(apart))
-
-
-def raw_split(end: End) -> Split:
-    """A node after its raw split. That a discriminator won at last is no obstacle."""
-    sound = end.fault in ("", slots.FAULTS[slots.COLLAPSED])
-    share = end.says[:, 0]
-    return Split(share, share, end.params, np.zeros(0), 0.0, sound, sound)
-
-
-def refined(config: Config, before: Split, end: End, member: np.ndarray) -> Split:
-    """A node of memberships (n,) after one more refinement, which is left aside where its training failed."""
-    if end.fault:
-        return before._replace(open=False)
-    share, total = end.says.mean(1), member.sum()
-    moved = float(member @ np.abs(share - before.share) / total)
-    doubt = float(member @ np.abs(end.says[:, 0] - end.says[:, 1]) / total)
-    return before._replace(
-        share=share, params=end.params, moved=np.append(before.moved, moved), doubt=doubt, open=moved >= config.settled
-    )
 
 
 def key_of(key: Key, place: Place) -> Key:
@@ -480,28 +383,6 @@ def memberships(shares: Sequence[np.ndarray], splits: Sequence[int]) -> np.ndarr
     for node, share, (left, right) in zip(splits, shares, tree.children(splits).values(), strict=True):
         member[left], member[right] = share * member[node], (1 - share) * member[node]
     return np.stack([member[leaf] for leaf in tree.leaves(splits)], 1)
-
-
-def packed(found: Mapping[Place, Split]) -> dict[str, np.ndarray]:
-    """Splits as named arrays, for a phase to keep."""
-    arrays = {}
-    for i, split in enumerate(found.values()):
-        plain = {**split._asdict(), **flatten_dict({"params": split.params}, sep="/")}
-        del plain["params"]
-        arrays |= {f"{i}/{name}": np.asarray(value) for name, value in plain.items()}
-    return arrays
-
-
-def unpacked(arrays: Mapping[str, np.ndarray], places: Sequence[Place]) -> dict[Place, Split]:
-    """The inverse of `packed`."""
-    found = {}
-    for i, place in enumerate(places):
-        own = {name.partition("/")[2]: value for name, value in arrays.items() if name.partition("/")[0] == str(i)}
-        tree_of = unflatten_dict(own, sep="/")
-        for name in ("doubt", "sound", "open"):
-            tree_of[name] = tree_of[name].item()
-        found[place] = Split(**tree_of)
-    return found
 
 
 SYSTEM = System(

@@ -92,7 +92,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array) -> Array:
-        z = z.astype(self.dtype)
+        z = ((z - 0.5) * 12**0.5).astype(self.dtype)  # mean 0 and variance 1
         if len(self.shape) == 1:
             for units in reversed(DENSE):
                 z = nn.relu(nn.Dense(maps(units, self.width), dtype=self.dtype)(z))

@@ -12,7 +12,7 @@ from jaxclust.data import prepare
 from jaxclust.data.rows import Images
 from jaxclust.host import manifold
 from jaxclust.methods.base import Result
-from jaxclust.report import grids, plots
+from jaxclust.report import grids, plots, trees
 from jaxclust.report.colours import DPI
 from jaxclust.train import history
 
@@ -50,9 +50,11 @@ def draw_run(
     training curves come from `directory`/history.jsonl. What `result` does not hold is left out.
 
     Of result.plots it reads 'explained_variance' (d,) shares, 'map' (m, 2) with 'map_index' (m,) rows (or makes one),
-    'expert_map' (m, 2) with 'expert_map_index' (m,) rows (each expert's own latent space), and 'ones'
-    (K, side, side, c), each expert's reconstruction of an all-ones image; of result.summary 'latent_dim',
-    'latent_threshold' (0.9 if absent) and 'expert_latent_dims' (K,), whose largest is the width of decode's latent.
+    'expert_map' (m, 2) with 'expert_map_index' (m,) rows (each expert's own latent space), 'ones' (K, side, side, c),
+    each expert's reconstruction of an all-ones image, 'node_shares' (S, n) of a clustering tree, the part of each
+    membership that the first child of a split gets, and 'node_samples' (2 S, m, side, side, c) of every node but the
+    root; of result.summary 'tree', its 'splits' and 'masses', 'latent_dim', 'latent_threshold' (0.9 if absent) and
+    'expert_latent_dims' (K,), whose largest is the width of decode's latent.
 
     A figure that fails does not keep the others from being written: when all are done, an ExceptionGroup holds what
     went wrong, each with the name of its figure.
@@ -97,13 +99,31 @@ def _figures(
     if classes is not None:
         yield "confusion", partial(plots.confusion, result.labels, classes, class_names)
     yield "training", lambda: plots.training_curves(history.read(directory))
-    if preprocess.kind == "images":
-        crop = partial(prepare.crop, preprocess)
+    crop = partial(prepare.crop, preprocess) if preprocess.kind == "images" else None
+    if "node_shares" in found:
+        yield from _of_tree(result, images, crop, classes, class_names)
+    if crop is not None:
         yield from _gallery(result, images, crop)
         yield from _generated(result, images, crop, key)
 
 
 Crop = Callable[[Any], Any]
+
+
+def _of_tree(
+    result: Result,
+    images: Images,
+    crop: "Crop | None",
+    classes: NDArray[np.integer] | None,
+    class_names: Sequence[str] | None,
+) -> Iterator[tuple[str, Draw]]:
+    """Figures of a clustering tree; those with pictures where there is a `crop`."""
+    kept = result.summary["tree"]
+    yield "dendrogram", partial(trees.dendrogram, kept["splits"], kept["masses"])
+    if crop is not None:
+        member = trees.node_memberships(kept["splits"], result.plots["node_shares"])
+        yield "tree", partial(trees.drawn_tree, kept["splits"], member, crop(images), classes, class_names)
+        yield "top", partial(grids.top, crop(images), result.probabilities)
 
 
 def _gallery(result: Result, images: Images, crop: Crop) -> Iterator[tuple[str, Draw]]:
@@ -134,6 +154,9 @@ def _generated(result: Result, images: Images, crop: Crop, key: "Key | None") ->
         yield "interpolations", partial(_interpolations, result, crop)
         if functions.between is not None:
             yield "interpolations_of_clusters", partial(_interpolations, result, crop, of_clusters=True)
+    if "node_samples" in result.plots:
+        names = [f"s{node}" for node in range(1, len(result.plots["node_samples"]) + 1)]
+        yield "node_samples", lambda: grids.node_samples(crop(result.plots["node_samples"]), names)
     if "ones" in result.plots:
         yield "ones", lambda: grids.answers_to_ones(crop(result.plots["ones"]))
 

@@ -113,6 +113,25 @@ def samples(images: ArrayLike, clusters: Sequence[int] | None = None) -> "Figure
     return _rows([[row] for row in drawn], [(int(k), "") for k in ids], "Samples of each cluster")
 
 
+def top(images: ArrayLike | Rows, probabilities: ArrayLike, n_each: int = 10) -> "Figure | None":
+    """One row a cluster: the examples with the largest probabilities (n, K), the largest first."""
+    pictures, shares = as_rows(images), np.asarray(probabilities)
+    if pictures.ndim != 4:
+        return None
+    order = np.argsort(-shares, axis=0, kind="stable")[:n_each].T
+    rows = [[pictures[rows]] for rows in order]
+    names: list[tuple[int | None, str]] = [(k, f"{shares[row, k].mean():.2f}") for k, row in enumerate(order)]
+    return _rows(rows, names, "The surest members of each cluster", corner="mean")
+
+
+def node_samples(images: ArrayLike, names: Sequence[str]) -> "Figure | None":
+    """One row a node of a tree: images (m, n, h, w, c) drawn from its generator, and its name."""
+    drawn = np.asarray(images)
+    if drawn.ndim != 5:
+        return None
+    return _rows([[row] for row in drawn], [(None, name) for name in names], "Samples of each node")
+
+
 def latent_walk(images: ArrayLike, values: ArrayLike, cluster: int | None = None) -> "Figure | None":
     """One row a latent dimension: images (d, steps, h, w, c) decoded with that dimension set to values (steps,), the
     others to 0. cluster: the id of the expert, for the title."""

@@ -28,10 +28,18 @@ class Config:
     """Real examples a batch, and examples of each generator."""
     width: float = 1.0
     """Maps of all layers, as a share of the text's."""
+    generator_width: float | None = None
+    """The same of the generators alone; unset, as wide as the others."""
+    refinement_steps: float = 1.0
+    """Steps of a refinement, as a share of those that its epochs, or the bounds, ask for."""
+    warm_start: bool = False
+    """A refinement begins with the networks of what it refines, the raw split's or its own, instead of new ones."""
     classifier_weight: float = 1.0
     """Weight gamma of the classifiers' loss in the generators'."""
     noise_variance: float = 1.5
-    """Variance of the noise on real and generated examples at the beginning; it falls linearly to 0."""
+    """Variance of the noise on real and generated examples at first; it falls linearly to `last_noise_variance`."""
+    last_noise_variance: float = 0.0
+    """Variance of the noise at the end."""
     generator_learning_rate: float = 2e-4
     """Learning rate of the generators (Adam with beta_1 0.5)."""
     discriminator_learning_rate: float = 1e-4
@@ -77,4 +85,18 @@ class Config:
             raise InputError(f"min_share is {self.min_share}: give a share above 0 and below 0.5")
 
 
-QUICK = Config(width=0.25, refinements=2, epochs=20, more_epochs=0, min_steps=800, max_steps=2000, settled=0.01)
+QUICK = Config(
+    width=0.25,
+    refinements=2,
+    epochs=20,
+    more_epochs=0,
+    min_steps=1200,
+    max_steps=2000,
+    refinement_steps=0.4,
+    warm_start=True,
+    last_noise_variance=0.1,
+    generator_learning_rate=1e-3,
+    discriminator_learning_rate=5e-4,
+    classifier_learning_rate=1e-4,
+    settled=0.01,
+)

@@ -56,8 +56,9 @@ class Networks(NamedTuple):
 @lru_cache(32)
 def networks(config: Config, shape: tuple[int, ...]) -> Networks:
     """The networks for examples of that shape."""
-    shared = (config.width, config.form, compute_type(config.precision))
-    return Networks(gan.Generator(shape, *shared), gan.Features(*shared), nn.Dense(1), nn.Dense(2))
+    shared = (config.form, compute_type(config.precision))
+    generator = gan.Generator(shape, config.generator_width or config.width, *shared)
+    return Networks(generator, gan.Features(config.width, *shared), nn.Dense(1), nn.Dense(2))
 
 
 @lru_cache(32)
@@ -92,7 +93,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     arrays: 'features' and 'classifier' (S, V, ...) of each split, 'generator' (S, 2, ...) of its two children.
     """
     nets = networks(Config(**meta["config"]), tuple(meta["shape"]))
-    first, second = tree.ways(meta["splits"])
+    ways = tree.ways(meta["splits"])
     last = [_last(meta["splits"], leaf) for leaf in tree.leaves(meta["splits"])]
 
     def embed(arrays: PyTree, images: Array) -> Array:
@@ -101,8 +102,8 @@ def restore(meta: Mapping[str, Any]) -> Functions:
 
     def log_posterior(arrays: PyTree, images: Array) -> Array:
         odds = embed(arrays, images)
-        chosen = ((first, jax.nn.log_sigmoid(odds)), (second, jax.nn.log_sigmoid(-odds)))
-        return sum(jnp.einsum("ks,bs->bk", way, log_p, precision=lax.Precision.HIGHEST) for way, log_p in chosen)
+        chosen = jnp.stack([jax.nn.log_sigmoid(odds), jax.nn.log_sigmoid(-odds)])
+        return jnp.einsum("cks,cbs->bk", ways, chosen, precision=lax.Precision.HIGHEST)
 
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
         split, side = jnp.asarray(last)[cluster]

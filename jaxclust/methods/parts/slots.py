@@ -1,8 +1,8 @@
 """Several trainings of GANs at a time, in one program: each has its own examples, number of steps, key and health.
 
 A slot's training draws real examples i with probability s_i / sum s, for each of its groups of networks. It ends by
-itself: when its steps are done, when a discriminator has won (nobody learns from it then), or when a loss is not finite.
-Slots do not see each other, so the result of one is the same whatever the others do.
+itself: when its steps are done, when a discriminator has won (nobody learns from it then), or when a loss is not
+finite. Slots do not see each other, so the result of one is the same whatever the others do.
 """
 
 from collections.abc import Callable
@@ -45,9 +45,11 @@ class Slots(NamedTuple):
 
     Leaves of the state's params, opt_state and extra are (slots, ...). extra: those of `Start`; 'low' (slots, groups),
     running means of the discriminators' losses; 'fault' (slots,), how the training ended. Terms are means over the
-    slots at work.
+    slots at work.  number, groups: how many slots, and groups of each.
     """
 
+    number: int
+    groups: int
     method: Method
     begin: Callable[[Key, Start], TrainState]
     batches: Batches
@@ -111,11 +113,18 @@ def several(
 
     options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     batches = drawn(slots * groups * batch_size, MAX_CHUNK, slots * groups)
-    return Slots(Method(init, step, stacked=stacked, rows=rows), jax.jit(begin_all, compiler_options=options), batches)
+    method = Method(init, step, stacked=stacked, rows=rows)
+    return Slots(slots, groups, method, jax.jit(begin_all, compiler_options=options), batches)
 
 
 def advanced(
-    update: Callable[..., Any], step: Array, weight: Array, params: PyTree, opt_state: PyTree, extra: PyTree, real: Array
+    update: Callable[..., Any],
+    step: Array,
+    weight: Array,
+    params: PyTree,
+    opt_state: PyTree,
+    extra: PyTree,
+    real: Array,
 ) -> tuple[PyTree, PyTree, Array, Array, dict[str, Array]]:
     """One slot after a step, if it is at work: params, opt_state, 'low', 'fault', terms with 'at_work'."""
 

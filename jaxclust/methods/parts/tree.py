@@ -1,16 +1,53 @@
 """A binary tree of clusters, as plain numbers: which node each split divides.
 
-Nodes are numbered as they appear: 0 is the root, and split j = 0, 1, .. gives its node the children 2 j + 1 and 2 j + 2.
-So `splits`, the nodes in the order in which they are split, is the whole tree. Clusters are its leaves from left to
-right.
+Nodes are numbered as they appear: 0 is the root, and split j = 0, 1, .. gives its node the children 2 j + 1 and
+2 j + 2. So `splits`, the nodes in the order in which they are split, is the whole tree. Clusters are its leaves from
+left to right.
 """
 
 import heapq
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["children", "cut", "due", "leaves", "linkage", "newick", "ways"]
+from jaxclust.errors import InputError
+
+
+class Tree(NamedTuple):
+    """A fitted tree.
+
+    splits: (S,) the node that each split divides; node 0 is the root, split j has the children 2 j + 1 and 2 j + 2.
+    masses: (2 S + 1,) of all nodes: the sum of the examples' memberships.
+    """
+
+    splits: tuple[int, ...]
+    masses: tuple[float, ...]
+
+    @property
+    def leaves(self) -> list[int]:
+        """The nodes that are clusters 0, 1, .., from left to right."""
+        return leaves(self.splits)
+
+    @property
+    def children(self) -> dict[int, tuple[int, int]]:
+        """The two children of each node that is split."""
+        return children(self.splits)
+
+    def cut(self, memberships: np.ndarray, n_leaves: int | None = None) -> np.ndarray:
+        """Memberships (n, K) in all leaves -> (n, n_leaves), those of the tree when it had so many; None is all.
+
+        Raises InputError for a number of leaves that it never had.
+        """
+        return memberships if n_leaves is None else memberships @ cut(self.splits, n_leaves)
+
+    def newick(self) -> str:
+        """The tree in Newick's form (see `newick`)."""
+        return newick(self.splits, self.masses)
+
+    def linkage(self) -> np.ndarray:
+        """The tree as SciPy's linkage of its leaves, (K - 1, 4) (see `linkage`)."""
+        return linkage(self.splits, self.masses)
 
 
 def children(splits: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -31,7 +68,7 @@ def leaves(splits: Sequence[int]) -> list[int]:
 
 
 def ways(splits: Sequence[int]) -> np.ndarray:
-    """The way from the root to each leaf: (2, K, S) float32, 1 where leaf k lies in split j's first, or second, child."""
+    """The ways from the root: (2, K, S) float32, 1 where leaf k lies in the first, or second, child of split j."""
     below, ends = children(splits), leaves(splits)
     found = np.zeros((2, len(ends), len(splits)), np.float32)
     parents = {child: (j, side) for j, node in enumerate(splits) for side, child in enumerate(below[node])}
@@ -47,10 +84,10 @@ def ways(splits: Sequence[int]) -> np.ndarray:
 def cut(splits: Sequence[int], n_leaves: int) -> np.ndarray:
     """The clusters of the tree after its first `n_leaves` - 1 splits: (K, n_leaves) float32, 1 where a leaf lies in it.
 
-    Raises ValueError for more leaves than there are, or fewer than 1.
+    Raises InputError for more leaves than there are, or fewer than 1.
     """
     if not 1 <= n_leaves <= len(splits) + 1:
-        raise ValueError(f"n_leaves is {n_leaves}: the tree has 1 to {len(splits) + 1}")
+        raise InputError(f"n_leaves is {n_leaves}: the tree has 1 to {len(splits) + 1}")
     ends = leaves(splits)
     found = np.zeros((len(ends), n_leaves), np.float32)
     for column, top in enumerate(leaves(splits[: n_leaves - 1])):
@@ -70,8 +107,8 @@ def leaves_of(splits: Sequence[int], node: int) -> list[int]:
 def due(masses: Mapping[tuple[int, ...], float], n_splits: int, most: int) -> list[tuple[int, ...]]:
     """At most `most` of the nodes that the next `n_splits` splits divide, the largest first.
 
-    masses: of the nodes that can be split, by name. The next split always takes the largest; which nodes later ones take
-    depends on how uneven splits are, for which halves are assumed here. The first is right in any case.
+    masses: of the nodes that can be split, by name. The next split always takes the largest; which nodes later ones
+    take depends on how uneven splits are, for which halves are assumed here. The first is right in any case.
     """
     heap = [(-mass, name, name) for name, mass in sorted(masses.items())]
     heapq.heapify(heap)
@@ -92,7 +129,8 @@ def linkage(splits: Sequence[int], masses: Sequence[float]) -> np.ndarray:
     cluster K + i. masses: (2 S + 1,) of all nodes; nodes are split largest first, so distances never fall.
     """
     below, number = children(splits), {leaf: k for k, leaf in enumerate(leaves(splits))}
-    rows, count = [], dict.fromkeys(number, 1)
+    rows: list[list[float]] = []
+    count = dict.fromkeys(number, 1)
     for node in reversed(splits):
         left, right = below[node]
         number[node], count[node] = len(splits) + 1 + len(rows), count[left] + count[right]

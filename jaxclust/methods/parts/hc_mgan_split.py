@@ -1,0 +1,202 @@
+"""What is trained to split a node of hc-mgan's tree, run to its end, and what comes out."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from scipy.special import expit
+
+from jaxclust.data.rows import Images
+from jaxclust.methods.parts import slots
+from jaxclust.methods.parts.hc_mgan_config import Config
+from jaxclust.methods.parts.hc_mgan_model import Networks, networks, says
+from jaxclust.methods.parts.slots import Slots, Start
+from jaxclust.train.apply import apply_in_batches
+from jaxclust.train.phases import Phases
+from jaxclust.typing import Key, PyTree
+
+FEWEST = 0.01  # share of a node's mass below which a child is nearly empty
+EMPTY = "a child is nearly empty"
+
+Place = tuple[int, ...]  # a node's way from the root: 0 to its first child, 1 to the second
+
+
+class Split(NamedTuple):
+    """A node's split, as far as it is known.
+
+    share:  (n,) float64, p of every example: what part of its membership the first child gets.
+    raw:    (n,) float64, the same before it was refined.
+    params: 'features', 'discriminator' and 'classifier' (V, ...), 'generator' (2, ...); V is 1 after a raw split and 2
+            after a refinement.
+    moved:  (t,) share of the node's mass that each refinement moved.
+    doubt:  how far the two classifiers' p are apart, a mean over the mass; 0 after a raw split.
+    sound:  whether a training could split the node.
+    open:   whether another refinement may follow.
+    """
+
+    share: np.ndarray
+    raw: np.ndarray
+    params: PyTree
+    moved: np.ndarray
+    doubt: float
+    sound: bool
+    open: bool
+
+
+class Work(NamedTuple):
+    """A training to be done: its key, memberships (groups, n) of its real examples, epochs, and parameters to begin
+    with, new ones without."""
+
+    key: Key
+    members: np.ndarray
+    epochs: float
+    warm: PyTree | None = None
+
+
+class End(NamedTuple):
+    """A training that is done: why it failed, '' if it did not, its parameters, and what its classifiers say of the
+    first child, (n, V) float64 in [0, 1]."""
+
+    fault: str
+    params: PyTree
+    says: np.ndarray
+
+
+def run(
+    config: Config,
+    images: Images,
+    several: Slots,
+    work: Mapping[Place, Work],
+    name: str,
+    key: Key,
+    phases: Phases,
+    titles: list[str],
+) -> dict[Place, End]:
+    """All trainings at a time; what fails is begun anew with another key, as often as allowed.
+
+    titles: gets the names of the phases.
+    """
+    groups, count = several.groups, several.number
+    places = list(work)
+    ends: dict[Place, End] = {}
+    for attempt in range(config.restarts + 1):
+        titles.append(name if attempt == 0 else f"{name}-again-{attempt}")
+        n_steps, cdf = np.zeros(count, np.int32), np.ones((count, groups, len(images)), np.float32)
+        keys = [key] * count
+        for i, place in enumerate(places):
+            if place not in ends or ends[place].fault:
+                one = work[place]
+                keys[i] = jax.random.fold_in(one.key, attempt)
+                cdf[i] = slots.cumulative(one.members)
+                n_steps[i] = steps(config, one.members.sum(), one.epochs, refinement=groups == 2)
+        state = several.begin(key, Start(jnp.stack(keys), jnp.asarray(cdf), jnp.asarray(n_steps)))
+        epochs = int(n_steps.max()) / several.batches.per_epoch
+        warm = {i: work[place].warm for i, place in enumerate(places) if n_steps[i] and attempt == 0}
+        state = state._replace(params=put_in(state.params, warm))
+        state = phases.train(
+            titles[-1], several.method, images, key=key, epochs=epochs, batches=several.batches, state=state
+        )
+        params, faults = jax.device_get((state.params, state.extra["fault"]))
+        for i in map(int, np.flatnonzero(n_steps)):
+            of_slot = jax.tree.map(lambda leaf, i=i: leaf[i], params)
+            ends[places[i]] = end = ended(
+                images, networks(config, images.shape[1:]), of_slot, faults[i], work[places[i]]
+            )
+            if end.fault:
+                phases.note(f"{titles[-1]}: {end.fault}")
+        if not any(end.fault for end in ends.values()):
+            break
+    return ends
+
+
+def steps(config: Config, mass: float, epochs: float, refinement: bool) -> int:
+    """Steps of a training: an epoch visits as many examples as the node's mass (section 5.1)."""
+    asked = max(config.min_steps, epochs * max(1, int(mass) // config.batch_size))
+    asked = asked if config.max_steps is None else min(asked, config.max_steps)
+    return slots.whole(asked * (config.refinement_steps if refinement else 1.0))
+
+
+def ended(images: Images, nets: Networks, params: PyTree, fault: int, work: Work) -> End:
+    """What came out of a training of `work`."""
+    if len(work.members) == 1:
+        judges = {name: params[name] for name in ("features", "discriminator", "classifier")}
+        params = {**params, **jax.tree.map(lambda leaf: leaf[None], judges)}
+    seeing = {name: params[name] for name in ("features", "classifier")}
+    said = expit(np.asarray(apply_in_batches(says(nets), seeing, images), np.float64))
+    member = work.members.sum(0)
+    first = said.mean(1) @ member / member.sum()
+    why = slots.FAULTS[fault]
+    if not np.isfinite(said).all():
+        why = slots.FAULTS[slots.NOT_FINITE]
+    elif not why and not FEWEST <= first <= 1 - FEWEST:
+        why = EMPTY
+    return End(why, params, said)
+
+
+def put_in(params: PyTree, warm: Mapping[int, PyTree | None]) -> PyTree:
+    """Parameters (slots, ...) with those of some slots replaced. Classifiers of a raw split serve both groups."""
+    for slot, new in warm.items():
+        if new is not None:
+            params = jax.tree.map(
+                lambda leaf, part, i=slot: leaf.at[i].set(jnp.broadcast_to(part, leaf.shape[1:])), params, new
+            )
+    return params
+
+
+def raw_split(end: End) -> Split:
+    """A node after its raw split. That a discriminator won at last is no obstacle."""
+    sound = end.fault in ("", slots.FAULTS[slots.COLLAPSED])
+    share = end.says[:, 0]
+    return Split(share, share, end.params, np.zeros(0), 0.0, sound, sound)
+
+
+def refined(config: Config, before: Split, end: End, member: np.ndarray) -> Split:
+    """A node of memberships (n,) after one more refinement, which is left aside where its training failed."""
+    if end.fault:
+        return before._replace(open=False)
+    share, total = end.says.mean(1), member.sum()
+    moved = float(member @ np.abs(share - before.share) / total)
+    doubt = float(member @ np.abs(end.says[:, 0] - end.says[:, 1]) / total)
+    return before._replace(
+        share=share, params=end.params, moved=np.append(before.moved, moved), doubt=doubt, open=moved >= config.settled
+    )
+
+
+def packed(found: Mapping[Place, Split]) -> dict[str, np.ndarray]:
+    """Splits as named arrays, for a phase to keep."""
+    arrays: dict[str, np.ndarray] = {}
+    for i, split in enumerate(found.values()):
+        plain = {**split._asdict(), **flatten_dict({"params": split.params}, sep="/")}
+        del plain["params"]
+        arrays |= {f"{i}/{name}": np.asarray(value) for name, value in plain.items()}
+    return arrays
+
+
+def unpacked(arrays: Mapping[str, np.ndarray], places: Sequence[Place]) -> dict[Place, Split]:
+    """The inverse of `packed`."""
+    found = {}
+    for i, place in enumerate(places):
+        own = {name.partition("/")[2]: value for name, value in arrays.items() if name.partition("/")[0] == str(i)}
+        tree_of = unflatten_dict(own, sep="/")
+        for name in ("doubt", "sound", "open"):
+            tree_of[name] = tree_of[name].item()
+        found[place] = Split(**tree_of)
+    return found
+
+
+def together(splits: Sequence[Split]) -> PyTree:
+    """The parameters of all splits: 'features' and 'classifier' (S, V, ...), 'generator' (S, 2, ...).
+
+    Where some splits have two classifiers, the only one of others counts twice.
+    """
+    two = any(len(split.moved) for split in splits)
+    found = []
+    for split in splits:
+        judges = {name: split.params[name] for name in ("features", "classifier")}
+        if two and not len(split.moved):
+            judges = jax.tree.map(lambda leaf: np.repeat(leaf, 2, 0), judges)
+        found.append({**judges, "generator": split.params["generator"]})
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
