@@ -138,10 +138,10 @@ SYSTEM = System(
 )  # fmt: skip
 
 
-def blobs(n: int = 150, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 8, 8) uint8 images of three kinds, and their classes."""
+def blobs(n: int = 150, seed: int = 0, kinds: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 8, 8) uint8 images of three kinds, or of so many, and their classes."""
     rng = np.random.default_rng(seed)
-    labels = np.arange(n) % 3
-    centres = np.random.default_rng(99).integers(30, 226, (3, 8, 8))
+    labels = np.arange(n) % kinds
+    centres = np.random.default_rng(99).integers(30, 226, (kinds, 8, 8))
     noisy = centres[labels] + rng.normal(0, 12, (n, 8, 8))
     return np.clip(noisy, 0, 255).astype(np.uint8), labels.astype(np.int64)

@@ -242,7 +242,7 @@ def training(config: Config, shape: tuple[int, ...], count: int, refine: bool) -
 
     def one(params: PyTree, opt_state: PyTree, real: Array, weight: Array, left: Array, key: Key) -> Any:
         first, last = config.noise_variance, config.last_noise_variance
-        std = jnp.sqrt(last + (first - last) * left)
+        std = jnp.sqrt(last if refine and config.warm_start else last + (first - last) * left)
         return (groups_update if refine else raw_update)(config, nets, params, opt_state, real, weight, std, key)
 
     return slots.several(one, begin, nets.real, count, 2 if refine else 1, config.batch_size, nets.on_images)
