@@ -1,0 +1,36 @@
+"""hc-mgan: table 4.1 of Mello 2021 on the data at hand, and what its refinements and settings do.
+
+    python -m experiments.run hc_mgan
+
+Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
+Preset quick with ten leaves: a quarter of the text's maps, at most 1,200 steps a raw split (the text: 80 epochs, 56,000
+steps at the root of MNIST) and 8 short refinements that go on with the networks before (the text: 12 of new ones). The
+text's numbers are for all 70,000 images, one run each.
+"""
+
+from typing import Any
+
+from experiments.configs import Row
+
+THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
+
+
+def row(data: str, name: str = "", seeds: tuple[int, ...] = THREE, *, acc: float = 0, **changes: Any) -> Row:
+    """hc-mgan in preset quick; acc: the text's, in percent."""
+    title = f"hc_mgan_{data}" + (f"_{name}" if name else "")
+    source = data if data == "digits" else f"{data}.npz"
+    return Row(
+        title, "hc-mgan", source, "quick", {"n_clusters": 10, **changes}, seeds, {"acc": acc / 100} if acc else {}
+    )
+
+
+ROWS = (
+    row("digits", seeds=FIVE),
+    row("usps"),
+    row("mnist10k", acc=93.0),
+    row("fmnist10k", acc=72.1),
+    row("fmnist10k", "first", n_clusters=2),
+    *(row("digits", f"refined_{count}", refinements=count) for count in (0, 1, 3, 16)),
+    row("digits", "new_networks", warm_start=False),
+    row("digits", "auto", n_clusters="auto"),
+)
