@@ -128,8 +128,9 @@ def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Low
     as_it_was = jax.tree.map(lambda leaf: leaf.sharding, given[0])  # the new state lies where the old one did
     program = loop.chunk_program(target.platform, as_it_was)
     if fault == "no donation":
-        program = jax.jit(program.__wrapped__, static_argnums=(0, 5))  # type: ignore[attr-defined]
-    return meshes.within(mesh, program.lower)(function, *given), mesh, given[0]
+        program = jax.jit(program.__wrapped__, static_argnums=(0, 5, 6))  # type: ignore[attr-defined]
+    lowered = meshes.within(mesh, program.lower)(function, *given, False, step.method().rows)
+    return lowered, mesh, given[0]
 
 
 def _calling_the_host(function: loop.Step) -> loop.Step:
@@ -214,7 +215,9 @@ def exported(step: Step) -> int:
     from jax import export
 
     mesh = meshes.make_mesh(jax.devices("cpu")[:1])
-    program = jax.jit(partial(loop.chunk_program("cpu").__wrapped__, step.method().step), donate_argnums=0)  # type: ignore[attr-defined]
+    method = step.method()
+    chunk = partial(loop.chunk_program("cpu").__wrapped__, method.step, rows=method.rows)  # type: ignore[attr-defined]
+    program = jax.jit(chunk, donate_argnums=0)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments(step, mesh))
     return len(export.export(program, platforms=EXPORTS)(*shapes).mlir_module_serialized)
 

@@ -5,27 +5,33 @@ A step here is a description. Nothing is allocated: shapes of its state come fro
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.methods.base import Method
 from jaxclust.methods.clustering_module import Length, ae_clustering_module
+from jaxclust.methods.hc_mgan import training
 from jaxclust.methods.hrwae_gan import hrwae_gan
 from jaxclust.methods.parts import autoencoder, classifier, mixture
 from jaxclust.methods.parts.clustering_module_config import AEConfig
 from jaxclust.methods.parts.coders import Frame, coders
+from jaxclust.methods.parts.hc_mgan_config import Config as HCMGANConfig
 from jaxclust.methods.parts.hrwae_gan_config import Config as HRWAEConfig
 from jaxclust.methods.parts.moe_vae_config import Config, autoencoder_spec, classifier_spec, mixture_spec
 from jaxclust.methods.parts.population import population
+from jaxclust.methods.parts.slots import Start
 from jaxclust.methods.parts.variational_config import Config as VCConfig
 from jaxclust.methods.parts.variational_model import Networks
 from jaxclust.methods.variational import Plan, variational_clustering
-from jaxclust.typing import PyTree
+from jaxclust.typing import Key, PyTree, TrainState
 
 IMAGES = 70_000  # rows of the data set that lies on the device: MNIST's and Fashion-MNIST's
 CLUSTERS = 10
+SLOTS = 4  # leaves that hc-mgan splits at a time
 LATENT = 32  # of the autoencoder and of every expert
 N_STEPS = 10_000  # of the whole training: only the ramps and schedules ask
 
@@ -38,7 +44,7 @@ class Step(NamedTuple):
     batch:   examples in one batch, over all devices and experts.
     experts: networks stacked on a leading axis of the state's leaves; 1 for a network on its own.
     build:   config -> Method. Config has the fields `precision` and `form`.
-    config:  the settings, of moe-vae, ae-cm, vc or hrwae-gan.
+    config:  the settings, of moe-vae, ae-cm, vc, hrwae-gan or hc-mgan.
     """
 
     name: str
@@ -104,9 +110,22 @@ def _hrwae_gan(config: HRWAEConfig, shape: tuple[int, ...]) -> Method:
     return hrwae_gan(config, shape, "bernoulli", N_STEPS)
 
 
+def _hc_mgan(refine: bool, config: HCMGANConfig, shape: tuple[int, ...]) -> Method:
+    several = training(config, shape, SLOTS, refine)
+    groups = several.groups
+
+    def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        cdf = jnp.ones((SLOTS, groups, IMAGES))
+        return several.begin(key, Start(jax.random.split(key, SLOTS), cdf, jnp.full(SLOTS, N_STEPS)))
+
+    return several.method._replace(init=init)
+
+
 # The text's settings (preset 'paper'), in the compute type and the convolutions of an accelerator. At 32 x 32 its first
 # block has 32 filters; 16 x 16 gets as many. The platform is never asked: it is the compiling machine's.
 PAPER = Config(precision="bfloat16", form="native", min_filters=32, expert_min_filters=32)
+
+HC_MGAN = HCMGANConfig(form="native", precision="bfloat16", concurrent=SLOTS)
 
 STEPS = (
     Step("autoencoder-32", 32, 1024, 1, _autoencoder, PAPER),
@@ -125,4 +144,6 @@ STEPS = (
         VCConfig(network="size", min_filters=32, active_clusters=2, form="native", precision="bfloat16"),
     ),
     Step("hrwae-gan-32", 32, 1024, 1, _hrwae_gan, HRWAEConfig(form="native", precision="bfloat16")),
+    Step("hc-mgan-raw-32", 32, 100 * SLOTS, SLOTS, partial(_hc_mgan, False), HC_MGAN),
+    Step("hc-mgan-refinement-32", 32, 200 * SLOTS, SLOTS, partial(_hc_mgan, True), HC_MGAN),
 )

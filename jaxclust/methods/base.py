@@ -24,8 +24,9 @@ class Method(NamedTuple):
     stacked:       state -> a tree of bool like it, True where a leaf's leading axis is that of stacked networks, which
                    a mesh then spreads over `expert`. None where there are none.
 
-    rows:          (state, step ()) -> (b,) int32, for a training that draws the examples of each step itself; then the
-                   rows of its batches are not looked at. It may depend on `extra` and the key, which it leaves alone.
+    rows:          (state, step (), b) -> (b,) int32, for a training that draws the examples of each step itself; those
+                   of its batches are then not looked at. A larger b only adds some. It may depend on those parts of
+                   `extra` and on the key that no step changes.
 
     A training without codes, or without clusters, leaves `embed` or `log_posterior` out.
     """
@@ -35,7 +36,7 @@ class Method(NamedTuple):
     embed: Callable[[TrainState, Array], Array] = not_offered
     log_posterior: Callable[[TrainState, Array], Array] = not_offered
     stacked: Callable[[TrainState], PyTree] | None = None
-    rows: Callable[[TrainState, Array], Array] | None = None
+    rows: Callable[[TrainState, Array, int], Array] | None = None
 
 
 class Functions(NamedTuple):

@@ -20,7 +20,7 @@ from jaxclust.train import mesh as meshes
 from jaxclust.typing import Array, Batch, PyTree, TrainState
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
-Draw = Callable[[TrainState, Array], Array]
+Draw = Callable[[TrainState, Array, int], Array]
 MAX_CHUNK = 32  # steps between two looks of the host: the longest wait of a progress bar
 
 
@@ -78,7 +78,8 @@ def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: An
         rows: Draw | None = None,
     ) -> tuple[TrainState, PyTree]:
         if rows is not None:
-            index = with_drawn(index, draw(rows, state, state.step + jnp.arange(len(index))))
+            drawn = draw(rows, index.shape[1], state, state.step + jnp.arange(len(index)))
+            index = meshes.over_data(drawn, axis=1)
 
         def body(state: TrainState, batch: tuple[Array, ...]) -> tuple[TrainState, dict[str, Array]]:
             return step(state, Batch(*batch))
@@ -92,14 +93,9 @@ def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: An
     return jax.jit(chunk, static_argnums=(0, 5, 6), donate_argnums=1, out_shardings=out, compiler_options=options)
 
 
-def draw(rows: Draw, state: TrainState, steps: Array) -> Array:
-    """The examples that a training draws for itself: steps (s,) -> (s, b) int32."""
-    return jax.vmap(partial(rows, state))(steps)
-
-
-def with_drawn(index: Array, drawn: Array) -> Array:
-    """index (steps, b + padding) with `drawn` (steps, b) as its first columns, spread over devices as it is."""
-    return meshes.over_data(jnp.concatenate([drawn, index[:, drawn.shape[1] :]], 1), axis=1)
+def draw(rows: Draw, size: int, state: TrainState, steps: Array) -> Array:
+    """The examples that a training draws for itself: steps (s,) -> (s, size) int32."""
+    return jax.vmap(lambda step: rows(state, step, size))(steps)
 
 
 def chunk_steps(per_epoch: int) -> int:
@@ -186,7 +182,7 @@ def run_parts(
 
 def drawn_before(rows: Draw, state: TrainState, batches: Batches) -> Batches:
     """The same batches with the examples that the training draws."""
-    kept, program = jax.device_get(state), jax.jit(partial(draw, rows))
+    kept, program = jax.device_get(state), jax.jit(partial(draw, rows, batches.size))
 
     def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         _, weight = batches.indices(first, count)

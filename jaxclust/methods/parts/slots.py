@@ -86,15 +86,18 @@ def several(
         cdf = jnp.broadcast_to(jnp.arange(1, n + 1) / n, (slots, groups, n))
         return begin_all(key, Start(keys(key, 0, slots), cdf, jnp.full(slots, 1 << 30)))
 
-    def rows(state: TrainState, step: Array) -> Array:
+    def rows(state: TrainState, step: Array, size: int) -> Array:
         """Slots, and their groups, take turns."""
 
+        def of_group(key: Key, cdf: Array) -> Array:
+            u = jax.random.uniform(key, (size // (slots * groups),))
+            return jnp.searchsorted(cdf, u, side="right")
+
         def of_slot(key: Key, cdf: Array) -> Array:
-            u = jax.random.uniform(fold_name(jax.random.fold_in(key, step), "rows"), (groups, batch_size))
-            return jax.vmap(partial(jnp.searchsorted, side="right"))(cdf, u)
+            return jax.vmap(of_group)(keys(fold_name(jax.random.fold_in(key, step), "rows"), 0, groups), cdf)
 
         found = jax.vmap(of_slot)(state.extra["keys"], state.extra["cdf"])
-        return found.reshape(slots * groups, batch_size).T.reshape(-1).astype(jnp.int32)
+        return found.reshape(slots * groups, -1).T.reshape(-1).astype(jnp.int32)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         images = real(batch.image).reshape(-1, slots, groups, *batch.image.shape[1:])
