@@ -16,7 +16,7 @@ from experiments.bench import scaling, throughput
 
 TINY = throughput.Sizes(
     sides=(4,), first=2, batch=4, widths=(6, 4, 2), mlp_batch=4, mixture_side=4, ks=(3,), vc_side=4,
-    vc_clusters=((3, 2), (3, "all")), hrwae_side=8, groups=(1, 2), steps=2,
+    vc_clusters=((3, 2), (3, "all")), hrwae_side=8, groups=(1, 2), hc_mgan=((8, 0.03),), slots=2, steps=2,
     ceiling=16,
 )  # fmt: skip
 
@@ -74,6 +74,9 @@ def test_pytorch_trains_the_same_networks():
         assert ours(cases.hrwae(groups, 16)) == theirs(hrwae)
     one = ours(cases.ae_cm(16)), theirs(peers.AECM((256, *cases.WIDTHS[1:]), 10, 20.0, 0.5))
     assert one[0] == one[1]
+    for refine, gans in ((False, [peers.GAN(16, 0.25, 2)]), (True, [peers.GAN(16, 0.25, 1) for _ in range(2)])):
+        assert ours(cases.hc_mgan(refine, 16, 0.25)) == sum(map(theirs, gans))
+        assert min(timer() for timer in peers.gans(refine, 8, 0.05, 4, 1, False).values()) > 0
     images = peers.torch.rand(4, 1, 8, 8)
     for loss in (mixture, peers.ConvVAE(8, 2, cases.LATENT), peers.HRWAE(8, 2, 4, 2)):
         assert peers.Training(loss, [images], 1)() > 0

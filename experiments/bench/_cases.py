@@ -15,11 +15,13 @@ from jaxclust import losses
 from jaxclust.data.augment import NONE
 from jaxclust.methods.base import Method
 from jaxclust.methods.clustering_module import Length, ae_clustering_module, clustering_module
+from jaxclust.methods.hc_mgan import training
 from jaxclust.methods.hrwae_gan import hrwae_gan
 from jaxclust.methods.parts import autoencoder, mixture
 from jaxclust.methods.parts.classifier import ClassifierSpec, module
 from jaxclust.methods.parts.clustering_module_config import AEConfig
 from jaxclust.methods.parts.coders import Frame, coders
+from jaxclust.methods.parts.hc_mgan_config import Config as HCMGANConfig
 from jaxclust.methods.parts.hrwae_gan_config import QUICK as HRWAE
 from jaxclust.methods.parts.networks import adam, init, train_mode
 from jaxclust.methods.parts.population import population
@@ -162,6 +164,13 @@ def hrwae(groups: int, side: int, batch: int = BATCH, augmented: bool = True) ->
     if not augmented:
         config = replace(config, rotation=0.0, zoom=0.0, shift=0.0, flip=False)
     return Case(hrwae_gan(config, shape, "bernoulli", 1000), shape, batch, 0.0)
+
+
+def hc_mgan(refine: bool, side: int, width: float, batch: int = BATCH, slots: int = 1) -> Case:
+    """Raw splits, or refinements, of hc-mgan on grey images (side, side, 1): so many leaves at a time, `batch` real
+    examples of each group."""
+    shape, config = (side, side, 1), HCMGANConfig(width=width, batch_size=batch, concurrent=slots)
+    return Case(training(config, shape, slots, refine).method, shape, batch * slots * (1 + refine), 0.0)
 
 
 def forward_flops(network: nn.Module, shape: tuple[int, ...]) -> list[float]:

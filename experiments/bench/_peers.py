@@ -15,6 +15,10 @@ from torch.nn.functional import (
     softplus,
 )
 
+from experiments.bench._gan_peers import GAN as GAN
+from experiments.bench._gan_peers import RawSplit, Refinement
+from experiments.bench._timing import Timer
+
 FORMATS = {
     "contiguous": {"memory_format": torch.contiguous_format},
     "channels_last": {"memory_format": torch.channels_last},
@@ -221,6 +225,17 @@ class HRWAE(nn.Module):
 
 def _draw(mean: Tensor, log_var: Tensor) -> Tensor:
     return mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+
+
+def gans(refine: bool, side: int, width: float, batch: int, steps: int, compiled: bool) -> dict[str, Timer]:
+    """Timers of hc-mgan's iterations by name: of a raw split or a refinement."""
+    kind = Refinement if refine else RawSplit
+    wraps = {"": lambda module: module, **({", compiled": torch.compile} if compiled else {})}
+    return {
+        f"PyTorch {name}{ending}": kind(side, width, batch, steps, wrap, layout["memory_format"])
+        for name, layout in FORMATS.items()
+        for ending, wrap in wraps.items()
+    }
 
 
 class Training:

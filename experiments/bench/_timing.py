@@ -40,7 +40,7 @@ def training(method: Method, data: np.ndarray, batch: int, steps: int) -> Timer:
         nonlocal state
         index, weight = jax.device_put(batches.indices(int(state.step), steps))
         start = time.perf_counter()
-        state, terms = run_chunk(method.step, state, images, index, weight)
+        state, terms = run_chunk(method.step, state, images, index, weight, rows=method.rows)
         jax.block_until_ready((state, terms))
         return (time.perf_counter() - start) / steps
 

@@ -39,6 +39,8 @@ class Sizes(NamedTuple):
     vc_clusters: Sequence[tuple[int, int | str]] = ((10, 2), (10, 3), (10, "all"), (100, 2), (100, "all"))
     hrwae_side: int = 16
     groups: Sequence[int] = (1, 2, 3)
+    hc_mgan: Sequence[tuple[int, float]] = ((32, 1.0), (32, 0.25), (16, 0.25))
+    slots: int = 4
     steps: int = 8
     ceiling: int = 2048
 
@@ -181,6 +183,37 @@ def hrwae(bench: Bench) -> list[Row]:
     return [*rows, timing.rate_row(f"{name}, images/s", seconds, OURS, list(theirs), batch)]
 
 
+def hc_mgan(bench: Bench) -> list[Row]:
+    """Iterations of hc-mgan's raw split and refinement, by side and width, against PyTorch's; then several leaves in
+    one program against as many one after the other, at the last side and width."""
+    rows, batch, slots = [], bench.sizes.batch, bench.sizes.slots
+    for side, width in bench.sizes.hc_mgan:
+        steps = max(1, round(bench.sizes.steps / (4 * width)))
+        for refine, what in ((False, "raw split"), (True, "refinement")):
+            theirs: dict[str, Timer] = {}
+            if bench.peers is not None:
+                theirs = bench.peers.gans(refine, side, width, batch, steps, bench.compiled)
+                theirs = {name: timer for name, timer in theirs.items() if works(timer)}
+            name = f"hc-mgan {what} {side} x {side}, width {width:g}"
+            print(f"{name}, batch {batch}")
+            timers = {OURS: bench.ours(cases.hc_mgan(refine, side, width, batch), steps), **theirs}
+            seconds = bench.measure(timers, 1, "iterations/s")
+            rows.append(timing.rate_row(f"{name}, iterations/s", seconds, OURS, list(theirs), 1))
+    side, width = bench.sizes.hc_mgan[-1]
+    for refine, what in ((False, "raw splits"), (True, "refinements")):
+        timers = {
+            name: bench.ours(cases.hc_mgan(refine, side, width, batch, count), bench.sizes.steps)
+            for name, count in (("one", 1), ("together", slots))
+        }
+        print(f"hc-mgan, {slots} {what} at a time")
+        seconds = bench.measure(timers, 1, "iterations/s")
+        cost = [t / (slots * o) for t, o in zip(seconds["together"], seconds["one"], strict=True)]
+        middle = {key: 1e3 * statistics.median(values) for key, values in seconds.items()}
+        label = f"hc-mgan {slots} {what} at a time, {side} x {side}, width {width:g}, ms (peer: one after the other)"
+        rows.append(Row(label, middle["together"], slots * middle["one"], statistics.median(cost)))
+    return rows
+
+
 def costs(bench: Bench, title: str, timers: dict[str, Timer], one: str) -> list[Row]:
     """Steps beside the one called `one`: ms of both, and what a step costs in steps of that one."""
     print(title)
@@ -252,6 +285,7 @@ GROUPS: dict[str, Callable[[Bench], list[Row]]] = {
     "restarts": restarts,
     "vc": vc,
     "hrwae-gan": hrwae,
+    "hc-mgan": hc_mgan,
 }
 
 

@@ -35,6 +35,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import lax
 
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
@@ -179,18 +180,22 @@ def groups_update(
     order 'turn': group m sees what l has become. 'together': both see the other as it was.
     """
     keys = keys_of(key, 0, 2)
-    one = partial(group_update, config, nets)
+
+    def one(params: PyTree, opt_state: PyTree, other: PyTree, which: Array, real: Array, key: Key) -> Any:
+        return group_update(config, nets, params, opt_state, other, which, real, weight, std, key)
+
     if config.order == "together":
         others = jax.tree.map(lambda leaf: leaf[::-1], params)
-        every = conv.stacked(lambda p, o, t, i, x, k: one(p, o, t, i, x, weight, std, k), config.form)
-        params, opt_state, terms = every(params, opt_state, others, jnp.arange(2), real, keys)
-        return params, opt_state, terms
-    nothing: dict[str, Array] = {}
-    groups = [(*jax.tree.map(lambda leaf, g=g: leaf[g], (params, opt_state)), nothing) for g in (0, 1)]
-    for g in (0, 1):
-        own, states, _ = groups[g]
-        groups[g] = one(own, states, groups[1 - g][0], g, real[g], weight, std, keys[g])
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *groups)
+        return conv.stacked(one, config.form)(params, opt_state, others, jnp.arange(2), real, keys)
+
+    def next_group(kept: PyTree, g: Array) -> tuple[PyTree, dict[str, Array]]:
+        own, states = jax.tree.map(lambda leaf: leaf[g], kept)
+        other = jax.tree.map(lambda leaf: leaf[1 - g], kept[0])
+        own, states, terms = one(own, states, other, g, real[g], keys[g])
+        return jax.tree.map(lambda leaf, new: leaf.at[g].set(new), kept, (own, states)), terms
+
+    (params, opt_state), terms = lax.scan(next_group, (params, opt_state), jnp.arange(2))
+    return params, opt_state, terms
 
 
 def blurred(x: Array, std: Array, key: Key) -> Array:
