@@ -491,3 +491,19 @@ def test_without_a_number_a_split_has_to_separate_something():
 def test_settings_that_cannot_be_are_refused_by_name(field, value):
     with pytest.raises(InputError, match=f"{field} is {value}"):
         Config(**{field: value})
+
+
+def test_a_warm_start_gives_both_groups_the_judges_of_the_raw_split():
+    _, fresh = started(2, refine=True)
+    new = raw_params(4)
+    judges = ("features", "discriminator", "classifier")
+    split_ = {**new, **jax.tree.map(lambda leaf: leaf[None], {name: new[name] for name in judges})}
+    found = split.put_in(fresh.params, {1: split_})
+    equal(jax.tree.map(lambda leaf: leaf[0], found), jax.tree.map(lambda leaf: leaf[0], fresh.params))
+    for g in (0, 1):
+        equal(
+            jax.tree.map(lambda leaf, g=g: leaf[1, g], {name: found[name] for name in judges}),
+            {n: new[n] for n in judges},
+        )
+    equal(jax.tree.map(lambda leaf: leaf[1], found["generator"]), new["generator"])
+    assert split.put_in(fresh.params, {}) is fresh.params

@@ -94,7 +94,7 @@ def run(
                 n_steps[i] = steps(config, one.members.sum(), one.epochs, refinement=groups == 2)
         state = several.begin(key, Start(jnp.stack(keys), jnp.asarray(cdf), jnp.asarray(n_steps)))
         epochs = int(n_steps.max()) / several.batches.per_epoch
-        warm = {i: work[place].warm for i, place in enumerate(places) if n_steps[i] and attempt == 0}
+        warm = {i: one.warm for i, one in enumerate(work.values()) if n_steps[i] and one.warm and attempt == 0}
         state = state._replace(params=put_in(state.params, warm))
         state = phases.train(
             titles[-1], several.method, images, key=key, epochs=epochs, batches=several.batches, state=state
@@ -136,14 +136,17 @@ def ended(images: Images, nets: Networks, params: PyTree, fault: int, work: Work
     return End(why, params, said)
 
 
-def put_in(params: PyTree, warm: Mapping[int, PyTree | None]) -> PyTree:
-    """Parameters (slots, ...) with those of some slots replaced. Classifiers of a raw split serve both groups."""
-    for slot, new in warm.items():
-        if new is not None:
-            params = jax.tree.map(
-                lambda leaf, part, i=slot: leaf.at[i].set(jnp.broadcast_to(part, leaf.shape[1:])), params, new
-            )
-    return params
+def put_in(params: PyTree, warm: Mapping[int, PyTree]) -> PyTree:
+    """Parameters (slots, ...) with those of some slots replaced, as NumPy arrays. The judges of a raw split serve both
+    groups."""
+
+    def replaced(leaf: np.ndarray, *new: np.ndarray) -> np.ndarray:
+        leaf = np.array(leaf)
+        for slot, part in zip(warm, new, strict=True):
+            leaf[slot] = part
+        return leaf
+
+    return jax.tree.map(replaced, jax.device_get(params), *warm.values()) if warm else params
 
 
 def raw_split(end: End) -> Split:
