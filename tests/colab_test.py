@@ -32,18 +32,24 @@ HRWAE = dict(
     preset="quick", width=0.25, min_filters=4, draws=1, umap_epochs=30, epochs=2, attention_epochs=1, min_steps=1
 )
 """,
+    "tree": """
+DATA, K = "digits", 3
+HC = dict(preset="quick", width=0.03, refinements=1, min_steps=32, max_steps=32, refinement_steps=1.0)
+""",
 }
 PICTURES = {
     "quickstart": ["gallery", "map", "samples", "predict"],
     "clustering_module": ["cm-centroids", "gallery", "centroids", "interpolate", "map"],
     "variational": ["gallery", "samples", "latent", "numbers"],
     "hierarchical": ["gallery", "samples", "prior", "groups"],
+    "tree": ["dendrogram", "top", "samples"],
 }
 PRINTED = {
     "quickstart": {"fit": "clusters;"},
     "clustering_module": {"ae": "10 clusters of", "sparse": "ARI "},
     "variational": {"fit": "clusters with 1 %"},
     "hierarchical": {"fit": "group_1_gmm"},
+    "tree": {"fit": "before refinement", "cuts": "3 leaves"},
 }
 
 

@@ -155,8 +155,9 @@ def _generated(result: Result, images: Images, crop: Crop, key: "Key | None") ->
         if functions.between is not None:
             yield "interpolations_of_clusters", partial(_interpolations, result, crop, of_clusters=True)
     if "node_samples" in result.plots:
-        names = [f"s{node}" for node in range(1, len(result.plots["node_samples"]) + 1)]
-        yield "node_samples", lambda: grids.node_samples(crop(result.plots["node_samples"]), names)
+        drawn = result.plots["node_samples"]
+        names = [f"s{node}" for node in range(1, len(drawn) + 1)]
+        yield "node_samples", lambda: grids.node_samples([crop(of_node) for of_node in drawn], names)
     if "ones" in result.plots:
         yield "ones", lambda: grids.answers_to_ones(crop(result.plots["ones"]))
 

@@ -121,7 +121,7 @@ def top(images: ArrayLike | Rows, probabilities: ArrayLike, n_each: int = 10) ->
     order = np.argsort(-shares, axis=0, kind="stable")[:n_each].T
     rows = [[pictures[rows]] for rows in order]
     names: list[tuple[int | None, str]] = [(k, f"{shares[row, k].mean():.2f}") for k, row in enumerate(order)]
-    return _rows(rows, names, "The surest members of each cluster", corner="mean")
+    return _rows(rows, names, "The surest members of each cluster")
 
 
 def node_samples(images: ArrayLike, names: Sequence[str]) -> "Figure | None":
