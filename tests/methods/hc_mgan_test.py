@@ -507,3 +507,52 @@ def test_a_warm_start_gives_both_groups_the_judges_of_the_raw_split():
         )
     equal(jax.tree.map(lambda leaf: leaf[1], found["generator"]), new["generator"])
     assert split.put_in(fresh.params, {}) is fresh.params
+
+
+@pytest.mark.slow
+def test_the_estimator_has_the_tree_at_every_number_of_leaves(tmp_path):
+    from jaxclust import HCMGAN
+
+    images, _ = toy.blobs(60)
+    small = {"preset": "quick", "width": 0.03, "min_steps": 32, "max_steps": 32, "refinements": 0, "batch_size": 10}
+    model = HCMGAN(n_clusters=4, **small).fit(images)
+    assert len(model.tree_.splits) == 3
+    assert len(model.tree_.masses) == 7
+    assert model.tree_.masses[0] == 60
+    for n_leaves in (1, 2, 3, 4):
+        shares = model.predict_proba(images, n_leaves)
+        assert shares.shape == (60, n_leaves)
+        np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
+        np.testing.assert_array_equal(model.predict(images, n_leaves), model.labels_at(n_leaves))
+    two = model.predict_proba(images, 2).sum(0)
+    np.testing.assert_allclose(sorted(two), sorted(model.tree_.masses[1:3]), atol=1e-2)
+    with pytest.raises(InputError, match="n_leaves is 5: the tree has 1 to 4"):
+        model.predict(images, n_leaves=5)
+    model.save(tmp_path / "model")
+    loaded = HCMGAN.load(tmp_path / "model")
+    assert loaded.tree_ == model.tree_
+    np.testing.assert_array_equal(loaded.predict(images, 3), model.predict(images, 3))
+    assert loaded.tree_.linkage().shape == (3, 4)
+    assert loaded.tree_.newick().endswith("s0;")
+    assert loaded.sample(2, cluster=3).shape == (2, 8, 8, 1)
+
+
+@pytest.mark.slow
+def test_a_run_draws_the_tree(tmp_path):
+    from jaxclust import runs
+    from jaxclust.data import sources
+    from jaxclust.report import figures
+
+    images, _ = toy.blobs(60)
+    config = dataclasses.replace(TINY, n_clusters=3, refinements=0)
+    request = models.Request(methods.find("hc-mgan"), config, 0)
+    key = jax.random.key(0)
+
+    def draw(out, result, prepared, preprocess, dataset):
+        figures.draw_run(out, result, prepared, preprocess, dataset.labels, key=key)
+
+    metrics = runs.fit(request, sources.load(images), tmp_path / "run", draw=draw)
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert {"tree", "top", "dendrogram", "node_samples", "samples", "training"} <= drawn
+    assert metrics["summary"]["newick"].endswith("s0;")
+    assert len(metrics["summary"]["linkage"]) == 2
