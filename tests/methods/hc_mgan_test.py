@@ -406,9 +406,13 @@ def fit(config, images, phases=None, seed=0):
 
 
 BLOBS = {
-    "generator_learning_rate": 2e-3, "discriminator_learning_rate": 2e-3, "classifier_learning_rate": 2e-3,
-    "min_steps": 320, "max_steps": 320, "batch_size": 30, "width": 0.05,
-}  # fmt: skip
+    "min_steps": 1280,
+    "max_steps": 1280,
+    "batch_size": 30,
+    "width": 0.1,
+    "refinements": 6,
+    "refinement_steps": 0.16,
+}
 
 
 @pytest.mark.slow
