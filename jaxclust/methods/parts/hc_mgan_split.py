@@ -92,7 +92,7 @@ def run(
                 keys[i] = jax.random.fold_in(one.key, attempt)
                 cdf[i] = slots.cumulative(one.members)
                 n_steps[i] = steps(config, one.members.sum(), one.epochs, refinement=groups == 2)
-        state = several.begin(key, Start(jnp.stack(keys), jnp.asarray(cdf), jnp.asarray(n_steps)))
+        state = slots.compiled(several.begin)(key, Start(jnp.stack(keys), jnp.asarray(cdf), jnp.asarray(n_steps)))
         epochs = int(n_steps.max()) / several.batches.per_epoch
         warm = {i: one.warm for i, one in enumerate(work.values()) if n_steps[i] and one.warm and attempt == 0}
         state = state._replace(params=put_in(state.params, warm))

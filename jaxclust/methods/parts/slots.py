@@ -6,7 +6,7 @@ finite. Slots do not see each other, so the result of one is the same whatever t
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -114,10 +114,16 @@ def several(
     def stacked(state: TrainState) -> PyTree:
         return jax.tree.map(lambda _: True, state)._replace(step=False, key=False)
 
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     batches = drawn(slots * groups * batch_size, MAX_CHUNK, slots * groups)
     method = Method(init, step, stacked=stacked, rows=rows)
-    return Slots(slots, groups, method, jax.jit(begin_all, compiler_options=options), batches)
+    return Slots(slots, groups, method, begin_all, batches)
+
+
+@cache
+def compiled(begin: Callable[[Key, Start], TrainState]) -> Callable[[Key, Start], TrainState]:
+    """`Slots.begin` as one program; on a CPU without optimisation, which takes a fraction of the time to compile."""
+    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
+    return jax.jit(begin, compiler_options=options)
 
 
 def advanced(
