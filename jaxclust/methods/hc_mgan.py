@@ -51,6 +51,7 @@ from jaxclust.methods.parts.slots import Slots
 from jaxclust.nn import conv
 from jaxclust.nn.gan import NOISE
 from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.mesh import over_data
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, Key, PyTree
 
@@ -61,11 +62,15 @@ SAMPLES = 12  # of each node, for a picture
 
 def discriminator_loss(nets: Networks, params: PyTree, real: Array, fakes: Sequence[Array], weight: Array) -> Array:
     """D's cross-entropy: of real examples (b, ...), asked for 1, and of each generator's (b, ...), asked for 0."""
-    features = nets.features.apply(params["features"], jnp.concatenate([real, *fakes]))
-    logits = nets.discriminator.apply(params["discriminator"], features)[:, 0].reshape(-1, len(real))
-    return weighted_mean(jax.nn.softplus(-logits[0]), weight) + weighted_mean(
-        jax.nn.softplus(logits[1:]).mean(0), weight
-    )
+    features = nets.features.apply(params["features"], in_turn([real, *fakes]))
+    logits = nets.discriminator.apply(params["discriminator"], features).reshape(len(real), -1)
+    each = weighted_mean(jax.nn.softplus(logits * jnp.array([-1.0] + [1.0] * len(fakes))), weight)
+    return each[0] + each[1:].mean()
+
+
+def in_turn(parts: Sequence[Array]) -> Array:
+    """m batches (b, ...) as one (b m, ...) in which they take turns: spread over devices, each has its share of all."""
+    return jnp.stack(parts, 1).reshape(-1, *parts[0].shape[1:])
 
 
 def deceived(nets: Networks, params: PyTree, features: Array, weight: Array) -> Array:
@@ -105,26 +110,27 @@ def raw_update(
 
     params: 'generator' (2, ...), 'features', 'discriminator' and 'classifier'; opt_state: all but 'features'.
     """
-    z = jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE))
+    z = over_data(jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE)), axis=1)
     make = conv.stacked(nets.generator.apply, config.form)
     made, to_generators = jax.vjp(lambda p: make(p, z), params["generator"])
     noisy = [blurred(x, std, fold_name(key, name)) for name, x in zip("rab", (real, *made), strict=True)]
     params, opt_state, of_d = update_judges(config, nets, params, opt_state, noisy[0], noisy[1:], weight)
-    seen, to_made = jax.vjp(partial(nets.features.apply, params["features"]), jnp.concatenate(noisy[1:]))
+    seen, to_made = jax.vjp(partial(nets.features.apply, params["features"]), in_turn(noisy[1:]))
 
     def apart(classifier: PyTree, seen: Array) -> Array:
-        a, b = jnp.split(seen, 2)
+        a, b = seen[0::2], seen[1::2]
         return (told_apart(nets, classifier, a, 0, weight) + told_apart(nets, classifier, b, 1, weight)) / 2
 
     of_c, grads = jax.value_and_grad(apart)(params["classifier"], seen)
     params, opt_state = update(config.classifier_learning_rate, "classifier", grads, params, opt_state)
 
     def of_generators(seen: Array) -> tuple[Array, Array]:
-        fooled = deceived(nets, params["discriminator"], seen, jnp.tile(weight, 2))
+        fooled = deceived(nets, params["discriminator"], seen, jnp.repeat(weight, 2))
         return fooled + config.classifier_weight * apart(params["classifier"], seen), fooled
 
     to_seen, fooled = jax.grad(of_generators, has_aux=True)(seen)
-    (grads,) = to_generators(jnp.stack(jnp.split(to_made(to_seen)[0], 2)))
+    to_each = to_made(to_seen)[0].reshape(len(real), 2, *real.shape[1:])
+    (grads,) = to_generators(jnp.moveaxis(to_each, 1, 0))
     params, opt_state = update(config.generator_learning_rate, "generator", grads, params, opt_state)
     return params, opt_state, {"discriminator": of_d, "classifier": of_c, "generator": fooled}
 
@@ -142,7 +148,7 @@ def group_update(
     key: Key,
 ) -> tuple[PyTree, PyTree, dict[str, Array]]:
     """Algorithm 3.4 for group `which`, 0 is l and 1 is m, beside the parameters of the other."""
-    z = jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE))
+    z = over_data(jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE)), axis=1)
     made, to_generator = jax.vjp(lambda p: nets.generator.apply(p, z[0]), params["generator"])
     theirs = nets.generator.apply(other["generator"], z[1])
     real, made, theirs = (
@@ -200,7 +206,7 @@ def groups_update(
 
 def blurred(x: Array, std: Array, key: Key) -> Array:
     """x and Gaussian noise of that deviation."""
-    return x + std * jax.random.normal(key, x.shape)
+    return over_data(x + std * jax.random.normal(key, x.shape))
 
 
 def update(rate: float, name: str, grads: PyTree, params: PyTree, opt_state: PyTree) -> tuple[PyTree, PyTree]:
