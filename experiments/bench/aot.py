@@ -56,7 +56,8 @@ class Row(NamedTuple):
     """What is known of one compiled step on one target; bytes and operations are of one chip and one step.
 
     memory: peak bytes, None where the compiler itself gave up for want of memory.  collectives: operations by kind.
-    products: by type.  repeated: products of all chips, as a multiple of the whole program's.  state, aliased: bytes of
+    products: by type.  repeated: products of all chips, as a multiple of the whole program's and, on GPUs, of what zeros
+    add (Step.zeros).  state, aliased: bytes of
     the state, and of those whose memory the new state takes over.  flops, bytes: XLA's counts, None where it has none.
     compute_bound_from: smallest batch at which arithmetic takes longer than memory traffic, inf if none does.
     """
@@ -162,7 +163,7 @@ def measured(step: Step, target: Target, fault: str = "") -> Row:
         collectives=_hlo.collectives(text),
         products=products.count,
         float32_share=products.share("f32"),
-        repeated=products.total * prod(mesh.shape.values()) / whole,
+        repeated=products.total * prod(mesh.shape.values()) / whole / (step.zeros if target.platform == "cuda" else 1),
         state=sum(sizes),
         aliased=sum(size for number, size in enumerate(sizes) if number in taken),
         host_calls=_hlo.host_calls(text),

@@ -256,7 +256,9 @@ def training(config: Config, shape: tuple[int, ...], count: int, refine: bool) -
         std = jnp.sqrt(last if refine and config.warm_start else last + (first - last) * left)
         return (groups_update if refine else raw_update)(config, nets, params, opt_state, real, weight, std, key)
 
-    return slots.several(one, begin, nets.real, count, 2 if refine else 1, config.batch_size, nets.on_images)
+    return slots.several(
+        one, begin, nets.real, count, 2 if refine else 1, config.batch_size, config.form if nets.on_images else None
+    )
 
 
 def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:

@@ -117,11 +117,12 @@ def stacked(state: TrainState) -> PyTree:
     return flags._replace(step=False, key=False)
 
 
-def over_members(size: int, convolutional: bool = False) -> Callable[..., Any]:
+def over_members(size: int, convolutional: bool = False, form: str = "auto") -> Callable[..., Any]:
     """`over(function, *trees)`: the function of each member's part, stacked again.
 
     One member is not mapped. On a CPU networks of more than SMALL parameters go one after the other, since
     XLA's batched products are several times slower there than plain ones; elsewhere, and small ones, by vmap.
+    form: of the convolutions (nn/conv.py).
     """
 
     def over(function: Callable[..., Any], *trees: PyTree) -> Any:
@@ -129,7 +130,7 @@ def over_members(size: int, convolutional: bool = False) -> Callable[..., Any]:
             out = function(*jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), trees))
             return jax.tree.map(lambda leaf: leaf[None], out)
         if convolutional:
-            return conv.stacked(function)(*trees)
+            return conv.stacked(function, form)(*trees)
         if size <= SMALL:
             return jax.vmap(function)(*trees)
 

@@ -62,7 +62,7 @@ def several(
     slots: int,
     groups: int,
     batch_size: int,
-    convolutional: bool,
+    form: str | None,
 ) -> Slots:
     """The training of `slots` times what `update` does.
 
@@ -70,10 +70,11 @@ def several(
             TERMS; left is the share of the steps that are to come. Without groups where there is one.
     begin:  key -> params, opt_state of one slot.
     real:   images of the data set as `update` takes them.
+    form:   of its convolutions (nn/conv.py), None where it has none.
     """
     shapes = jax.eval_shape(begin, jax.random.key(0))
     size = sum(leaf.size for leaf in jax.tree.leaves(shapes[0]))
-    over = over_members(size, convolutional)
+    over = over_members(size, form is not None, form or "auto")
 
     def begin_all(key: Key, start: Start) -> TrainState:
         params, opt_state = jax.vmap(begin)(start.keys)
