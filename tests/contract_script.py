@@ -41,7 +41,7 @@ def fit(system, devices):
 def distance(name):
     """Agreement of the two partitions, 1 at best, and the largest relative difference of a first training's terms."""
     (one, first), (many, others) = (fit(methods.find(name), jax.devices()[:count]) for count in (1, 8))
-    assert first.keys() == others.keys()
+    assert list(first)[:1] == list(others)[:1]  # which later ones follow may hang on rounding: a GAN's are chaotic
     if not first:  # it trains nothing
         return {"agreement": float(adjusted_rand_score(one, many)), "terms": 0.0}
     training = next(iter(first))
