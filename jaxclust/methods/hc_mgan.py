@@ -21,9 +21,11 @@ The root's s is 1. The leaf with the largest mass is split until there are as ma
 s_l + s_m = s_k: the leaves' memberships of an example sum to one. A key belongs to a node, whatever is split before or
 beside it, so several leaves that will be split anyway are trained at a time, in one program, with the same result.
 
-Deviations: layer normalisation is over a whole image (nn/gan.py). In the preset 'quick' networks are narrower, and a
-split is refined until little mass moves. What the text leaves to the eye is done here: a training whose discriminator
-wins, or whose losses are not finite, is begun anew, and so is a raw split that leaves a child nearly empty.
+Deviations: layer normalisation is over a whole image (nn/gan.py). In the preset 'quick' networks are narrower, a split
+is refined until little mass moves, and all images that D and C are trained on, generated ones too, are transformed at
+random (Zhao et al. 2020, Differentiable augmentation): what that changes is then no ground for a split. What the text
+leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is begun anew, and
+so is a raw split that leaves a child nearly empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,14 +39,16 @@ import numpy as np
 import optax
 from jax import lax
 
+from jaxclust.data.augment import NONE
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Model, Result, System
 from jaxclust.methods.parts import slots, tree
-from jaxclust.methods.parts.hc_mgan_config import QUICK, Config
+from jaxclust.methods.parts.hc_mgan_config import QUICK, Config, augmentation
 from jaxclust.methods.parts.hc_mgan_model import Networks, draw, networks, restore
 from jaxclust.methods.parts.hc_mgan_split import Place, Split, Work, packed, raw_split, refined, run, together, unpacked
+from jaxclust.methods.parts.networks import moved
 from jaxclust.methods.parts.outcome import outcome
 from jaxclust.methods.parts.population import keys as keys_of
 from jaxclust.methods.parts.slots import Slots
@@ -111,11 +115,10 @@ def raw_update(
     params: 'generator' (2, ...), 'features', 'discriminator' and 'classifier'; opt_state: all but 'features'.
     """
     z = over_data(jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE)), axis=1)
-    make = conv.stacked(nets.generator.apply, config.form)
-    made, to_generators = jax.vjp(lambda p: make(p, z), params["generator"])
-    noisy = [blurred(x, std, fold_name(key, name)) for name, x in zip("rab", (real, *made), strict=True)]
-    params, opt_state, of_d = update_judges(config, nets, params, opt_state, noisy[0], noisy[1:], weight)
-    seen, to_made = jax.vjp(partial(nets.features.apply, params["features"]), in_turn(noisy[1:]))
+    make, look = conv.stacked(nets.generator.apply, config.form), partial(shown, config, nets, std, key)
+    fakes, to_generators = jax.vjp(lambda p: list(map(look, "ab", make(p, z))), params["generator"])
+    params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("real", real), fakes, weight)
+    seen, to_fakes = jax.vjp(partial(nets.features.apply, params["features"]), in_turn(fakes))
 
     def apart(classifier: PyTree, seen: Array) -> Array:
         a, b = seen[0::2], seen[1::2]
@@ -129,8 +132,8 @@ def raw_update(
         return fooled + config.classifier_weight * apart(params["classifier"], seen), fooled
 
     to_seen, fooled = jax.grad(of_generators, has_aux=True)(seen)
-    to_each = to_made(to_seen)[0].reshape(len(real), 2, *real.shape[1:])
-    (grads,) = to_generators(jnp.moveaxis(to_each, 1, 0))
+    to_each = to_fakes(to_seen)[0].reshape(len(real), 2, *real.shape[1:])
+    (grads,) = to_generators([to_each[:, 0], to_each[:, 1]])
     params, opt_state = update(config.generator_learning_rate, "generator", grads, params, opt_state)
     return params, opt_state, {"discriminator": of_d, "classifier": of_c, "generator": fooled}
 
@@ -149,13 +152,11 @@ def group_update(
 ) -> tuple[PyTree, PyTree, dict[str, Array]]:
     """Algorithm 3.4 for group `which`, 0 is l and 1 is m, beside the parameters of the other."""
     z = over_data(jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE)), axis=1)
-    made, to_generator = jax.vjp(lambda p: nets.generator.apply(p, z[0]), params["generator"])
-    theirs = nets.generator.apply(other["generator"], z[1])
-    real, made, theirs = (
-        blurred(x, std, fold_name(key, name)) for name, x in (("r", real), ("a", made), ("b", theirs))
-    )
-    params, opt_state, of_d = update_judges(config, nets, params, opt_state, real, [made], weight)
-    seen, to_made = jax.vjp(partial(nets.features.apply, params["features"]), made)
+    make, look = nets.generator.apply, partial(shown, config, nets, std, key)
+    fake, to_generator = jax.vjp(lambda p: look("own", make(p, z[0])), params["generator"])
+    theirs = look("other", make(other["generator"], z[1]))
+    params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("real", real), [fake], weight)
+    seen, to_fake = jax.vjp(partial(nets.features.apply, params["features"]), fake)
     seen_theirs = nets.features.apply(params["features"], theirs)
 
     def apart(classifier: PyTree) -> Array:
@@ -164,7 +165,7 @@ def group_update(
 
     of_c, grads = jax.value_and_grad(apart)(params["classifier"])
     params, opt_state = update(config.classifier_learning_rate, "classifier", grads, params, opt_state)
-    seen_there, to_made_there = jax.vjp(partial(nets.features.apply, other["features"]), made)
+    seen_there, to_fake_there = jax.vjp(partial(nets.features.apply, other["features"]), fake)
 
     def of_generator(seen: Array, seen_there: Array) -> tuple[Array, Array]:
         fooled = deceived(nets, params["discriminator"], seen, weight)
@@ -173,7 +174,7 @@ def group_update(
         return fooled + config.classifier_weight * (own + there) / 2, fooled
 
     (here, there), fooled = jax.grad(of_generator, (0, 1), has_aux=True)(seen, seen_there)
-    (grads,) = to_generator(to_made(here)[0] + to_made_there(there)[0])
+    (grads,) = to_generator(to_fake(here)[0] + to_fake_there(there)[0])
     params, opt_state = update(config.generator_learning_rate, "generator", grads, params, opt_state)
     return params, opt_state, {"discriminator": of_d, "classifier": of_c, "generator": fooled}
 
@@ -204,8 +205,13 @@ def groups_update(
     return params, opt_state, terms
 
 
-def blurred(x: Array, std: Array, key: Key) -> Array:
-    """x and Gaussian noise of that deviation."""
+def shown(config: Config, nets: Networks, std: Array, key: Key, name: str, x: Array) -> Array:
+    """Examples (b, ...) as D and C see them in training: each image transformed at random, with Gaussian noise of that
+    deviation. key: of the iteration; name: of the examples."""
+    key = fold_name(key, name)
+    if nets.on_images:
+        pictures = moved(fold_name(key, "augment"), nets.pictures(x), augmentation(config), config.form)
+        x = nets.real(pictures) if augmentation(config) != NONE else x
     return over_data(x + std * jax.random.normal(key, x.shape))
 
 

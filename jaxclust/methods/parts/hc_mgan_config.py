@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from jaxclust.data.augment import Augmentation
 from jaxclust.errors import InputError
 
 
@@ -46,6 +47,14 @@ class Config:
     """Learning rate of the discriminators and of the features."""
     classifier_learning_rate: float = 2e-5
     """Learning rate of the classifiers."""
+    rotation: float = 0.0
+    """Augmentation of what discriminators and classifiers are trained on: rotation within so many degrees."""
+    zoom: float = 0.0
+    """Augmentation: zoom within this share."""
+    shift: float = 0.0
+    """Augmentation: shift within this share of each side."""
+    flip: bool = False
+    """Augmentation: mirror left to right."""
     order: Literal["turn", "together"] = "turn"
     """The two groups of a refinement are updated one after the other, as in the text, or both from the same state."""
     concurrent: int | Literal["auto"] = "auto"
@@ -73,7 +82,8 @@ class Config:
             if value is not None and not isinstance(value, str) and not value > 0:
                 raise InputError(f"{name} is {value}: give a number above 0")
         for name in (
-            "refinements", "settled", "more_epochs", "min_steps", "classifier_weight", "noise_variance", "restarts",
+            "refinements", "settled", "more_epochs", "min_steps", "classifier_weight", "noise_variance", "rotation",
+            "zoom", "shift", "restarts",
         ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 0")
@@ -83,6 +93,11 @@ class Config:
                 raise InputError(f"{name} is {value}: give a number of at least 2" + ", or auto" * (name[0] == "n"))
         if not 0 < self.min_share < 0.5:
             raise InputError(f"min_share is {self.min_share}: give a share above 0 and below 0.5")
+
+
+def augmentation(config: Config) -> Augmentation:
+    """The ranges of the random transformations."""
+    return Augmentation(config.rotation, config.zoom, config.shift, config.flip)
 
 
 QUICK = Config(
@@ -96,6 +111,9 @@ QUICK = Config(
     refinement_steps=0.16,
     warm_start=True,
     last_noise_variance=0.3,
+    rotation=10.0,
+    zoom=0.1,
+    shift=0.1,
     generator_learning_rate=1e-3,
     discriminator_learning_rate=5e-4,
     classifier_learning_rate=1e-3,

@@ -33,9 +33,13 @@ def eval_mode(module: nn.Module, params: PyTree, stats: PyTree, x: Array) -> Any
 
 
 def transformed(state: TrainState, images: Array, ranges: Augmentation, form: str) -> Array:
-    """Images of a step, each transformed at random: data.augment in what suits the form of the convolutions."""
-    by = "products" if resolve_form(form) == "native" else "gather"
-    return augment(step_key(state, "augment"), images, ranges, by)
+    """Images of a step, each transformed at random."""
+    return moved(step_key(state, "augment"), images, ranges, form)
+
+
+def moved(key: Key, images: Array, ranges: Augmentation, form: str) -> Array:
+    """data.augment in what suits the form of the convolutions: gathering pixels, or products."""
+    return augment(key, images, ranges, "products" if resolve_form(form) == "native" else "gather")
 
 
 def adam(learning_rate: float, n_steps: int, schedule: str = "constant") -> optax.GradientTransformation:

@@ -12,14 +12,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxclust import losses
-from jaxclust.data.augment import augment, brighten
+from jaxclust.data.augment import brighten
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Functions
 from jaxclust.methods.parts.coders import Frame, pictures, vectors
-from jaxclust.methods.parts.networks import compute_type, eval_mode, init, train_mode
+from jaxclust.methods.parts.networks import compute_type, eval_mode, init, moved, train_mode
 from jaxclust.methods.parts.variational_config import Config, augmentation, user_function
 from jaxclust.nn.autoencoders import Decoder, Trunk, hidden_widths
-from jaxclust.nn.conv import resolve_form
 from jaxclust.nn.variational import (
     GaussianOfCluster,
     GaussianOfCode,
@@ -153,8 +152,7 @@ class Networks:
             return x
         if config.augmentation != "images":
             return jax.vmap(user_function(str(config.augmentation)))(jax.random.split(key, len(x)), x)
-        by = "products" if resolve_form(config.form) == "native" else "gather"
-        x = augment(fold_name(key, "maps"), x, augmentation(config), by)
+        x = moved(fold_name(key, "maps"), x, augmentation(config), config.form)
         return brighten(fold_name(key, "brightness"), x, config.brightness, config.binarise)
 
     def infer(self, params: PyTree, stats: PyTree, x: Array, weight: Array | None) -> tuple[Inferred, PyTree]:
