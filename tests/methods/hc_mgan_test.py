@@ -13,6 +13,7 @@ import optax
 import pytest
 
 from jaxclust import methods, models
+from jaxclust.data.augment import Augmentation, augment
 from jaxclust.errors import InputError
 from jaxclust.methods import hc_mgan as hc
 from jaxclust.methods.parts import hc_mgan_split as split
@@ -168,7 +169,7 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
 
     a, b = fakes(params["generator"])
     judges = {name: params[name] for name in ("features", "discriminator")}
-    judges = descend(lambda p: log_d(p, noisy("r", REAL), 1) + (log_d(p, a, -1) + log_d(p, b, -1)) / 2, judges, 0.1)
+    judges = descend(lambda p: log_d(p, noisy("real", REAL), 1) + (log_d(p, a, -1) + log_d(p, b, -1)) / 2, judges, 0.1)
     classifier = descend(lambda c: (log_c(judges, c, a, 0) + log_c(judges, c, b, 1)) / 2, params["classifier"], 0.2)
 
     def of_generators(generators):
@@ -187,10 +188,10 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
 def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, which):
     own, other = one_group(0), one_group(1)
     z = jax.random.uniform(fold_name(KEY, "z"), (2, B, NOISE))
-    make = lambda generator: noisy("a", NETS.generator.apply(generator, z[0]))  # noqa: E731
-    fake, theirs = make(own["generator"]), noisy("b", NETS.generator.apply(other["generator"], z[1]))
+    make = lambda generator: noisy("own", NETS.generator.apply(generator, z[0]))  # noqa: E731
+    fake, theirs = make(own["generator"]), noisy("other", NETS.generator.apply(other["generator"], z[1]))
     judges = {name: own[name] for name in ("features", "discriminator")}
-    judges = descend(lambda p: log_d(p, noisy("r", REAL), 1) + log_d(p, fake, -1), judges, 0.1)
+    judges = descend(lambda p: log_d(p, noisy("real", REAL), 1) + log_d(p, fake, -1), judges, 0.1)
 
     def of_classifier(c):
         return (log_c(judges, c, fake, which) + log_c(judges, c, theirs, 1 - which)) / 2
@@ -221,6 +222,25 @@ def test_the_second_group_sees_what_the_first_has_become_unless_both_move_togeth
     first = alone(0, one_group(1))
     second = alone(1, first if order == "turn" else one_group(0))
     close(new, jax.tree.map(lambda *leaves: jnp.stack(leaves), first, second), 1e-4)
+
+
+def test_what_judges_see_is_transformed_and_noisy():
+    nets, config = networks(TINY, (8, 8, 1)), dataclasses.replace(TINY, rotation=20.0, zoom=0.2, shift=0.2, flip=True)
+    x = jax.random.uniform(KEY, (B, 8, 8, 1), minval=-1.0, maxval=1.0)
+    still = dataclasses.replace(config, rotation=0.0, zoom=0.0, shift=0.0, flip=False)
+    np.testing.assert_array_equal(hc.shown(still, nets, STD, KEY, "a", x), noisy("a", x))
+    look = partial(hc.shown, config, nets, jnp.float32(0.0), KEY)
+    ranges = Augmentation(rotation=20.0, zoom=0.2, shift=0.2, flip=True)
+    pictures = augment(fold_name(fold_name(KEY, "a"), "augment"), (x + 1) / 2, ranges)
+    np.testing.assert_allclose(look("a", x), 2 * pictures - 1, atol=1e-6)
+    assert moved(look("a", x), look("b", x))
+    seen, change = jax.jvp(partial(look, "a"), (0.5 * x,), (0.5 * x,))  # what generators learn from
+    np.testing.assert_allclose(seen + change, look("a", x), atol=1e-5)
+    assert moved(change, 0.5 * x)
+
+
+def test_features_are_noisy_alone():
+    np.testing.assert_array_equal(hc.shown(QUICK, NETS, STD, KEY, "a", REAL), noisy("a", REAL))
 
 
 # slots
