@@ -36,9 +36,8 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
         "epochs": 4, "attention_epochs": 2, "min_steps": 100, "batch_size": 30, "draws": 1, "learning_rate": 0.01,
     },
     "hc-mgan": {
-        "n_clusters": 3, "width": 0.05, "refinements": 3, "epochs": 1, "min_steps": 800, "max_steps": 800,
-        "batch_size": 30, "generator_learning_rate": 6e-4, "discriminator_learning_rate": 6e-4,
-        "classifier_learning_rate": 6e-4,
+        "n_clusters": 3, "width": 0.05, "refinements": 3, "epochs": 1, "min_steps": 960, "max_steps": 960,
+        "batch_size": 30, "rotation": 0.0, "zoom": 0.0, "shift": 0.0,  # blobs differ by where they are
     },
     "cm": {
         "n_clusters": 3, "start": "random", "alpha": 5.0, "epochs": 40, "batch_size": 20, "learning_rate": 0.01,

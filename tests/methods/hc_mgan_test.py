@@ -432,6 +432,9 @@ BLOBS = {
     "width": 0.1,
     "refinements": 6,
     "refinement_steps": 0.16,
+    "rotation": 0.0,  # blobs differ by where they are
+    "zoom": 0.0,
+    "shift": 0.0,
 }
 
 
