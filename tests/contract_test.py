@@ -37,7 +37,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     },
     "hc-mgan": {
         "n_clusters": 3, "width": 0.05, "refinements": 3, "epochs": 1, "min_steps": 960, "max_steps": 960,
-        "batch_size": 30, "rotation": 0.0, "zoom": 0.0, "shift": 0.0,  # blobs differ by where they are
+        "batch_size": 30,
     },
     "cm": {
         "n_clusters": 3, "start": "random", "alpha": 5.0, "epochs": 40, "batch_size": 20, "learning_rate": 0.01,

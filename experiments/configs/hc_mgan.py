@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments.configs import Row
 
+MOVED = {"rotation": 10.0, "zoom": 0.1, "shift": 0.1}
 THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 
 
@@ -30,6 +31,9 @@ ROWS = (
     row("mnist10k", acc=93.0),
     row("fmnist10k", acc=72.1),
     row("fmnist10k", "first", n_clusters=2),
+    row("fmnist10k", "first_augmented", n_clusters=2, **MOVED),
+    row("usps", "augmented", **MOVED),
+    row("digits", "augmented", **MOVED),
     *(row("digits", f"refined_{count}", refinements=count) for count in (0, 1, 3, 16)),
     row("digits", "new_networks", warm_start=False),
     row("digits", "auto", n_clusters="auto"),

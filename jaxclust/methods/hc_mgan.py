@@ -21,11 +21,11 @@ The root's s is 1. The leaf with the largest mass is split until there are as ma
 s_l + s_m = s_k: the leaves' memberships of an example sum to one. A key belongs to a node, whatever is split before or
 beside it, so several leaves that will be split anyway are trained at a time, in one program, with the same result.
 
-Deviations: layer normalisation is over a whole image (nn/gan.py). In the preset 'quick' networks are narrower, a split
-is refined until little mass moves, and all images that D and C are trained on, generated ones too, are transformed at
-random (Zhao et al. 2020, Differentiable augmentation): what that changes is then no ground for a split. What the text
-leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is begun anew, and
-so is a raw split that leaves a child nearly empty.
+Deviations: layer normalisation is over a whole image (nn/gan.py). In the preset 'quick' networks are narrower, and a
+split is refined until little mass moves. All images that D and C are trained on, generated ones too, may be transformed
+at random (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation). What the text leaves to
+the eye is done here: a training whose discriminator wins, or whose losses are not finite, is begun anew, and so is a
+raw split that leaves a child nearly empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,7 +117,7 @@ def raw_update(
     z = over_data(jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE)), axis=1)
     make, look = conv.stacked(nets.generator.apply, config.form), partial(shown, config, nets, std, key)
     fakes, to_generators = jax.vjp(lambda p: list(map(look, "ab", make(p, z))), params["generator"])
-    params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("real", real), fakes, weight)
+    params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("r", real), fakes, weight)
     seen, to_fakes = jax.vjp(partial(nets.features.apply, params["features"]), in_turn(fakes))
 
     def apart(classifier: PyTree, seen: Array) -> Array:
@@ -153,9 +153,9 @@ def group_update(
     """Algorithm 3.4 for group `which`, 0 is l and 1 is m, beside the parameters of the other."""
     z = over_data(jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE)), axis=1)
     make, look = nets.generator.apply, partial(shown, config, nets, std, key)
-    fake, to_generator = jax.vjp(lambda p: look("own", make(p, z[0])), params["generator"])
-    theirs = look("other", make(other["generator"], z[1]))
-    params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("real", real), [fake], weight)
+    fake, to_generator = jax.vjp(lambda p: look("a", make(p, z[0])), params["generator"])
+    theirs = look("b", make(other["generator"], z[1]))
+    params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("r", real), [fake], weight)
     seen, to_fake = jax.vjp(partial(nets.features.apply, params["features"]), fake)
     seen_theirs = nets.features.apply(params["features"], theirs)
 

@@ -169,7 +169,7 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
 
     a, b = fakes(params["generator"])
     judges = {name: params[name] for name in ("features", "discriminator")}
-    judges = descend(lambda p: log_d(p, noisy("real", REAL), 1) + (log_d(p, a, -1) + log_d(p, b, -1)) / 2, judges, 0.1)
+    judges = descend(lambda p: log_d(p, noisy("r", REAL), 1) + (log_d(p, a, -1) + log_d(p, b, -1)) / 2, judges, 0.1)
     classifier = descend(lambda c: (log_c(judges, c, a, 0) + log_c(judges, c, b, 1)) / 2, params["classifier"], 0.2)
 
     def of_generators(generators):
@@ -188,10 +188,10 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
 def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, which):
     own, other = one_group(0), one_group(1)
     z = jax.random.uniform(fold_name(KEY, "z"), (2, B, NOISE))
-    make = lambda generator: noisy("own", NETS.generator.apply(generator, z[0]))  # noqa: E731
-    fake, theirs = make(own["generator"]), noisy("other", NETS.generator.apply(other["generator"], z[1]))
+    make = lambda generator: noisy("a", NETS.generator.apply(generator, z[0]))  # noqa: E731
+    fake, theirs = make(own["generator"]), noisy("b", NETS.generator.apply(other["generator"], z[1]))
     judges = {name: own[name] for name in ("features", "discriminator")}
-    judges = descend(lambda p: log_d(p, noisy("real", REAL), 1) + log_d(p, fake, -1), judges, 0.1)
+    judges = descend(lambda p: log_d(p, noisy("r", REAL), 1) + log_d(p, fake, -1), judges, 0.1)
 
     def of_classifier(c):
         return (log_c(judges, c, fake, which) + log_c(judges, c, theirs, 1 - which)) / 2
@@ -432,9 +432,6 @@ BLOBS = {
     "width": 0.1,
     "refinements": 6,
     "refinement_steps": 0.16,
-    "rotation": 0.0,  # blobs differ by where they are
-    "zoom": 0.0,
-    "shift": 0.0,
 }
 
 
