@@ -263,7 +263,7 @@ def started(count=2, refine=False, n=40, n_steps=(64, 64), members=None, config=
     members = np.ones((count, 2 if refine else 1, n)) if members is None else members
     keys = jax.random.split(jax.random.key(3), count)
     start = slots.Start(keys, jnp.asarray(slots.cumulative(members)), jnp.asarray(n_steps, jnp.int32))
-    return several, several.begin(jax.random.key(0), start)
+    return several, slots.compiled(several.begin)(jax.random.key(0), start)
 
 
 def stepped(several, state, count, images=None):
@@ -277,7 +277,7 @@ def stepped(several, state, count, images=None):
 def test_examples_are_drawn_by_their_membership():
     member = np.array([0.0, 1.0, 2.0, 0.0, 5.0, 0.0])
     several, state = started(1, n=6, n_steps=(64,), members=member[None, None])
-    drawn = np.concatenate([several.method.rows(state, jnp.int32(i), B) for i in range(600)])
+    drawn = np.concatenate(quickly(jax.vmap(lambda i: several.method.rows(state, i, B)))(jnp.arange(600)))
     assert drawn.dtype == np.int32
     np.testing.assert_allclose(np.bincount(drawn, minlength=6) / len(drawn), member / 8, atol=0.025)
     assert not np.isin(drawn, [0, 3, 5]).any()
