@@ -291,7 +291,7 @@ def eight_devices():
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "tests.contract_script"]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[1], timeout=1200
+        command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[1], timeout=1800
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
