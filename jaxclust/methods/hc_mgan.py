@@ -208,10 +208,9 @@ def groups_update(
 def shown(config: Config, nets: Networks, std: Array, key: Key, name: str, x: Array) -> Array:
     """Examples (b, ...) as D and C see them in training: each image transformed at random, with Gaussian noise of that
     deviation. key: of the iteration; name: of the examples."""
-    key = fold_name(key, name)
-    if nets.on_images:
-        pictures = moved(fold_name(key, "augment"), nets.pictures(x), augmentation(config), config.form)
-        x = nets.real(pictures) if augmentation(config) != NONE else x
+    key, ranges = fold_name(key, name), augmentation(config)
+    if nets.on_images and ranges != NONE:
+        x = nets.real(moved(fold_name(key, "augment"), nets.pictures(x), ranges, config.form))
     return over_data(x + std * jax.random.normal(key, x.shape))
 
 

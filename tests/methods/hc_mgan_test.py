@@ -522,7 +522,18 @@ def test_without_a_number_a_split_has_to_separate_something():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("n_clusters", 1), ("epochs", 0), ("refinements", -1), ("min_share", 0.6), ("concurrent", 0), ("width", 0.0)],
+    [
+        ("n_clusters", 1),
+        ("epochs", 0),
+        ("refinements", -1),
+        ("min_share", 0.6),
+        ("concurrent", 0),
+        ("width", 0.0),
+        ("rotation", -1.0),
+        ("shift", float("nan")),
+        ("zoom", 1.0),
+        ("last_noise_variance", -0.1),
+    ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(field, value):
     with pytest.raises(InputError, match=f"{field} is {value}"):

@@ -82,8 +82,8 @@ class Config:
             if value is not None and not isinstance(value, str) and not value > 0:
                 raise InputError(f"{name} is {value}: give a number above 0")
         for name in (
-            "refinements", "settled", "more_epochs", "min_steps", "classifier_weight", "noise_variance", "rotation",
-            "zoom", "shift", "restarts",
+            "refinements", "settled", "more_epochs", "min_steps", "classifier_weight", "noise_variance",
+            "last_noise_variance", "rotation", "zoom", "shift", "restarts",
         ):  # fmt: skip
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 0")
@@ -91,6 +91,8 @@ class Config:
             value = getattr(self, name)
             if value != "auto" and value < 2:
                 raise InputError(f"{name} is {value}: give a number of at least 2" + ", or auto" * (name[0] == "n"))
+        if not self.zoom < 1:
+            raise InputError(f"zoom is {self.zoom}: give a share below 1")
         if not 0 < self.min_share < 0.5:
             raise InputError(f"min_share is {self.min_share}: give a share above 0 and below 0.5")
 
