@@ -308,21 +308,25 @@ def samples(nets: Networks, generators: PyTree, key: Key) -> np.ndarray:
 def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list[int], dict[int, Split], list[float]]:
     """The nodes that are split, in order (parts/tree.py), their splits, and the masses of all nodes.
 
-    The largest leaf comes first. Leaves that are due later are split beside it, as many as there are slots.
+    The largest leaf comes first. Leaves that are due later are split beside it, as many as there are slots. Where
+    `postpone` says so, leaves whose splits turn out to be in doubt come last.
     """
     n, most = len(images), config.max_clusters if config.n_clusters == "auto" else int(config.n_clusters)
     member: dict[Place, np.ndarray] = {(): np.ones(n)}  # of the nodes so far
     number: dict[Place, int] = {(): 0}
+    size: dict[Place, float] = {(): float(n)}
     found: dict[Place, Split] = {}
     left: set[Place] = {()}  # leaves that may be split
     masses, splits, waves = [float(n)], list[int](), 0
     while left and len(splits) + 1 < most:
-        place = max(left, key=lambda leaf: (member[leaf].sum(), leaf))
+        waiting = {leaf for leaf in left if leaf in found and postponed(config, found[leaf])}
+        place = max(left - waiting or left, key=lambda leaf: (size[leaf], leaf))
         if place not in found:
-            open_leaves = {leaf: float(member[leaf].sum()) for leaf in left if leaf not in found}
+            open_leaves = {leaf: size[leaf] for leaf in left if leaf not in found}
             wave = tree.due(open_leaves, most - 1 - len(splits), concurrency(config))
             waves += 1
             found |= split_leaves(config, images, {leaf: member[leaf] for leaf in wave}, waves, key, phases)
+            continue
         left.remove(place)
         if not stands(config, found[place], member[place]):
             continue
@@ -330,6 +334,7 @@ def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list
             child = (*place, side)
             member[child], number[child] = share * member[place], len(masses)
             masses.append(float(member[child].sum()))
+            size[child] = masses[-1] if config.largest == "mass" else tree.spread(images, member[child])
             if splittable(config, masses[-1], n):
                 left.add(child)
         splits.append(number[place])
@@ -348,6 +353,11 @@ def concurrency(config: Config) -> int:
 def splittable(config: Config, mass: float, n: int) -> bool:
     """Whether a node of that mass may be split: it holds two examples, or two of the smallest clusters."""
     return mass >= (2 * config.min_share * n if config.n_clusters == "auto" else 2.0)
+
+
+def postponed(config: Config, split: Split) -> bool:
+    """Whether a leaf waits, because of its split, until no other can be split."""
+    return config.postpone and split.doubt > config.max_doubt
 
 
 def stands(config: Config, split: Split, member: np.ndarray) -> bool:

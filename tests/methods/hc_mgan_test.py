@@ -505,6 +505,47 @@ def test_a_leaf_that_is_done_keeps_its_outcome_and_not_its_checkpoints(tmp_path)
     assert not any("first steps" in line for line in notes.said), "nothing was trained"
 
 
+def halves(monkeypatch, doubts):
+    """Splits without training: the first half of each leaf's rows from the others; doubts by leaf."""
+
+    def split_leaves(config, images, leaves, wave, key, phases):
+        found = {}
+        for place, member in leaves.items():
+            rows = np.flatnonzero(member)
+            share = np.isin(np.arange(len(member)), rows[: len(rows) // 2]).astype(float)
+            found[place] = split.raw_split(split.End("", {}, share[:, None]))._replace(doubt=doubts.get(place, 0.0))
+        return found
+
+    monkeypatch.setattr(hc, "split_leaves", split_leaves)
+
+
+@pytest.mark.parametrize("concurrent", [1, 3])
+def test_a_leaf_in_doubt_waits_for_all_others(monkeypatch, concurrent):
+    images = np.zeros((16, 2), np.float32)
+    config = dataclasses.replace(TINY, n_clusters=4, max_doubt=0.1, concurrent=concurrent)
+    halves(monkeypatch, {(1,): 0.2})
+    places = {0: (), 1: (0,), 2: (1,), 3: (0, 0), 4: (0, 1)}
+
+    def split_in_turn(**changes):
+        splits, _, masses = hc.grow(dataclasses.replace(config, **changes), images, jax.random.key(0), Phases())
+        assert masses[:3] == [16, 8, 8]
+        return splits
+
+    assert [places[node] for node in split_in_turn()] == [(), (1,), (0,)], "of two equals the last"
+    assert [places[node] for node in split_in_turn(postpone=True)] == [(), (0,), (0, 1)]
+    assert 2 not in split_in_turn(n_clusters="auto", min_share=0.05)
+    late = split_in_turn(postpone=True, n_clusters=10)
+    assert late.index(2) == 8, "after the root and the seven nodes of the other side"
+
+
+@pytest.mark.parametrize(("largest", "splits"), [("mass", [0, 2, 1]), ("spread", [0, 2, 4])])
+def test_the_largest_leaf_is_that_of_the_mass_or_of_the_spread(monkeypatch, largest, splits):
+    images = np.array([[0.0], [0.0], [0.0], [0.0], [0.0], [0.0], [10.0], [20.0]], np.float32)
+    halves(monkeypatch, {})
+    config = dataclasses.replace(TINY, n_clusters=4, largest=largest)
+    assert hc.grow(config, images, jax.random.key(0), Phases())[0] == splits
+
+
 def test_without_a_number_a_split_has_to_separate_something():
     config = dataclasses.replace(TINY, n_clusters="auto", min_share=0.1, max_doubt=0.1)
     good = split.raw_split(end([1.0, 1.0, 0.0, 0.0], v=1))

@@ -59,13 +59,18 @@ class Config:
     """The two groups of a refinement are updated one after the other, as in the text, or both from the same state."""
     concurrent: int | Literal["auto"] = "auto"
     """Leaves that are split at a time, in one program; 'auto' is 1 on a CPU and 4 elsewhere. The tree is the same."""
+    largest: Literal["mass", "spread"] = "mass"
+    """The leaf that is split next: that of the largest mass, as in the text, or of the largest sum of squares about its
+    mean, as in bisecting k-means."""
+    postpone: bool = False
+    """A leaf whose split is in doubt (`max_doubt`) is split only when there are no others."""
     restarts: int = 3
     """How often a training that collapses is begun anew."""
     min_share: float = 0.01
     """n_clusters 'auto': the smallest share of all examples that a cluster may hold."""
     max_doubt: float = 0.1
-    """n_clusters 'auto': a split stands only where its two classifiers are, on average over its mass, no further apart
-    than this."""
+    """A split is in doubt where its two classifiers are further apart than this, on average over its mass. With
+    n_clusters 'auto' such a split does not stand."""
     max_clusters: int = 50
     """n_clusters 'auto': most leaves."""
     form: Literal["auto", "patches", "native"] = "auto"

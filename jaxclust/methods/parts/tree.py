@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxclust.data.rows import Images, blocks
 from jaxclust.errors import InputError
 
 
@@ -122,16 +123,30 @@ def due(masses: Mapping[tuple[int, ...], float], n_splits: int, most: int) -> li
     return found[:most]
 
 
+def spread(images: Images, member: np.ndarray) -> float:
+    """The sum of squares of a leaf's examples (n, ...) about their mean, weighted by its memberships (n,).
+
+    Bisecting k-means splits the leaf where it is largest. It is in units of the data, squared.
+    """
+    total, squares = np.zeros(int(np.prod(images.shape[1:]))), 0.0
+    for start, block in blocks(images):
+        x, weight = np.asarray(block, np.float32).reshape(len(block), -1), member[start : start + len(block)]
+        total += weight @ x
+        squares += float(weight @ np.einsum("nd,nd->n", x, x, dtype=np.float64))
+    return squares - float(total @ total) / max(float(member.sum()), 1e-12)
+
+
 def linkage(splits: Sequence[int], masses: Sequence[float]) -> np.ndarray:
     """The tree as SciPy's linkage of its K leaves: (K - 1, 4) float64.
 
     A row is two clusters that merge, the mass of their parent as the distance, and how many leaves are in it. Row i is
-    cluster K + i. masses: (2 S + 1,) of all nodes; nodes are split largest first, so distances never fall.
+    cluster K + i. Rows are sorted by distance, whatever the order of the splits: no node has more mass than its parent.
+    masses: (2 S + 1,) of all nodes.
     """
     below, number = children(splits), {leaf: k for k, leaf in enumerate(leaves(splits))}
     rows: list[list[float]] = []
     count = dict.fromkeys(number, 1)
-    for node in reversed(splits):
+    for node in sorted(splits, key=lambda node: (masses[node], -node)):
         left, right = below[node]
         number[node], count[node] = len(splits) + 1 + len(rows), count[left] + count[right]
         rows.append([number[left], number[right], masses[node], count[node]])
