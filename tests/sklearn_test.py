@@ -83,19 +83,28 @@ SPARSE = dict.fromkeys(  # where inputs.SPARSE says that sparse matrices are rea
     "with predict_proba and sparse X it reads tags.classifier_tags, which is None for a clusterer",
 )
 OF_THE_CLASS = {  # what X may be, and what is kept of it; each has data of its own shape, so each compiles a fit anew
+    "check_dict_unchanged",
     "check_dont_overwrite_parameters",
     "check_dtype_object",
+    "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix",
     "check_estimator_sparse_tag",
     "check_estimators_dtypes",
+    "check_estimators_fit_returns_self",
     "check_estimators_nan_inf",
     "check_estimators_overwrite_params",
     "check_f_contiguous_array_estimator",
     "check_fit2d_predict1d",
     "check_fit_check_is_fitted",
     "check_fit_score_takes_y",
+    "check_n_features_in",
     "check_n_features_in_after_fitting",
     "check_pipeline_consistency",
     "check_positive_only_tag_during_fit",
+    "check_readonly_memmap_input",
+    "check_transformer_data_not_an_array",
+    "check_transformer_general",
+    "check_transformer_preserve_dtypes",
 }
 EXPECTED = {**ONE_CLUSTER, **(SPARSE if inputs.SPARSE else {})}
 TOY = Toy(**SETTINGS["toy"])
