@@ -273,8 +273,11 @@ def test_samples_and_reconstructions_are_finite_and_in_range(fitted):
 def test_a_resumed_fit_equals_a_straight_one(system, fitted, tmp_path, streamed):
     """Interrupted in its last training and resumed, from a directory; its images on the device or streamed.
 
-    One that trains nothing is run to its end, and reads again what its phases found.
+    One that trains nothing is run to its end, and reads again what its phases found. What is streamed and resumed is
+    compared with what is neither, so only the toy and the first method are asked for both.
     """
+    if not streamed and system.name not in ("toy", "moe-vae"):
+        pytest.skip("streamed: True asks for more")
     _, straight, trainings, _ = fitted
     with pytest.raises(KeyboardInterrupt) if trainings else nullcontext():
         run(system, Phases(tmp_path, StopIn(trainings[-1] if trainings else ""), save_every=0.0), streamed)

@@ -93,6 +93,7 @@ OF_THE_CLASS = {  # what X may be, and what is kept of it; each has data of its 
     "check_estimators_fit_returns_self",
     "check_estimators_nan_inf",
     "check_estimators_overwrite_params",
+    "check_estimators_pickle",
     "check_f_contiguous_array_estimator",
     "check_fit2d_predict1d",
     "check_fit_check_is_fitted",

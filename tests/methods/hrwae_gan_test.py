@@ -71,6 +71,7 @@ class StopsIn(Silent):
 # losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "value"), [("relativistic", np.log(2)), ("standard", 2 * np.log(2))])
 def test_critics_that_see_nothing_give_log_2_for_each_group_with_its_weight(kind, value):
     config = dataclasses.replace(TINY, adversarial=kind, group_decay=0.5)
@@ -164,6 +165,7 @@ def test_padding_changes_nothing():
 # looks at the training
 
 
+@pytest.mark.slow
 def test_codes_that_are_the_prior_s_are_healthy():
     config = dataclasses.replace(TINY, groups=1)
     _, state = started(config)
@@ -266,6 +268,7 @@ def test_noise_weighs_more_in_the_next_stretch(monkeypatch):
         np.testing.assert_array_equal(later, np.where(np.arange(30) < 3, 3.0, 1.0))
 
 
+@pytest.mark.slow
 def test_noise_is_what_lies_in_no_cluster(monkeypatch):
     """Two dense clumps and five far points, beside examples that the sample leaves out."""
     rng = np.random.default_rng(0)
@@ -361,6 +364,7 @@ def test_cluster_gaussians_are_those_of_their_codes():
     np.testing.assert_allclose(found["means"][2], codes.mean(0), rtol=1e-5, err_msg="one member: the Gaussian of all")
 
 
+@pytest.mark.slow
 def test_samples_of_a_cluster_are_decoded_from_its_gaussian():
     config = dataclasses.replace(TINY, groups=2)
     _, state = started(config)

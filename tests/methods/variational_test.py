@@ -99,6 +99,7 @@ def evidence_at(nets, params, stats, key, images=IMAGES, n_clusters=K):
     return parts, x, seen
 
 
+@pytest.mark.slow
 def test_the_elbo_is_its_definition_term_by_term(float64):
     nets, params, stats = drawn_networks()
     key = jax.random.key(3)
@@ -143,6 +144,7 @@ def test_the_elbo_is_below_the_evidence_of_a_linear_gaussian_model(float64):
             assert elbo < evidence - 1e-3
 
 
+@pytest.mark.slow
 def test_one_cluster_is_a_plain_vae():
     """With K = 1 and the prior N(0, I): -ELBO is binary cross-entropy + KL to N(0, I)."""
     nets, params, stats = drawn_networks(n_clusters=1)
@@ -168,6 +170,7 @@ def terms_of(config, weight=None, images=IMAGES, plan=None):
     return method, state, jax.jit(method.step)(state, batch(images, weight))
 
 
+@pytest.mark.slow
 def test_without_augmentation_nothing_disagrees():
     for config in (TINY, dataclasses.replace(TINY, active_clusters=2)):
         _, _, (_, terms) = terms_of(dataclasses.replace(config, augmentation="none"))
@@ -273,6 +276,7 @@ def test_other_sizes_are_refused_by_the_text_s_networks():
         nets.init(jax.random.key(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "frame", "likelihood"),
     [
