@@ -10,8 +10,8 @@ CELLS = [
 `hc-mgan` (Mello 2021): two generators learn to draw the images of a cluster, each a part of them, and a classifier
 learns who drew what. What it says about the real images splits the cluster in two; then the parts are split, and so on.
 
-It runs on a CPU, a GPU or a TPU (*Runtime > Change runtime type*). On two CPU cores ten clusters of the small digits
-take about ten minutes.
+It runs on a CPU, a GPU or a TPU (*Runtime > Change runtime type*). On a CPU ten clusters of the small digits take ten
+to twenty minutes.
 """,
     ),
     ("code", "install", ""),

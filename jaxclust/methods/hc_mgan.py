@@ -114,7 +114,7 @@ def raw_update(
 
     params: 'generator' (2, ...), 'features', 'discriminator' and 'classifier'; opt_state: all but 'features'.
     """
-    z = over_data(jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE)), axis=1)
+    z = latents(key, len(real))
     make, look = conv.stacked(nets.generator.apply, config.form), partial(shown, config, nets, std, key)
     fakes, to_generators = jax.vjp(lambda p: list(map(look, "ab", make(p, z))), params["generator"])
     params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("r", real), fakes, weight)
@@ -151,7 +151,7 @@ def group_update(
     key: Key,
 ) -> tuple[PyTree, PyTree, dict[str, Array]]:
     """Algorithm 3.4 for group `which`, 0 is l and 1 is m, beside the parameters of the other."""
-    z = over_data(jax.random.uniform(fold_name(key, "z"), (2, len(real), NOISE)), axis=1)
+    z = latents(key, len(real))
     make, look = nets.generator.apply, partial(shown, config, nets, std, key)
     fake, to_generator = jax.vjp(lambda p: look("a", make(p, z[0])), params["generator"])
     theirs = look("b", make(other["generator"], z[1]))
@@ -203,6 +203,11 @@ def groups_update(
 
     (params, opt_state), terms = lax.scan(next_group, (params, opt_state), jnp.arange(2))
     return params, opt_state, terms
+
+
+def latents(key: Key, b: int) -> Array:
+    """z of two generators, (2, b, NOISE); the first rows are the same, however many a batch is padded with."""
+    return over_data(jax.random.uniform(fold_name(key, "z"), (b, 2, NOISE)).swapaxes(0, 1), axis=1)
 
 
 def shown(config: Config, nets: Networks, std: Array, key: Key, name: str, x: Array) -> Array:

@@ -113,6 +113,20 @@ def test_padding_has_no_part_in_an_update():
     close(terms, others, 1e-5)
 
 
+@pytest.mark.parametrize("update", [hc.raw_update, hc.group_update])
+def test_rows_that_a_batch_is_padded_with_leave_its_random_numbers(update):
+    """Where devices do not divide a batch, it has more rows than on one device."""
+    params = raw_params() if update is hc.raw_update else one_group(0)
+    beside = () if update is hc.raw_update else (one_group(1), 0)
+    state = hc.optimiser_states(TINY, params)
+    more, weight = jnp.concatenate([REAL, jnp.full_like(REAL, 0.5)]), jnp.array([1.0] * B + [0.0] * B)
+    (one, _, terms), (other, _, others) = (
+        compiled(update, TINY)(params, state, *beside, x, w, STD, KEY) for x, w in ((REAL, ONES), (more, weight))
+    )
+    close(one, other)
+    close(terms, others, 1e-5)
+
+
 # who updates what
 
 
@@ -173,7 +187,7 @@ def log_d(params, x, sign):
 
 def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
     params = raw_params()
-    z = jax.random.uniform(fold_name(KEY, "z"), (2, B, NOISE))
+    z = jax.random.uniform(fold_name(KEY, "z"), (B, 2, NOISE)).swapaxes(0, 1)
 
     def fakes(generators):
         made = [NETS.generator.apply(jax.tree.map(lambda leaf, g=g: leaf[g], generators), z[g]) for g in (0, 1)]
@@ -199,7 +213,7 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, which):
     own, other = one_group(0), one_group(1)
-    z = jax.random.uniform(fold_name(KEY, "z"), (2, B, NOISE))
+    z = jax.random.uniform(fold_name(KEY, "z"), (B, 2, NOISE)).swapaxes(0, 1)
     make = lambda generator: noisy("a", NETS.generator.apply(generator, z[0]))  # noqa: E731
     fake, theirs = make(own["generator"]), noisy("b", NETS.generator.apply(other["generator"], z[1]))
     judges = {name: own[name] for name in ("features", "discriminator")}
