@@ -148,8 +148,8 @@ class AtLeastTwo:
 def checks_of_one_cluster():
     for name in ONE_CLUSTER:
         yield pytest.param(TOY, name, id=f"toy-{name}")
-        for each in OTHERS if name not in OF_THE_CLASS else []:
-            yield pytest.param(each, name, id=f"{each.method}-{name}", marks=pytest.mark.slow)
+        if name not in OF_THE_CLASS:
+            yield from (pytest.param(each, name, id=f"{each.method}-{name}", marks=pytest.mark.slow) for each in OTHERS)
 
 
 @pytest.mark.parametrize(("estimator", "check"), checks_of_one_cluster())

@@ -3,7 +3,7 @@
     python -m experiments.run hc_mgan
 
 Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
-Preset quick with ten leaves: a quarter of the text's maps, at most 1,200 steps a raw split (the text: 80 epochs, 56,000
+Preset quick with ten leaves: a quarter of the text's maps, at most 1,216 steps a raw split (the text: 80 epochs, 56,000
 steps at the root of MNIST) and 8 short refinements that go on with the networks before (the text: 12 of new ones). The
 text's numbers are for all 70,000 images, one run each.
 """

@@ -4,7 +4,7 @@
     G      generator        D      discriminator, after its sigmoid        C      classifier, after its softmax
     D and C share their features, which D's loss alone moves.
 
-The root's s is 1. The leaf with the largest mass is split until there are as many as are asked for (algorithm 3.1):
+The root's s is 1. The leaf with the largest mass is split, until there are as many as are asked for (algorithm 3.1):
 
   raw split (algorithm 3.2): two generators a and b, one D and one C, and real examples of P_s_k
     D     -log D(x) - 1/2 log(1 - D(G_a)) - 1/2 log(1 - D(G_b))                      (eq. 3.3)
@@ -19,13 +19,17 @@ The root's s is 1. The leaf with the largest mass is split until there are as ma
     then  s_l = p s_k and s_m = (1 - p) s_k, p the mean of what both C say
 
 s_l + s_m = s_k: the leaves' memberships of an example sum to one. A key belongs to a node, whatever is split before or
-beside it, so several leaves that will be split anyway are trained at a time, in one program, with the same result.
+beside it, so several leaves that will be split anyway are trained at a time, in one program, with the same result to
+rounding.
 
-Deviations: layer normalisation is over a whole image (nn/gan.py). In the preset 'quick' networks are narrower, and a
-split is refined until little mass moves. All images that D and C are trained on, generated ones too, may be transformed
-at random (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation). What the text leaves to
-the eye is done here: a training whose discriminator wins, or whose losses are not finite, is begun anew, and so is a
-raw split that leaves a child nearly empty.
+Deviations: layer normalisation is over a whole image, and z is scaled to mean 0 and variance 1 (nn/gan.py). Steps come
+in chunks of 32. In the preset 'quick' networks are narrower, learn faster and keep some noise to the end; refinements
+are short, go on with the networks before (`warm_start`), and end when little mass moves. Options: both groups updated
+from the same state (`order`); the leaf of the largest spread next, and splits in doubt last (`largest`, `postpone`); an
+end where no split separates anything (`n_clusters` 'auto'); random transformations of all images that D and C are
+trained on, generated ones too (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
+What the text leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is
+begun anew, and so is a split that leaves a child nearly empty.
 """
 
 from collections.abc import Mapping, Sequence
@@ -279,9 +283,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     """
     splits, found, masses = grow(config, images, key, phases)
     if not splits:
-        raise InputError(
-            f"the data could not be split in {config.restarts + 1} trainings: give more epochs or restarts"
-        )
+        raise InputError(unsplit(config, found[0]))
     shape, chosen = images.shape[1:], [found[node] for node in splits]
     meta = {"config": asdict(config), "shape": list(shape), "splits": splits, "masses": masses}
     model = Model(meta, together(chosen), restore(meta))
@@ -311,7 +313,7 @@ def samples(nets: Networks, generators: PyTree, key: Key) -> np.ndarray:
 
 
 def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list[int], dict[int, Split], list[float]]:
-    """The nodes that are split, in order (parts/tree.py), their splits, and the masses of all nodes.
+    """The nodes that are split, in order (parts/tree.py), splits by node, of leaves too, and the masses of all nodes.
 
     The largest leaf comes first. Leaves that are due later are split beside it, as many as there are slots. Where
     `postpone` says so, leaves whose splits turn out to be in doubt come last.
@@ -325,7 +327,7 @@ def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list
     masses, splits, waves = [float(n)], list[int](), 0
     while left and len(splits) + 1 < most:
         waiting = {leaf for leaf in left if leaf in found and postponed(config, found[leaf])}
-        place = max(left - waiting or left, key=lambda leaf: (size[leaf], leaf))
+        place = min(left - waiting or left, key=lambda leaf: (-size[leaf], leaf))
         if place not in found:
             open_leaves = {leaf: size[leaf] for leaf in left if leaf not in found}
             wave = tree.due(open_leaves, most - 1 - len(splits), concurrency(config))
@@ -345,7 +347,9 @@ def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list
         splits.append(number[place])
         parts = f"{masses[-2]:.0f} and {masses[-1]:.0f}"
         phases.note(f"split {len(splits)}: node {splits[-1]} of {masses[splits[-1]]:.0f} into {parts}")
-    return splits, {number[leaf]: found[leaf] for leaf in found if leaf in number}, masses
+    if config.n_clusters != "auto" and len(splits) + 1 < most:
+        phases.note(f"{len(splits) + 1} leaves of {most}: no other could be split")
+    return splits, {number[leaf]: found[leaf] for leaf in found}, masses
 
 
 def concurrency(config: Config) -> int:
@@ -408,6 +412,16 @@ def key_of(key: Key, place: Place) -> Key:
     for side in place:
         key = jax.random.fold_in(key, side)
     return key
+
+
+def unsplit(config: Config, root: Split) -> str:
+    """Why there is no tree."""
+    if root.sound:
+        return (
+            f"the split of all examples separates nothing: doubt is {root.doubt:.3f} (max_doubt {config.max_doubt}), "
+            f"or a side has less than min_share {config.min_share}: give n_clusters, or other bounds"
+        )
+    return f"the data could not be split in {config.restarts + 1} trainings: give more epochs or restarts"
 
 
 def memberships(shares: Sequence[np.ndarray], splits: Sequence[int]) -> np.ndarray:

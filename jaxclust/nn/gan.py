@@ -1,6 +1,6 @@
 """Networks of a split: a generator of examples, and the features that a discriminator and a classifier share.
 
-    z -> generator -> example        z uniform on [0, 1]^Z
+    z -> generator -> example        z uniform on [0, 1]^Z, scaled to mean 0 and variance 1 by the generator
     example -> features -> D: one logit, real or generated        dense layers on the same features
                         -> C: two logits, which generator
 

@@ -339,15 +339,35 @@ def test_a_loss_that_is_not_finite_ends_its_slot_alone():
     assert np.isfinite(np.asarray(jax.tree.leaves(jax.tree.map(lambda leaf: leaf[1].sum(), state.params)))).all()
 
 
-def test_a_discriminator_that_has_won_ends_its_slot_after_the_warm_up():
-    for done, fault in ((0, slots.SOUND), (10, slots.COLLAPSED)):
-        several, state = started(1, n_steps=(64,))
-        judge = jax.tree.map(jnp.zeros_like, state.params["discriminator"])
-        low = jnp.full((1, 1), -1.0)  # a running mean far below the bound
-        state = state._replace(
-            params={**state.params, "discriminator": judge}, extra={**state.extra, "low": low}, step=jnp.int32(done)
-        )
-        assert int(stepped(several, state, 1)[0].extra["fault"][0]) == fault
+@pytest.mark.parametrize(
+    ("n_steps", "losses", "ends"),
+    [
+        (128, [0.0] * 128, 13),  # from the first step on: when the warm-up of 12.8 steps is over
+        (128, [0.7] * 128, None),
+        (128, [0.7] * 4 + [0.0] * 124, None),  # its mean is still above the bound
+        (640, [0.7] * 10 + [0.0] * 630, 250),  # .7 (1 - .98^10) .98^(t - 10) < .001 (1 - .98^t), first for t = 251
+        (64, [0.7, np.nan] + [0.7] * 62, 1),
+    ],
+)
+def test_a_training_ends_when_a_discriminator_has_won(n_steps, losses, ends):
+    """Of 128 steps, as a refinement of 'quick' has, or more; the losses of a discriminator, step by step."""
+
+    def update(params, opt_state, real, weight, left, key):
+        return params, opt_state, {"discriminator": real, "classifier": jnp.float32(1), "generator": jnp.float32(1)}
+
+    @jax.jit
+    def after(carry, now):
+        step, loss = now
+        extra = {"keys": KEY, "n_steps": jnp.int32(n_steps), "low": carry[0], "fault": carry[1]}
+        _, _, low, fault, _ = slots.advanced(update, step, ONES, {}, {}, extra, loss)
+        return (low, fault), fault
+
+    steps = jnp.arange(n_steps), jnp.asarray(losses, jnp.float32)
+    _, faults = jax.lax.scan(after, (jnp.zeros(1), jnp.int32(0)), steps)
+    ill = np.flatnonzero(faults)
+    assert (ill[0] if len(ill) else None) == ends
+    if len(ill):
+        assert faults[ends] == (slots.NOT_FINITE if np.isnan(losses).any() else slots.COLLAPSED)
 
 
 def test_whole_chunks():
@@ -384,6 +404,8 @@ def test_a_refinement_moves_mass_and_tells_how_much_and_how_sure():
     failed = split.refined(TINY, before, split.End("a loss is not finite", {}, says * np.nan), member)
     np.testing.assert_array_equal(failed.share, before.share)
     assert not failed.open
+    assert failed.doubt == 1, "no refinement says how sure the split is"
+    assert split.refined(TINY, after, split.End("a loss is not finite", {}, says), member).doubt == after.doubt
 
 
 @pytest.mark.parametrize(
@@ -399,7 +421,8 @@ def test_a_nearly_empty_child_is_a_fault():
     work = split.Work(KEY, np.ones((1, 4)), 1)
     assert split.ended(images, NETS, params, 0, work).fault == ""
     params["classifier"]["params"]["bias"] = jnp.array([9.0, 0.0])
-    assert split.ended(images, NETS, params, 0, work).fault == split.EMPTY
+    for fault, why in ((slots.SOUND, split.EMPTY), (slots.COLLAPSED, split.EMPTY), (slots.NOT_FINITE, slots.FAULTS[2])):
+        assert split.ended(images, NETS, params, fault, work).fault == why
     assert split.ended(images, NETS, jax.tree.map(lambda leaf: leaf * jnp.nan, params), 0, work).fault
 
 
@@ -537,27 +560,51 @@ def halves(monkeypatch, doubts):
 def test_a_leaf_in_doubt_waits_for_all_others(monkeypatch, concurrent):
     images = np.zeros((16, 2), np.float32)
     config = dataclasses.replace(TINY, n_clusters=4, max_doubt=0.1, concurrent=concurrent)
-    halves(monkeypatch, {(1,): 0.2})
-    places = {0: (), 1: (0,), 2: (1,), 3: (0, 0), 4: (0, 1)}
+    halves(monkeypatch, {(0,): 0.2})
+    places = {0: (), 1: (0,), 2: (1,), 3: (1, 0)}
 
     def split_in_turn(**changes):
         splits, _, masses = hc.grow(dataclasses.replace(config, **changes), images, jax.random.key(0), Phases())
         assert masses[:3] == [16, 8, 8]
         return splits
 
-    assert [places[node] for node in split_in_turn()] == [(), (1,), (0,)], "of two equals the last"
-    assert [places[node] for node in split_in_turn(postpone=True)] == [(), (0,), (0, 1)]
-    assert 2 not in split_in_turn(n_clusters="auto", min_share=0.05)
+    assert [places[node] for node in split_in_turn()] == [(), (0,), (1,)], "of two equals the first"
+    assert [places[node] for node in split_in_turn(postpone=True)] == [(), (1,), (1, 0)]
+    assert 1 not in split_in_turn(n_clusters="auto", min_share=0.05)
     late = split_in_turn(postpone=True, n_clusters=10)
-    assert late.index(2) == 8, "after the root and the seven nodes of the other side"
+    assert late.index(1) == 8, "after the root and the seven nodes of the other side"
 
 
-@pytest.mark.parametrize(("largest", "splits"), [("mass", [0, 2, 1]), ("spread", [0, 2, 4])])
+@pytest.mark.parametrize(("largest", "splits"), [("mass", [0, 1, 2]), ("spread", [0, 2, 4])])
 def test_the_largest_leaf_is_that_of_the_mass_or_of_the_spread(monkeypatch, largest, splits):
     images = np.array([[0.0], [0.0], [0.0], [0.0], [0.0], [0.0], [10.0], [20.0]], np.float32)
     halves(monkeypatch, {})
     config = dataclasses.replace(TINY, n_clusters=4, largest=largest)
     assert hc.grow(config, images, jax.random.key(0), Phases())[0] == splits
+
+
+def test_a_tree_says_why_it_has_fewer_leaves_or_none(monkeypatch):
+    images = np.arange(16, dtype=np.float32).reshape(8, 2)
+    halves(monkeypatch, {(): 0.2})
+    notes = Notes()
+    config = dataclasses.replace(TINY, n_clusters=20)
+    assert len(hc.grow(config, images, jax.random.key(0), Phases(report=notes))[0]) == 7
+    assert notes.said[-1] == "8 leaves of 20: no other could be split"
+    with pytest.raises(InputError, match=r"doubt is 0.200 \(max_doubt 0.1\).*give n_clusters"):
+        fit(dataclasses.replace(TINY, n_clusters="auto"), images)
+
+
+def test_what_is_usable_outlives_what_is_not(monkeypatch):
+    """A raw split whose discriminator has won stands, where the trainings after it fail."""
+    ends = iter([slots.FAULTS[slots.COLLAPSED], split.EMPTY])
+    monkeypatch.setattr(split, "ended", lambda images, nets, params, fault, work: end([0.4] * 40, next(ends), 1))
+    config = dataclasses.replace(TINY, restarts=1)
+    images = np.zeros((40, *SHAPE), np.float32)
+    several = hc.training(dataclasses.replace(config, concurrent=1), SHAPE, 1, False)
+    work = {(): split.Work(KEY, np.ones((1, 40)), 1.0)}
+    found = split.run(config, images, several, work, "raw-1", KEY, Phases(), [])
+    assert found[()].fault == slots.FAULTS[slots.COLLAPSED]
+    assert next(ends, None) is None, "both trainings were made"
 
 
 def test_without_a_number_a_split_has_to_separate_something():
@@ -584,6 +631,8 @@ def test_without_a_number_a_split_has_to_separate_something():
         ("min_share", 0.6),
         ("concurrent", 0),
         ("width", 0.0),
+        ("generator_width", -1.0),
+        ("refinement_steps", float("nan")),
         ("rotation", -1.0),
         ("shift", float("nan")),
         ("zoom", 1.0),
@@ -593,6 +642,11 @@ def test_without_a_number_a_split_has_to_separate_something():
 def test_settings_that_cannot_be_are_refused_by_name(field, value):
     with pytest.raises(InputError, match=f"{field} is {value}"):
         Config(**{field: value})
+
+
+def test_a_split_is_not_postponed_for_a_doubt_that_is_never_known():
+    with pytest.raises(InputError, match="postpone is True with refinements 0"):
+        Config(postpone=True, refinements=0)
 
 
 def test_a_warm_start_gives_both_groups_the_judges_of_the_raw_split():

@@ -75,6 +75,7 @@ def test_newick_has_the_leaves_and_branches_by_mass():
 
 
 def test_the_largest_is_due_first_and_others_only_if_splits_are_left():
+    assert tree.due({(1,): 8.0, (0,): 8.0}, 1, 1) == [(0,)], "of equals the first"
     masses = {(0,): 60.0, (1, 0): 25.0, (1, 1): 15.0}
     assert tree.due(masses, 1, 4) == [(0,)]
     assert tree.due(masses, 3, 4) == [(0,)], "60, then its halves of 30"

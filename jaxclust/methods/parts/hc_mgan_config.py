@@ -12,7 +12,7 @@ class Config:
     """Settings of hc-mgan; the defaults are the text's for MNIST and Fashion-MNIST (preset 'paper')."""
 
     n_clusters: int | Literal["auto"] = "auto"
-    """Leaves of the tree; 'auto' splits until no split separates anything."""
+    """Leaves of the tree, fewer where no other can be split; 'auto' splits until no split separates anything."""
     refinements: int = 12
     """Refinements T of each split; 0 leaves the raw split as it is."""
     settled: float = 0.0
@@ -22,9 +22,9 @@ class Config:
     more_epochs: float = 10
     """Refinement t = 1, 2, .. is trained for `epochs` and t times as many more."""
     min_steps: int = 0
-    """Fewest steps of a training: small nodes are visited more often."""
+    """Fewest steps of a training: small nodes are visited more often. Steps are rounded up to whole chunks of 32."""
     max_steps: int | None = None
-    """Most steps of a training; unset, as many as the epochs hold."""
+    """Most steps of a training, before they are rounded up; unset, as many as the epochs hold."""
     batch_size: int = 100
     """Real examples a batch, and examples of each generator."""
     width: float = 1.0
@@ -58,7 +58,8 @@ class Config:
     order: Literal["turn", "together"] = "turn"
     """The two groups of a refinement are updated one after the other, as in the text, or both from the same state."""
     concurrent: int | Literal["auto"] = "auto"
-    """Leaves that are split at a time, in one program; 'auto' is 1 on a CPU and 4 elsewhere. The tree is the same."""
+    """Leaves that are split at a time, in one program; 'auto' is 1 on a CPU and 4 elsewhere. The tree is the same to
+    rounding."""
     largest: Literal["mass", "spread"] = "mass"
     """The leaf that is split next: that of the largest mass, as in the text, or of the largest sum of squares about its
     mean, as in bisecting k-means."""
@@ -80,8 +81,9 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in (
-            "epochs", "max_steps", "batch_size", "width", "generator_learning_rate", "discriminator_learning_rate",
-            "classifier_learning_rate", "concurrent", "max_doubt",
+            "epochs", "max_steps", "batch_size", "width", "generator_width", "refinement_steps",
+            "generator_learning_rate", "discriminator_learning_rate", "classifier_learning_rate", "concurrent",
+            "max_doubt",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not isinstance(value, str) and not value > 0:
@@ -96,6 +98,8 @@ class Config:
             value = getattr(self, name)
             if value != "auto" and value < 2:
                 raise InputError(f"{name} is {value}: give a number of at least 2" + ", or auto" * (name[0] == "n"))
+        if self.postpone and not self.refinements:
+            raise InputError("postpone is True with refinements 0: doubt is known after a refinement, so ask for one")
         if not self.zoom < 1:
             raise InputError(f"zoom is {self.zoom}: give a share below 1")
         if not 0 < self.min_share < 0.5:

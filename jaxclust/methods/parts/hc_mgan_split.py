@@ -20,6 +20,7 @@ from jaxclust.typing import Key, PyTree
 
 FEWEST = 0.01  # share of a node's mass below which a child is nearly empty
 EMPTY = "a child is nearly empty"
+USABLE = ("", slots.FAULTS[slots.COLLAPSED])  # faults that a raw split may have: that D won at last is no obstacle
 
 Place = tuple[int, ...]  # a node's way from the root: 0 to its first child, 1 to the second
 
@@ -32,7 +33,8 @@ class Split(NamedTuple):
     params: 'features', 'discriminator' and 'classifier' (V, ...), 'generator' (2, ...); V is 1 after a raw split and 2
             after a refinement.
     moved:  (t,) share of the node's mass that each refinement moved.
-    doubt:  how far the two classifiers' p are apart, a mean over the mass; 0 after a raw split.
+    doubt:  how far the two classifiers' p are apart, a mean over the mass, in [0, 1]; 0 after a raw split, and 1 where
+            no refinement of it was sound.
     sound:  whether a training could split the node.
     open:   whether another refinement may follow.
     """
@@ -75,7 +77,8 @@ def run(
     phases: Phases,
     titles: list[str],
 ) -> dict[Place, End]:
-    """All trainings at a time; what fails is begun anew with another key, as often as allowed.
+    """All trainings at a time; what fails is begun anew with another key, as often as allowed. Where all fail, the last
+    usable one counts.
 
     titles: gets the names of the phases.
     """
@@ -94,7 +97,7 @@ def run(
                 n_steps[i] = steps(config, one.members.sum(), one.epochs, refinement=groups == 2)
         state = slots.compiled(several.begin)(key, Start(jnp.stack(keys), jnp.asarray(cdf), jnp.asarray(n_steps)))
         epochs = int(n_steps.max()) / several.batches.per_epoch
-        warm = {i: one.warm for i, one in enumerate(work.values()) if n_steps[i] and one.warm and attempt == 0}
+        warm = {i: one.warm for i, one in enumerate(work.values()) if n_steps[i] and one.warm}
         state = state._replace(params=put_in(state.params, warm))
         state = phases.train(
             titles[-1], several.method, images, key=key, epochs=epochs, batches=several.batches, state=state
@@ -102,9 +105,9 @@ def run(
         params, faults = jax.device_get((state.params, state.extra["fault"]))
         for i in map(int, np.flatnonzero(n_steps)):
             of_slot = jax.tree.map(lambda leaf, i=i: leaf[i], params)
-            ends[places[i]] = end = ended(
-                images, networks(config, images.shape[1:]), of_slot, faults[i], work[places[i]]
-            )
+            end = ended(images, networks(config, images.shape[1:]), of_slot, faults[i], work[places[i]])
+            if places[i] not in ends or end.fault in USABLE:
+                ends[places[i]] = end
             if end.fault:
                 phases.note(f"{titles[-1]}: {end.fault}")
         if not any(end.fault for end in ends.values()):
@@ -131,7 +134,7 @@ def ended(images: Images, nets: Networks, params: PyTree, fault: int, work: Work
     why = slots.FAULTS[fault]
     if not np.isfinite(said).all():
         why = slots.FAULTS[slots.NOT_FINITE]
-    elif not why and not FEWEST <= first <= 1 - FEWEST:
+    elif fault != slots.NOT_FINITE and not FEWEST <= first <= 1 - FEWEST:
         why = EMPTY
     return End(why, params, said)
 
@@ -150,16 +153,15 @@ def put_in(params: PyTree, warm: Mapping[int, PyTree]) -> PyTree:
 
 
 def raw_split(end: End) -> Split:
-    """A node after its raw split. That a discriminator won at last is no obstacle."""
-    sound = end.fault in ("", slots.FAULTS[slots.COLLAPSED])
-    share = end.says[:, 0]
+    """A node after its raw split."""
+    sound, share = end.fault in USABLE, end.says[:, 0]
     return Split(share, share, end.params, np.zeros(0), 0.0, sound, sound)
 
 
 def refined(config: Config, before: Split, end: End, member: np.ndarray) -> Split:
     """A node of memberships (n,) after one more refinement, which is left aside where its training failed."""
     if end.fault:
-        return before._replace(open=False)
+        return before._replace(open=False, doubt=before.doubt if len(before.moved) else 1.0)
     share, total = end.says.mean(1), member.sum()
     moved = float(member @ np.abs(share - before.share) / total)
     doubt = float(member @ np.abs(end.says[:, 0] - end.says[:, 1]) / total)

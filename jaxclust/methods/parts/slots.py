@@ -44,8 +44,8 @@ class Slots(NamedTuple):
     """A training of several slots: `method`, for `Phases.train` with `batches`; begin: (key, Start) -> its state.
 
     Leaves of the state's params, opt_state and extra are (slots, ...). extra: those of `Start`; 'low' (slots, groups),
-    running means of the discriminators' losses; 'fault' (slots,), how the training ended. Terms are means over the
-    slots at work.  number, groups: how many slots, and groups of each.
+    running means of the discriminators' losses, from 0; 'fault' (slots,), how the training ended. Terms are means over
+    the slots at work.  number, groups: how many slots, and groups of each.
     """
 
     number: int
@@ -78,7 +78,7 @@ def several(
 
     def begin_all(key: Key, start: Start) -> TrainState:
         params, opt_state = jax.vmap(begin)(start.keys)
-        health = {"low": jnp.ones((slots, groups)), "fault": jnp.zeros(slots, jnp.int32)}
+        health = {"low": jnp.zeros((slots, groups)), "fault": jnp.zeros(slots, jnp.int32)}
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state, {**start._asdict(), **health}, key)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
@@ -142,7 +142,8 @@ def advanced(
         left = jnp.maximum(0.0, 1.0 - step / extra["n_steps"])
         new, states, terms = update(params, opt_state, real, weight, left, jax.random.fold_in(extra["keys"], step))
         low = MEMORY * extra["low"] + (1 - MEMORY) * terms["discriminator"].reshape(-1)
-        won = (low.min() < WON) & (step >= WARM_UP * extra["n_steps"])
+        mean = low.min() / (1 - MEMORY ** (step + 1.0))  # as Adam corrects a running mean that began with 0
+        won = (mean < WON) & (step >= WARM_UP * extra["n_steps"])
         finite = jnp.isfinite(jnp.stack([terms[name].sum() for name in TERMS])).all()
         fault = jnp.where(finite, jnp.where(won, COLLAPSED, SOUND), NOT_FINITE).astype(jnp.int32)
         means = {name: jnp.where(finite, terms[name].mean(), 0.0) for name in TERMS}

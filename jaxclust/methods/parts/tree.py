@@ -105,21 +105,21 @@ def leaves_of(splits: Sequence[int], node: int) -> list[int]:
     return [leaf for child in below[node] for leaf in leaves_of(splits, child)]
 
 
-def due(masses: Mapping[tuple[int, ...], float], n_splits: int, most: int) -> list[tuple[int, ...]]:
+def due(sizes: Mapping[tuple[int, ...], float], n_splits: int, most: int) -> list[tuple[int, ...]]:
     """At most `most` of the nodes that the next `n_splits` splits divide, the largest first.
 
-    masses: of the nodes that can be split, by name. The next split always takes the largest; which nodes later ones
-    take depends on how uneven splits are, for which halves are assumed here. The first is right in any case.
+    sizes: of the nodes that can be split, by name: masses, or spreads. The next split takes the largest, of equals the
+    first by name; which nodes later ones take depends on how uneven splits are, for which halves are assumed here.
     """
-    heap = [(-mass, name, name) for name, mass in sorted(masses.items())]
+    heap = [(-size, name, name) for name, size in sorted(sizes.items())]
     heapq.heapify(heap)
     found: list[tuple[int, ...]] = []
     for _ in range(n_splits if heap else 0):
-        mass, place, name = heapq.heappop(heap)
+        size, place, name = heapq.heappop(heap)
         if name not in found and place == name:
             found.append(name)
         for side in (0, 1):
-            heapq.heappush(heap, (mass / 2, (*place, side), name))
+            heapq.heappush(heap, (size / 2, (*place, side), name))
     return found[:most]
 
 
@@ -141,6 +141,7 @@ def linkage(splits: Sequence[int], masses: Sequence[float]) -> np.ndarray:
 
     A row is two clusters that merge, the mass of their parent as the distance, and how many leaves are in it. Row i is
     cluster K + i. Rows are sorted by distance, whatever the order of the splits: no node has more mass than its parent.
+    SciPy cuts it as `cut` does where the largest mass was split first.
     masses: (2 S + 1,) of all nodes.
     """
     below, number = children(splits), {leaf: k for k, leaf in enumerate(leaves(splits))}
