@@ -435,7 +435,7 @@ def memberships(shares: Sequence[np.ndarray], splits: Sequence[int]) -> np.ndarr
 SYSTEM = System(
     name="hc-mgan",
     title="clustering tree grown from the top by multi-generator GANs",
-    source="Mello, Hierarchical clustering with multi-generator GANs, MSc thesis, UFMG 2021",
+    source="Mello, Generative adversarial networks for hierarchical clustering, MSc thesis, UFMG 2021",
     Config=Config,
     presets={"quick": QUICK, "paper": Config()},
     fit=fit,

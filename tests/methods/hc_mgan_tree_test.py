@@ -1,0 +1,350 @@
+"""hc-mgan's tree: what comes out of trainings, restarts, the order of splits, leaves at a time, the estimator."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxclust import methods, models
+from jaxclust.errors import InputError
+from jaxclust.methods import hc_mgan as hc
+from jaxclust.methods.parts import hc_mgan_split as split
+from jaxclust.methods.parts import slots, tree
+from jaxclust.methods.parts.hc_mgan_config import Config
+from jaxclust.methods.parts.hc_mgan_model import log_odds
+from jaxclust.train.phases import Phases
+from jaxclust.train.progress import Silent
+from tests import toy
+from tests.methods.hc_mgan_test import KEY, NETS, SHAPE, TINY, blind, equal, raw_params, started
+
+# what comes out
+
+
+def end(says, fault="", v=2):
+    return split.End(fault, {}, np.repeat(np.asarray(says, float)[:, None], v, 1))
+
+
+def test_a_refinement_moves_mass_and_tells_how_much_and_how_sure():
+    before = split.raw_split(end([0.2, 0.8, 0.5], v=1))
+    member = np.array([1.0, 1.0, 2.0])
+    says = np.array([[0.1, 0.3], [1.0, 1.0], [0.5, 0.5]])
+    after = split.refined(TINY, before, split.End("", {}, says), member)
+    np.testing.assert_allclose(after.share, [0.2, 1.0, 0.5])
+    np.testing.assert_allclose(after.moved, [0.2 / 4])
+    assert after.doubt == pytest.approx(0.2 / 4)
+    np.testing.assert_array_equal(after.raw, before.raw)
+    assert after.open
+    assert not split.refined(dataclasses.replace(TINY, settled=0.06), before, split.End("", {}, says), member).open
+    failed = split.refined(TINY, before, split.End("a loss is not finite", {}, says * np.nan), member)
+    np.testing.assert_array_equal(failed.share, before.share)
+    assert not failed.open
+    assert failed.doubt == 1, "no refinement says how sure the split is"
+    assert split.refined(TINY, after, split.End("a loss is not finite", {}, says), member).doubt == after.doubt
+
+
+@pytest.mark.parametrize(
+    ("fault", "sound"), [("", True), (slots.FAULTS[1], True), (slots.FAULTS[2], False), (split.EMPTY, False)]
+)
+def test_what_a_raw_split_may_fail_of(fault, sound):
+    assert split.raw_split(end([0.2, 0.8], fault, 1)).sound == sound
+
+
+def test_a_nearly_empty_child_is_a_fault():
+    images = np.zeros((4, *SHAPE), np.float32)
+    params = blind(raw_params(), "classifier")
+    work = split.Work(KEY, np.ones((1, 4)), 1)
+    assert split.ended(images, NETS, params, 0, work).fault == ""
+    params["classifier"]["params"]["bias"] = jnp.array([9.0, 0.0])
+    for fault, why in ((slots.SOUND, split.EMPTY), (slots.COLLAPSED, split.EMPTY), (slots.NOT_FINITE, slots.FAULTS[2])):
+        assert split.ended(images, NETS, params, fault, work).fault == why
+    assert split.ended(images, NETS, jax.tree.map(lambda leaf: leaf * jnp.nan, params), 0, work).fault
+
+
+def test_memberships_are_conserved_at_every_node_and_sum_to_one():
+    splits, shares = [0, 2, 1], np.random.default_rng(0).random((3, 50))
+    member = hc.memberships(list(shares), splits)
+    np.testing.assert_allclose(member.sum(1), 1, atol=1e-12)
+    left = member[:, [tree.leaves(splits).index(leaf) for leaf in tree.leaves_of(splits, 1)]].sum(1)
+    np.testing.assert_allclose(left, shares[0], atol=1e-12)
+
+
+def test_splits_are_kept_as_arrays_and_read_again():
+    one = split.raw_split(split.End("", {"features": {"params": {"w": np.ones((1, 2))}}}, np.full((3, 1), 0.4)))
+    two = one._replace(moved=np.array([0.1]), doubt=0.2, open=False)
+    found = split.unpacked(split.packed({(): one, (1, 0): two}), [(), (1, 0)])
+    assert found[1, 0].doubt == 0.2
+    assert found[()].open
+    assert not found[1, 0].open
+    for a, b in zip((one, two), found.values(), strict=True):
+        equal(jax.tree.map(np.asarray, a), jax.tree.map(np.asarray, b))
+
+
+def test_the_mean_of_two_classifiers_as_log_odds():
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), raw_params(0), raw_params(1))
+    judges = {name: both[name] for name in ("features", "classifier")}
+    images = np.random.default_rng(0).normal(size=(5, *SHAPE)).astype(np.float32)
+    each = []
+    for g in (0, 1):
+        params = jax.tree.map(lambda leaf, g=g: leaf[g], judges)
+        logits = NETS.classifier.apply(params["classifier"], NETS.features.apply(params["features"], NETS.real(images)))
+        each.append(jax.nn.softmax(logits)[:, 0])
+    np.testing.assert_allclose(jax.nn.sigmoid(log_odds(NETS, judges, images)), (each[0] + each[1]) / 2, atol=1e-5)
+
+
+# the tree
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.said = []
+
+    def note(self, text):
+        self.said.append(text)
+
+
+def fit(config, images, phases=None, seed=0):
+    system = methods.find("hc-mgan")
+    preprocess, prepared = models.prepared(config, images)
+    return models.fit(models.Request(system, config, seed), prepared, preprocess, phases or Phases())
+
+
+BLOBS = {
+    "min_steps": 1280,
+    "max_steps": 1280,
+    "batch_size": 30,
+    "width": 0.1,
+    "refinements": 6,
+    "refinement_steps": 0.16,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_blobs_are_the_leaves(count):
+    images, labels = toy.blobs(60 * count, kinds=count)
+    result = fit(dataclasses.replace(TINY, n_clusters=count, **BLOBS), images)
+    assert models.score(result.labels, labels)["acc"] > 0.95
+    np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-5)
+    masses = result.summary["tree"]["masses"]
+    for node, (left, right) in tree.children(result.summary["tree"]["splits"]).items():
+        assert masses[left] + masses[right] == pytest.approx(masses[node], abs=2e-3)  # rounded to three places
+
+
+@pytest.mark.slow
+def test_leaves_split_at_a_time_give_the_tree_of_leaves_split_one_by_one(monkeypatch):
+    images, _ = toy.blobs(120)
+    config = dataclasses.replace(TINY, n_clusters=5, concurrent=2, refinements=1)
+    together = fit(config, images)
+    monkeypatch.setattr(tree, "due", lambda masses, n, most: [max(masses, key=lambda leaf: (masses[leaf], leaf))])
+    one_by_one = fit(config, images)
+    assert together.summary["tree"] == one_by_one.summary["tree"]
+    np.testing.assert_array_equal(together.probabilities, one_by_one.probabilities)
+    equal(together.model.arrays, one_by_one.model.arrays)
+
+
+@pytest.mark.slow
+def test_what_fails_is_begun_anew_and_then_left(monkeypatch):
+    """A split whose trainings never end well leaves its node a leaf; the others go on."""
+    images, _ = toy.blobs(120)
+    ended, seen = split.ended, []
+
+    def ends(images, nets, params, fault, work):
+        found = ended(images, nets, params, fault, work)
+        seen.append(work.members.sum())
+        return found._replace(fault=split.EMPTY) if work.members.sum() < 119 else found._replace(fault="")
+
+    monkeypatch.setattr(split, "ended", ends)
+    notes = Notes()
+    result = fit(dataclasses.replace(TINY, n_clusters=4, restarts=1), images, Phases(report=notes))
+    assert result.summary["tree"]["splits"] == [0], "no child could be split"
+    assert len(seen) == 2 + 2 * 2, "the root's two trainings, and two for each child"
+    assert sum(split.EMPTY in line for line in notes.said) == 4
+    monkeypatch.setattr(split, "ended", lambda *a: ended(*a)._replace(fault=split.EMPTY))
+    with pytest.raises(InputError, match="could not be split in 2 trainings"):
+        fit(dataclasses.replace(TINY, restarts=1), images)
+
+
+@pytest.mark.slow
+def test_a_leaf_that_is_done_keeps_its_outcome_and_not_its_checkpoints(tmp_path):
+    images, _ = toy.blobs(60)
+    result = fit(dataclasses.replace(TINY, n_clusters=3), images, Phases(tmp_path))
+    left = {path.name for path in (tmp_path / "phases").iterdir()}
+    assert left == {"splits-1.npz", "splits-2.npz", "seconds.json"}
+    notes = Notes()
+    again = fit(dataclasses.replace(TINY, n_clusters=3), images, Phases(tmp_path, notes))
+    np.testing.assert_array_equal(again.probabilities, result.probabilities)
+    assert not any("first steps" in line for line in notes.said), "nothing was trained"
+
+
+def halves(monkeypatch, doubts):
+    """Splits without training: the first half of each leaf's rows from the others; doubts by leaf."""
+
+    def split_leaves(config, images, leaves, wave, key, phases):
+        found = {}
+        for place, member in leaves.items():
+            rows = np.flatnonzero(member)
+            share = np.isin(np.arange(len(member)), rows[: len(rows) // 2]).astype(float)
+            found[place] = split.raw_split(split.End("", {}, share[:, None]))._replace(doubt=doubts.get(place, 0.0))
+        return found
+
+    monkeypatch.setattr(hc, "split_leaves", split_leaves)
+
+
+@pytest.mark.parametrize("concurrent", [1, 3])
+def test_a_leaf_in_doubt_waits_for_all_others(monkeypatch, concurrent):
+    images = np.zeros((16, 2), np.float32)
+    config = dataclasses.replace(TINY, n_clusters=4, max_doubt=0.1, concurrent=concurrent)
+    halves(monkeypatch, {(0,): 0.2})
+    places = {0: (), 1: (0,), 2: (1,), 3: (1, 0)}
+
+    def split_in_turn(**changes):
+        splits, _, masses = hc.grow(dataclasses.replace(config, **changes), images, jax.random.key(0), Phases())
+        assert masses[:3] == [16, 8, 8]
+        return splits
+
+    assert [places[node] for node in split_in_turn()] == [(), (0,), (1,)], "of two equals the first"
+    assert [places[node] for node in split_in_turn(postpone=True)] == [(), (1,), (1, 0)]
+    assert 1 not in split_in_turn(n_clusters="auto", min_share=0.05)
+    late = split_in_turn(postpone=True, n_clusters=10)
+    assert late.index(1) == 8, "after the root and the seven nodes of the other side"
+
+
+@pytest.mark.parametrize(("largest", "splits"), [("mass", [0, 1, 2]), ("spread", [0, 2, 4])])
+def test_the_largest_leaf_is_that_of_the_mass_or_of_the_spread(monkeypatch, largest, splits):
+    images = np.array([[0.0], [0.0], [0.0], [0.0], [0.0], [0.0], [10.0], [20.0]], np.float32)
+    halves(monkeypatch, {})
+    config = dataclasses.replace(TINY, n_clusters=4, largest=largest)
+    assert hc.grow(config, images, jax.random.key(0), Phases())[0] == splits
+
+
+def test_a_tree_says_why_it_has_fewer_leaves_or_none(monkeypatch):
+    images = np.arange(16, dtype=np.float32).reshape(8, 2)
+    halves(monkeypatch, {(): 0.2})
+    notes = Notes()
+    config = dataclasses.replace(TINY, n_clusters=20)
+    assert len(hc.grow(config, images, jax.random.key(0), Phases(report=notes))[0]) == 7
+    assert notes.said[-1] == "8 leaves of 20: no other could be split"
+    with pytest.raises(InputError, match=r"doubt is 0.200 \(max_doubt 0.1\).*give n_clusters"):
+        fit(dataclasses.replace(TINY, n_clusters="auto"), images)
+
+
+def test_what_is_usable_outlives_what_is_not(monkeypatch):
+    """A raw split whose discriminator has won stands, where the trainings after it fail."""
+    ends = iter([slots.FAULTS[slots.COLLAPSED], split.EMPTY])
+    monkeypatch.setattr(split, "ended", lambda images, nets, params, fault, work: end([0.4] * 40, next(ends), 1))
+    config = dataclasses.replace(TINY, restarts=1)
+    images = np.zeros((40, *SHAPE), np.float32)
+    several = hc.training(dataclasses.replace(config, concurrent=1), SHAPE, 1, False)
+    work = {(): split.Work(KEY, np.ones((1, 40)), 1.0)}
+    found = split.run(config, images, several, work, "raw-1", KEY, Phases(), [])
+    assert found[()].fault == slots.FAULTS[slots.COLLAPSED]
+    assert next(ends, None) is None, "both trainings were made"
+
+
+def test_without_a_number_a_split_has_to_separate_something():
+    config = dataclasses.replace(TINY, n_clusters="auto", min_share=0.1, max_doubt=0.1)
+    good = split.raw_split(end([1.0, 1.0, 0.0, 0.0], v=1))
+    member = np.ones(4)
+    assert hc.stands(config, good, member)
+    assert not hc.stands(config, good._replace(doubt=0.2), member)
+    assert not hc.stands(config, good._replace(share=np.array([0.1, 0.1, 0.1, 0.0])), member)
+    assert not hc.stands(config, good._replace(sound=False), member)
+    assert hc.stands(TINY, good._replace(doubt=0.2), member), "where K is asked for, it is given"
+    assert hc.splittable(config, 21, 100)
+    assert not hc.splittable(config, 19, 100)
+    assert hc.splittable(TINY, 2, 100)
+    assert not hc.splittable(TINY, 1.9, 100)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n_clusters", 1),
+        ("epochs", 0),
+        ("refinements", -1),
+        ("min_share", 0.6),
+        ("concurrent", 0),
+        ("width", 0.0),
+        ("generator_width", -1.0),
+        ("refinement_steps", float("nan")),
+        ("rotation", -1.0),
+        ("shift", float("nan")),
+        ("zoom", 1.0),
+        ("last_noise_variance", -0.1),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(field, value):
+    with pytest.raises(InputError, match=f"{field} is {value}"):
+        Config(**{field: value})
+
+
+def test_a_split_is_not_postponed_for_a_doubt_that_is_never_known():
+    with pytest.raises(InputError, match="postpone is True with refinements 0"):
+        Config(postpone=True, refinements=0)
+
+
+def test_a_warm_start_gives_both_groups_the_judges_of_the_raw_split():
+    _, fresh = started(2, refine=True)
+    new = raw_params(4)
+    judges = ("features", "discriminator", "classifier")
+    split_ = {**new, **jax.tree.map(lambda leaf: leaf[None], {name: new[name] for name in judges})}
+    found = split.put_in(fresh.params, {1: split_})
+    equal(jax.tree.map(lambda leaf: leaf[0], found), jax.tree.map(lambda leaf: leaf[0], fresh.params))
+    for g in (0, 1):
+        equal(
+            jax.tree.map(lambda leaf, g=g: leaf[1, g], {name: found[name] for name in judges}),
+            {n: new[n] for n in judges},
+        )
+    equal(jax.tree.map(lambda leaf: leaf[1], found["generator"]), new["generator"])
+    assert split.put_in(fresh.params, {}) is fresh.params
+
+
+@pytest.mark.slow
+def test_the_estimator_has_the_tree_at_every_number_of_leaves(tmp_path):
+    from jaxclust import HCMGAN
+
+    images, _ = toy.blobs(60)
+    small = {"preset": "quick", "width": 0.03, "min_steps": 32, "max_steps": 32, "refinements": 0, "batch_size": 10}
+    model = HCMGAN(n_clusters=4, **small).fit(images)
+    assert len(model.tree_.splits) == 3
+    assert len(model.tree_.masses) == 7
+    assert model.tree_.masses[0] == 60
+    for n_leaves in (1, 2, 3, 4):
+        shares = model.predict_proba(images, n_leaves)
+        assert shares.shape == (60, n_leaves)
+        np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)
+        np.testing.assert_array_equal(model.predict(images, n_leaves), model.labels_at(n_leaves))
+    two = model.predict_proba(images, 2).sum(0)
+    np.testing.assert_allclose(sorted(two), sorted(model.tree_.masses[1:3]), atol=1e-2)
+    with pytest.raises(InputError, match="n_leaves is 5: the tree has 1 to 4"):
+        model.predict(images, n_leaves=5)
+    model.save(tmp_path / "model")
+    loaded = HCMGAN.load(tmp_path / "model")
+    assert loaded.tree_ == model.tree_
+    np.testing.assert_array_equal(loaded.predict(images, 3), model.predict(images, 3))
+    assert loaded.tree_.linkage().shape == (3, 4)
+    assert loaded.tree_.newick().endswith("s0;")
+    assert loaded.sample(2, cluster=3).shape == (2, 8, 8, 1)
+
+
+@pytest.mark.slow
+def test_a_run_draws_the_tree(tmp_path):
+    from jaxclust import runs
+    from jaxclust.data import sources
+    from jaxclust.report import figures
+
+    images, _ = toy.blobs(60)
+    config = dataclasses.replace(TINY, n_clusters=3, refinements=0)
+    request = models.Request(methods.find("hc-mgan"), config, 0)
+    key = jax.random.key(0)
+
+    def draw(out, result, prepared, preprocess, dataset):
+        figures.draw_run(out, result, prepared, preprocess, dataset.labels, key=key)
+
+    metrics = runs.fit(request, sources.load(images), tmp_path / "run", draw=draw)
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert {"tree", "top", "dendrogram", "node_samples", "samples", "training"} <= drawn
+    assert metrics["summary"]["newick"].endswith("s0;")
+    assert len(metrics["summary"]["linkage"]) == 2
