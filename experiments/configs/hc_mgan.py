@@ -13,7 +13,6 @@ from typing import Any
 from experiments.configs import Row
 
 MOVED = {"rotation": 10.0, "zoom": 0.1, "shift": 0.1}
-CHOSEN = {**MOVED, "largest": "spread", "postpone": True}
 THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 
 
@@ -35,8 +34,6 @@ ROWS = (
     row("fmnist10k", "first_augmented", n_clusters=2, **MOVED),
     row("usps", "augmented", **MOVED),
     row("digits", "augmented", **MOVED),
-    row("usps", "chosen", **CHOSEN),
-    row("digits", "chosen", **CHOSEN),
     *(row("digits", f"refined_{count}", refinements=count) for count in (0, 1, 3, 16)),
     row("digits", "new_networks", warm_start=False),
     row("digits", "auto", n_clusters="auto"),

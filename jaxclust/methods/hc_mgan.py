@@ -25,9 +25,9 @@ rounding.
 Deviations: layer normalisation is over a whole image, and z is scaled to mean 0 and variance 1 (nn/gan.py). Steps come
 in chunks of 32. In the preset 'quick' networks are narrower, learn faster and keep some noise to the end; refinements
 are short, go on with the networks before (`warm_start`), and end when little mass moves. Options: both groups updated
-from the same state (`order`); the leaf of the largest spread next, and splits in doubt last (`largest`, `postpone`); an
-end where no split separates anything (`n_clusters` 'auto'); random transformations of all images that D and C are
-trained on, generated ones too (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
+from the same state (`order`); an end where no split separates anything (`n_clusters` 'auto'); random transformations of
+all images that D and C are trained on, generated ones too (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020,
+Differentiable augmentation).
 What the text leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is
 begun anew, and so is a split that leaves a child nearly empty.
 """
@@ -315,21 +315,18 @@ def samples(nets: Networks, generators: PyTree, key: Key) -> np.ndarray:
 def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list[int], dict[int, Split], list[float]]:
     """The nodes that are split, in order (parts/tree.py), splits by node, of leaves too, and the masses of all nodes.
 
-    The largest leaf comes first. Leaves that are due later are split beside it, as many as there are slots. Where
-    `postpone` says so, leaves whose splits turn out to be in doubt come last.
+    The largest leaf comes first. Leaves that are due later are split beside it, as many as there are slots.
     """
     n, most = len(images), config.max_clusters if config.n_clusters == "auto" else int(config.n_clusters)
     member: dict[Place, np.ndarray] = {(): np.ones(n)}  # of the nodes so far
     number: dict[Place, int] = {(): 0}
-    size: dict[Place, float] = {(): float(n)}
     found: dict[Place, Split] = {}
     left: set[Place] = {()}  # leaves that may be split
     masses, splits, waves = [float(n)], list[int](), 0
     while left and len(splits) + 1 < most:
-        waiting = {leaf for leaf in left if leaf in found and postponed(config, found[leaf])}
-        place = min(left - waiting or left, key=lambda leaf: (-size[leaf], leaf))
+        place = min(left, key=lambda leaf: (-masses[number[leaf]], leaf))
         if place not in found:
-            open_leaves = {leaf: size[leaf] for leaf in left if leaf not in found}
+            open_leaves = {leaf: masses[number[leaf]] for leaf in left if leaf not in found}
             wave = tree.due(open_leaves, most - 1 - len(splits), concurrency(config))
             waves += 1
             found |= split_leaves(config, images, {leaf: member[leaf] for leaf in wave}, waves, key, phases)
@@ -341,7 +338,6 @@ def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list
             child = (*place, side)
             member[child], number[child] = share * member[place], len(masses)
             masses.append(float(member[child].sum()))
-            size[child] = masses[-1] if config.largest == "mass" else tree.spread(images, member[child])
             if splittable(config, masses[-1], n):
                 left.add(child)
         splits.append(number[place])
@@ -362,11 +358,6 @@ def concurrency(config: Config) -> int:
 def splittable(config: Config, mass: float, n: int) -> bool:
     """Whether a node of that mass may be split: it holds two examples, or two of the smallest clusters."""
     return mass >= (2 * config.min_share * n if config.n_clusters == "auto" else 2.0)
-
-
-def postponed(config: Config, split: Split) -> bool:
-    """Whether a leaf waits, because of its split, until no other can be split."""
-    return config.postpone and split.doubt > config.max_doubt
 
 
 def stands(config: Config, split: Split, member: np.ndarray) -> bool:

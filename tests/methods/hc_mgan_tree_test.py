@@ -193,7 +193,7 @@ def halves(monkeypatch, doubts):
 
 
 @pytest.mark.parametrize("concurrent", [1, 3])
-def test_a_leaf_in_doubt_waits_for_all_others(monkeypatch, concurrent):
+def test_the_largest_leaf_is_split_and_one_in_doubt_where_a_number_is_asked_for(monkeypatch, concurrent):
     images = np.zeros((16, 2), np.float32)
     config = dataclasses.replace(TINY, n_clusters=4, max_doubt=0.1, concurrent=concurrent)
     halves(monkeypatch, {(0,): 0.2})
@@ -205,18 +205,7 @@ def test_a_leaf_in_doubt_waits_for_all_others(monkeypatch, concurrent):
         return splits
 
     assert [places[node] for node in split_in_turn()] == [(), (0,), (1,)], "of two equals the first"
-    assert [places[node] for node in split_in_turn(postpone=True)] == [(), (1,), (1, 0)]
     assert 1 not in split_in_turn(n_clusters="auto", min_share=0.05)
-    late = split_in_turn(postpone=True, n_clusters=10)
-    assert late.index(1) == 8, "after the root and the seven nodes of the other side"
-
-
-@pytest.mark.parametrize(("largest", "splits"), [("mass", [0, 1, 2]), ("spread", [0, 2, 4])])
-def test_the_largest_leaf_is_that_of_the_mass_or_of_the_spread(monkeypatch, largest, splits):
-    images = np.array([[0.0], [0.0], [0.0], [0.0], [0.0], [0.0], [10.0], [20.0]], np.float32)
-    halves(monkeypatch, {})
-    config = dataclasses.replace(TINY, n_clusters=4, largest=largest)
-    assert hc.grow(config, images, jax.random.key(0), Phases())[0] == splits
 
 
 def test_a_tree_says_why_it_has_fewer_leaves_or_none(monkeypatch):
@@ -278,11 +267,6 @@ def test_without_a_number_a_split_has_to_separate_something():
 def test_settings_that_cannot_be_are_refused_by_name(field, value):
     with pytest.raises(InputError, match=f"{field} is {value}"):
         Config(**{field: value})
-
-
-def test_a_split_is_not_postponed_for_a_doubt_that_is_never_known():
-    with pytest.raises(InputError, match="postpone is True with refinements 0"):
-        Config(postpone=True, refinements=0)
 
 
 def test_a_warm_start_gives_both_groups_the_judges_of_the_raw_split():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.cluster import hierarchy
 
-from jaxclust.data import rows
 from jaxclust.errors import InputError
 from jaxclust.methods.parts import tree
 
@@ -57,16 +56,6 @@ def test_the_linkage_is_sorted_where_a_small_leaf_was_split_before_a_large_one()
     np.testing.assert_array_equal(found, [[0, 1, 4, 2], [2, 3, 6, 2], [4, 5, 10, 4]])
     assert hierarchy.is_monotonic(found)
     assert hierarchy.is_monotonic(tree.linkage([0, 2, 1], [10.0, 6.0, 4.0, 1.0, 3.0, 4.0, 2.0]))
-
-
-@pytest.mark.parametrize("of", [np.asarray, rows.of_array])
-def test_the_spread_is_the_weighted_sum_of_squares_about_the_mean(of):
-    rng = np.random.default_rng(0)
-    images, member = rng.integers(0, 256, (40, 3, 3, 1)).astype(np.uint8), rng.uniform(size=40)
-    flat = images.reshape(40, -1).astype(float)
-    expected = np.cov(flat.T, aweights=member, ddof=0).trace() * member.sum()
-    assert tree.spread(of(images), member) == pytest.approx(expected, rel=1e-5)
-    assert tree.spread(of(images), np.zeros(40)) == 0
 
 
 def test_newick_has_the_leaves_and_branches_by_mass():

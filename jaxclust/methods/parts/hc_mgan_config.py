@@ -60,18 +60,12 @@ class Config:
     concurrent: int | Literal["auto"] = "auto"
     """Leaves that are split at a time, in one program; 'auto' is 1 on a CPU and 4 elsewhere. The tree is the same to
     rounding."""
-    largest: Literal["mass", "spread"] = "mass"
-    """The leaf that is split next: that of the largest mass, as in the text, or of the largest sum of squares about its
-    mean, as in bisecting k-means."""
-    postpone: bool = False
-    """A leaf whose split is in doubt (`max_doubt`) is split only when there are no others."""
     restarts: int = 3
     """How often a training that collapses is begun anew."""
     min_share: float = 0.01
     """n_clusters 'auto': the smallest share of all examples that a cluster may hold."""
     max_doubt: float = 0.1
-    """A split is in doubt where its two classifiers are further apart than this, on average over its mass. With
-    n_clusters 'auto' such a split does not stand."""
+    """n_clusters 'auto': the most by which a split's two classifiers may differ, on average over its mass."""
     max_clusters: int = 50
     """n_clusters 'auto': most leaves."""
     form: Literal["auto", "patches", "native"] = "auto"
@@ -98,8 +92,6 @@ class Config:
             value = getattr(self, name)
             if value != "auto" and value < 2:
                 raise InputError(f"{name} is {value}: give a number of at least 2" + ", or auto" * (name[0] == "n"))
-        if self.postpone and not self.refinements:
-            raise InputError("postpone is True with refinements 0: doubt is known after a refinement, so ask for one")
         if not self.zoom < 1:
             raise InputError(f"zoom is {self.zoom}: give a share below 1")
         if not 0 < self.min_share < 0.5:

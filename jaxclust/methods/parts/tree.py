@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxclust.data.rows import Images, blocks
 from jaxclust.errors import InputError
 
 
@@ -105,35 +104,22 @@ def leaves_of(splits: Sequence[int], node: int) -> list[int]:
     return [leaf for child in below[node] for leaf in leaves_of(splits, child)]
 
 
-def due(sizes: Mapping[tuple[int, ...], float], n_splits: int, most: int) -> list[tuple[int, ...]]:
+def due(masses: Mapping[tuple[int, ...], float], n_splits: int, most: int) -> list[tuple[int, ...]]:
     """At most `most` of the nodes that the next `n_splits` splits divide, the largest first.
 
-    sizes: of the nodes that can be split, by name: masses, or spreads. The next split takes the largest, of equals the
-    first by name; which nodes later ones take depends on how uneven splits are, for which halves are assumed here.
+    masses: of the nodes that can be split, by name. The next split takes the largest, of equals the first by name;
+    which nodes later ones take depends on how uneven splits are, for which halves are assumed here.
     """
-    heap = [(-size, name, name) for name, size in sorted(sizes.items())]
+    heap = [(-mass, name, name) for name, mass in sorted(masses.items())]
     heapq.heapify(heap)
     found: list[tuple[int, ...]] = []
     for _ in range(n_splits if heap else 0):
-        size, place, name = heapq.heappop(heap)
+        mass, place, name = heapq.heappop(heap)
         if name not in found and place == name:
             found.append(name)
         for side in (0, 1):
-            heapq.heappush(heap, (size / 2, (*place, side), name))
+            heapq.heappush(heap, (mass / 2, (*place, side), name))
     return found[:most]
-
-
-def spread(images: Images, member: np.ndarray) -> float:
-    """The sum of squares of a leaf's examples (n, ...) about their mean, weighted by its memberships (n,).
-
-    Bisecting k-means splits the leaf where it is largest. It is in units of the data, squared.
-    """
-    total, squares = np.zeros(int(np.prod(images.shape[1:]))), 0.0
-    for start, block in blocks(images):
-        x, weight = np.asarray(block, np.float32).reshape(len(block), -1), member[start : start + len(block)]
-        total += weight @ x
-        squares += float(weight @ np.einsum("nd,nd->n", x, x, dtype=np.float64))
-    return squares - float(total @ total) / max(float(member.sum()), 1e-12)
 
 
 def linkage(splits: Sequence[int], masses: Sequence[float]) -> np.ndarray:
