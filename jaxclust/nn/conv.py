@@ -4,8 +4,8 @@ XLA compiles convolutions badly on a CPU (inside a scan, under vmap) and well on
 products are fast everywhere but move more memory. So `conv2d` and `conv_transpose2d` have two forms:
 
 - 'native': lax.conv_general_dilated and lax.conv_transpose;
-- 'patches': one matrix product between two linear maps along single axes. `_gather` collects the k taps
-  of every window in the channels, `_scatter` is its transpose and adds k channel groups back into place:
+- 'patches': one matrix product between two linear maps along single axes. `gather` collects the k taps
+  of every window in the channels, `scatter` is its transpose and adds k channel groups back into place:
 
       convolution, stride 1      gather columns, product, scatter rows: 3c + 3f values a pixel, not 9c
       with few channels in       gather both, product
@@ -17,18 +17,22 @@ products are fast everywhere but move more memory. So `conv2d` and `conv_transpo
   Each is the gradient of the other, so a gradient is again a product between them, of the same cost.
   Under vmap over stacked kernels the product becomes a batched product.
 
-Both accept any kernel size and stride, and give the same values and gradients to rounding.
+Both accept any kernel size and stride, and give the same values and gradients to rounding. Wide kernels have two more
+ways on a CPU: with stride 2, fewer multiplications (nn/toom_cook.py), and where a map has only one or two windows a
+side, most of what they see is padding, each window apart by its real taps.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxclust.nn import toom_cook
+from jaxclust.nn.taps import Taps, gather, join, mirror, phases, place, product, same, scatter, split, transposed
 from jaxclust.typing import Array
 
 __all__ = ["Conv", "ConvTranspose", "conv2d", "conv_transpose2d", "resolve_form", "stacked"]
@@ -63,21 +67,25 @@ def conv2d(x: Array, kernel: Array, strides: int = 1, form: str = "auto") -> Arr
         y = lax.conv_general_dilated(x, kernel, (strides, strides), "SAME", dimension_numbers=_LAYOUT)
         return _stored(y) if x.shape[3] <= 4 else y  # images, not maps of features
     kh, kw, cin, cout = kernel.shape
-    rows, cols = _same(1, x.shape[1], kh, strides), _same(2, x.shape[2], kw, strides)
+    rows, cols = same(1, x.shape[1], kh, strides), same(2, x.shape[2], kw, strides)
+    if min(kh, kw) > 3 and max(rows.windows, cols.windows) <= 2:
+        return _window_by_window(x, kernel, rows, cols)
+    if toom_cook.pays(x, kernel, strides):
+        return toom_cook.conv2d(x, kernel)
     written = [kh * kw * cin + cout, strides * kw * cin + kh * cout]  # values for every pixel of the output
     if strides == 1:
         written.append(cin + kh * kw * cout)
     cheapest = written.index(min(written))
     if cheapest == 0:
-        x = _gather(_gather(x, cols), rows)
-        return _product(x, kernel.reshape(kh * kw * cin, cout))
+        x = gather(gather(x, cols), rows)
+        return product(x, kernel.reshape(kh * kw * cin, cout))
     if cheapest == 1:
-        parts, apart = [], _split(_place(x, 1, 0, rows.windows * strides), strides)
-        for part, (seen, taps) in zip(apart, _phases(rows), strict=True):
+        parts, apart = [], split(place(x, 1, 0, rows.windows * strides), strides)
+        for part, (seen, taps) in zip(apart, phases(rows), strict=True):
             matrix = kernel[seen][::-1].transpose(1, 2, 0, 3).reshape(kw * cin, taps.k * cout)
-            parts.append(_scatter(_product(_gather(part, cols), matrix), _mirror(taps)))
+            parts.append(scatter(product(gather(part, cols), matrix), mirror(taps)))
         return sum(parts[1:], parts[0])
-    return _scatter(_scatter(_product(x, _all_taps(kernel)), _mirror(rows)), _mirror(cols))
+    return scatter(scatter(product(x, _all_taps(kernel)), mirror(rows)), mirror(cols))
 
 
 def conv_transpose2d(x: Array, kernel: Array, strides: int = 2, form: str = "auto") -> Array:
@@ -91,16 +99,16 @@ def conv_transpose2d(x: Array, kernel: Array, strides: int = 2, form: str = "aut
     if resolve_form(form) == "native":
         return _native_transpose(x, kernel, strides)
     kh, kw, cin, cout = kernel.shape
-    rows, cols = _transposed(1, x.shape[1], kh, strides), _transposed(2, x.shape[2], kw, strides)
-    phases = _phases(rows)
-    gathered = sum(taps.k for _, taps in phases if taps.k > 1)  # rows written for every row of x; one is itself
+    rows, cols = transposed(1, x.shape[1], kh, strides), transposed(2, x.shape[2], kw, strides)
+    apart = phases(rows)
+    gathered = sum(taps.k for _, taps in apart if taps.k > 1)  # rows written for every row of x; one is itself
     if kh < strides or kh * kw * cout <= gathered * cin + strides * kw * cout:
-        return _scatter(_scatter(_product(x, _all_taps(kernel)), rows), cols)
+        return scatter(scatter(product(x, _all_taps(kernel)), rows), cols)
     parts = []
-    for seen, taps in phases:
+    for seen, taps in apart:
         matrix = kernel[::-1, ::-1][seen][::-1].transpose(0, 2, 1, 3).reshape(taps.k * cin, kw * cout)
-        parts.append(_scatter(_product(_gather(x, _mirror(taps)), matrix), cols))
-    return _join(tuple(parts), strides)
+        parts.append(scatter(product(gather(x, mirror(taps)), matrix), cols))
+    return join(tuple(parts), strides)
 
 
 @jax.custom_vjp
@@ -120,7 +128,7 @@ def _native_transpose(x: Array, kernel: Array, strides: int) -> Array:
 def _native_transpose_backward(strides: int, kept: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     """Both are gradients of the convolution that this one transposes; those of lax reverse whole images on a TPU."""
     x, kernel = kept
-    befores = [_transposed(axis, x.shape[axis], kernel.shape[axis - 1], strides).before for axis in (1, 2)]
+    befores = [transposed(axis, x.shape[axis], kernel.shape[axis - 1], strides).before for axis in (1, 2)]
     padding = [(before, k - strides - before) for before, k in zip(befores, kernel.shape[:2], strict=True)]
 
     def convolve(kernel: Array) -> Array:
@@ -159,132 +167,23 @@ def _check(x: Array, kernel: Array, strides: int) -> None:
         raise ValueError(f"strides must be at least 1, not {strides}")
 
 
-class _Taps(NamedTuple):
-    """Which of `size` positions along `axis` tap t of window o sees: s o + t - before, t < k, o < windows."""
-
-    axis: int
-    size: int
-    windows: int
-    k: int
-    s: int
-    before: int
-
-
-def _same(axis: int, size: int, k: int, s: int) -> _Taps:
-    """Return the taps of a SAME convolution."""
-    windows = -(-size // s)
-    return _Taps(axis, size, windows, k, s, max((windows - 1) * s + k - size, 0) // 2)
-
-
-def _mirror(taps: _Taps) -> _Taps:
-    """Return the taps whose _scatter, of reversed groups, is the stride-1 convolution of `taps`."""
-    return taps._replace(before=taps.k - 1 - taps.before)
-
-
-def _transposed(axis: int, size: int, k: int, s: int) -> _Taps:
-    """Return the taps whose _scatter, of reversed groups, is lax.conv_transpose with SAME padding."""
-    dilated = k - 1 if s > k - 1 else -(-(k + s - 2) // 2)  # what lax puts in front of the dilated input
-    return _Taps(axis, size * s, size, k, s, k - 1 - dilated)
-
-
-def _phases(taps: _Taps) -> list[tuple[slice, _Taps]]:
-    """Return for each p < s which taps see the positions s q + p, and as what taps of stride 1 they see q."""
+def _window_by_window(x: Array, kernel: Array, rows: Taps, cols: Taps) -> Array:
+    """Return the convolution, each window by itself: a product of what it sees of the image with those taps."""
+    spans = [
+        [(max(s * o - before, 0), min(s * o - before + k, size), s * o - before) for o in range(windows)]
+        for _, size, windows, k, s, before in (rows, cols)
+    ]
     found = []
-    for p in range(taps.s):
-        first = (taps.before + p) % taps.s
-        k, before = len(range(first, taps.k, taps.s)), (taps.before + p - first) // taps.s
-        found.append(
-            (slice(first, None, taps.s), _Taps(taps.axis, -(-taps.size // taps.s), taps.windows, k, 1, before))
-        )
-    return found
+    for top, bottom, r in spans[0]:
+        for left, right, c in spans[1]:
+            matrix = kernel[top - r : bottom - r, left - c : right - c].reshape(-1, kernel.shape[3])
+            found.append(product(x[:, top:bottom, left:right].reshape(len(x), -1), matrix))
+    return jnp.stack(found, 1).reshape(len(x), rows.windows, cols.windows, -1)
 
 
 def _all_taps(kernel: Array) -> Array:
     """Return kernel (kh, kw, cin, cout) as (cin, kh kw cout), taps reversed on both axes."""
     return kernel[::-1, ::-1].transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
-
-
-def _product(x: Array, matrix: Array) -> Array:
-    """Return x (..., c) times matrix (c, d), as one two-dimensional product: others make XLA transpose."""
-    rows = x.reshape(-1, x.shape[-1])
-    return _matmul(rows, matrix).reshape(*x.shape[:-1], matrix.shape[-1])
-
-
-@jax.custom_vjp
-def _matmul(x: Array, matrix: Array) -> Array:
-    return x @ matrix
-
-
-def _matmul_backward(kept: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
-    """Contract the long axis with the narrower factor first: up to 3 times faster on a CPU."""
-    x, matrix = kept
-    over_rows = (((0,), (0,)), ((), ()))
-    if g.shape[1] >= x.shape[1]:
-        dmatrix = lax.dot_general(x, g, over_rows)
-    else:  # the barrier keeps XLA from swapping the factors back
-        dmatrix = lax.optimization_barrier(lax.dot_general(g, x, over_rows)).T
-    return g @ matrix.T, dmatrix
-
-
-_matmul.defvjp(lambda x, matrix: (_matmul(x, matrix), (x, matrix)), _matmul_backward)
-
-
-def _place(x: Array, axis: int, start: int, size: int) -> Array:
-    """Return x moved to `start` on an axis of `size`, cut or filled with zeros (by concatenation: pad is slow)."""
-    x = lax.slice_in_dim(x, max(-start, 0), min(x.shape[axis], size - start), axis=axis)
-    front, back = max(start, 0), size - max(start, 0) - x.shape[axis]
-    zeros = [jnp.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype) for n in (front, back)]
-    return jnp.concatenate([part for part in (zeros[0], x, zeros[1]) if part.shape[axis]], axis)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _gather(x: Array, taps: _Taps) -> Array:
-    """Return the k taps of every window: (..., size, ..., c) to (..., windows, ..., k c)."""
-    axis, _, windows, k, s, before = taps
-    span = windows + (k - 1) // s
-    x = _place(x, axis, before, s * span)
-    x = x.reshape(*x.shape[:axis], span, s, *x.shape[axis + 1 :])
-    moved = (lax.slice_in_dim(x, t // s, t // s + windows, axis=axis) for t in range(k))
-    return jnp.concatenate([lax.index_in_dim(m, t % s, axis + 1, keepdims=False) for t, m in enumerate(moved)], -1)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _scatter(y: Array, taps: _Taps) -> Array:
-    """Return the transpose of _gather: (..., windows, ..., k c) to sums (..., size, ..., c)."""
-    axis, size, _, k, s, before = taps
-    length = -(-size // s)
-    groups = jnp.split(y, k, -1)
-    phases = []
-    for p in range(s):
-        moved = [_place(groups[t], axis, (t - before - p) // s, length) for t in range(k) if (t - before - p) % s == 0]
-        zeros = (*y.shape[:axis], length, *y.shape[axis + 1 : -1], y.shape[-1] // k)
-        phases.append(sum(moved[1:], moved[0]) if moved else jnp.zeros(zeros, y.dtype))
-    x = phases[0] if s == 1 else jnp.stack(phases, axis + 1)
-    x = x.reshape(*phases[0].shape[:axis], s * length, *phases[0].shape[axis + 1 :])
-    return x if s * length == size else lax.slice_in_dim(x, 0, size, axis=axis)
-
-
-_gather.defvjp(lambda x, taps: (_gather(x, taps), None), lambda taps, _, g: (_scatter(g, taps),))
-_scatter.defvjp(lambda y, taps: (_scatter(y, taps), None), lambda taps, _, g: (_gather(g, taps),))
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _split(x: Array, s: int) -> tuple[Array, ...]:
-    """Return the rows s q + p of images (b, s h, w, c), for each p < s: (b, h, w, c)."""
-    b, rows, w, c = x.shape
-    x = x.reshape(b, rows // s, s, w, c)
-    return tuple(lax.index_in_dim(x, p, 2, keepdims=False) for p in range(s))
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _join(parts: tuple[Array, ...], s: int) -> Array:
-    """Return the transpose of _split: images (b, s h, w, c) whose rows s q + p are those of parts[p]."""
-    b, h, w, c = parts[0].shape
-    return jnp.stack(parts, 2).reshape(b, s * h, w, c)
-
-
-_split.defvjp(lambda x, s: (_split(x, s), None), lambda s, _, g: (_join(g, s),))
-_join.defvjp(lambda parts, s: (_join(parts, s), None), lambda s, _, g: (_split(g, s),))
 
 
 class Conv(nn.Module):
