@@ -50,8 +50,8 @@ SETTINGS = {
         "schedule": "constant", "min_cluster_shares": (0.1,), "selection": "leaf",
     },
     "hc-mgan": {
-        "n_clusters": 3, "width": 0.05, "refinements": 0, "epochs": 1, "min_steps": 160, "max_steps": 160,
-        "batch_size": 20, "generator_learning_rate": 2e-3, "discriminator_learning_rate": 2e-3,
+        "n_clusters": 3, "start": "raw", "width": 0.05, "refinements": 0, "epochs": 1, "min_steps": 160,
+        "max_steps": 160, "batch_size": 20, "generator_learning_rate": 2e-3, "discriminator_learning_rate": 2e-3,
         "classifier_learning_rate": 2e-3, "restarts": 0,
     },
     "kmeans": {"n_clusters": 3, "restarts": 2},

@@ -32,7 +32,7 @@ What the text leaves to the eye is done here: a training whose discriminator win
 begun anew, and so is a split that leaves a child nearly empty.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
 from typing import Any
@@ -51,7 +51,19 @@ from jaxclust.methods.base import Model, Result, System
 from jaxclust.methods.parts import slots, tree
 from jaxclust.methods.parts.hc_mgan_config import QUICK, Config, augmentation
 from jaxclust.methods.parts.hc_mgan_model import Networks, draw, networks, restore
-from jaxclust.methods.parts.hc_mgan_split import Place, Split, Work, packed, raw_split, refined, run, together, unpacked
+from jaxclust.methods.parts.hc_mgan_split import (
+    Place,
+    Split,
+    Work,
+    by_cuts,
+    divided,
+    packed,
+    raw_split,
+    refined,
+    run,
+    together,
+    unpacked,
+)
 from jaxclust.methods.parts.networks import moved
 from jaxclust.methods.parts.outcome import outcome
 from jaxclust.methods.parts.population import keys as keys_of
@@ -323,13 +335,14 @@ def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list
     found: dict[Place, Split] = {}
     left: set[Place] = {()}  # leaves that may be split
     masses, splits, waves = [float(n)], list[int](), 0
+    shares_by = by_cuts(config, images, key)
     while left and len(splits) + 1 < most:
         place = min(left, key=lambda leaf: (-masses[number[leaf]], leaf))
         if place not in found:
             open_leaves = {leaf: masses[number[leaf]] for leaf in left if leaf not in found}
             wave = tree.due(open_leaves, most - 1 - len(splits), concurrency(config))
             waves += 1
-            found |= split_leaves(config, images, {leaf: member[leaf] for leaf in wave}, waves, key, phases)
+            found |= split_leaves(config, images, {leaf: member[leaf] for leaf in wave}, waves, key, phases, shares_by)
             continue
         left.remove(place)
         if not stands(config, found[place], member[place]):
@@ -369,7 +382,13 @@ def stands(config: Config, split: Split, member: np.ndarray) -> bool:
 
 
 def split_leaves(
-    config: Config, images: Images, leaves: Mapping[Place, np.ndarray], wave: int, key: Key, phases: Phases
+    config: Config,
+    images: Images,
+    leaves: Mapping[Place, np.ndarray],
+    wave: int,
+    key: Key,
+    phases: Phases,
+    shares_by: Callable[[np.ndarray, Key], np.ndarray],
 ) -> dict[Place, Split]:
     """The splits of some leaves, given with their memberships (n,), that are trained at a time."""
     name, places = f"splits-{wave}", list(leaves)
@@ -378,14 +397,20 @@ def split_leaves(
     if phases.known(name):
         return unpacked(phases.compute(name, dict), places)
     keys = {place: key_of(key, place) for place in places}
-    work = {place: Work(keys[place], leaves[place][None], config.epochs) for place in places}
-    ends = run(config, images, raw, work, f"raw-{wave}", key, phases, titles)
-    found = {place: raw_split(end) for place, end in ends.items()}
+    if config.start == "manifold":
+        shares = phases.compute(
+            f"cuts-{wave}", lambda: {str(i): shares_by(leaves[p], keys[p]) for i, p in enumerate(places)}
+        )
+        found = {place: divided(shares[str(i)]) for i, place in enumerate(places)}
+    else:
+        work = {place: Work(keys[place], leaves[place][None], config.epochs) for place in places}
+        ends = run(config, images, raw, work, f"raw-{wave}", key, phases, titles)
+        found = {place: raw_split(end) for place, end in ends.items()}
     for t in range(1, config.refinements + 1):
         work, epochs = {}, config.epochs + t * config.more_epochs
         for place in (place for place in places if found[place].open):
             groups = np.stack([found[place].share, 1 - found[place].share]) * leaves[place]
-            warm = found[place].params if config.warm_start else None
+            warm = (found[place].params or None) if config.warm_start else None
             work[place] = Work(fold_name(keys[place], f"refinement{t}"), groups, epochs, warm)
         if not work:
             break

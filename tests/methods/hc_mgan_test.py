@@ -25,8 +25,9 @@ from jaxclust.numerics import fold_name
 
 B, SHAPE = 6, (5,)
 TINY = dataclasses.replace(
-    QUICK, n_clusters=3, width=0.05, batch_size=B, min_steps=32, max_steps=32, refinements=1, refinement_steps=1.0
-)
+    QUICK, n_clusters=3, start="raw", prior="equal", last_noise_variance=0.3, width=0.05, batch_size=B, min_steps=32,
+    max_steps=32, refinements=1, refinement_steps=1.0,
+)  # fmt: skip
 NETS = networks(TINY, SHAPE)
 REAL = jax.random.normal(jax.random.key(5), (B, *SHAPE))
 ONES, STD, KEY = jnp.ones(B), jnp.float32(0.3), jax.random.key(7)
@@ -372,9 +373,12 @@ def test_whole_chunks():
 
 
 def test_steps_follow_from_the_mass_and_keep_to_their_bounds():
+    def work(mass, epochs=80):
+        return split.Work(KEY, np.full((2, 10), mass / 20), epochs)
+
     config = Config(batch_size=100, epochs=80, refinement_steps=0.5)
-    assert split.steps(config, 950.0, 80, False) == slots.whole(9 * 80)
-    assert split.steps(config, 950.0, 90, True) == slots.whole(9 * 45)
-    assert split.steps(config, 20.0, 80, False) == slots.whole(80)
+    assert split.steps(config, work(950.0), short=False) == slots.whole(9 * 80)
+    assert split.steps(config, work(950.0, 90), short=True) == slots.whole(9 * 45)
+    assert split.steps(config, work(20.0), short=False) == slots.whole(80)
     bounded = dataclasses.replace(config, min_steps=320, max_steps=640)
-    assert [split.steps(bounded, mass, 80, False) for mass in (20.0, 500.0, 9000.0)] == [320, 416, 640]
+    assert [split.steps(bounded, work(mass), short=False) for mass in (20.0, 500.0, 9000.0)] == [320, 416, 640]

@@ -55,11 +55,11 @@ def test_a_nearly_empty_child_is_a_fault():
     images = np.zeros((4, *SHAPE), np.float32)
     params = blind(raw_params(), "classifier")
     work = split.Work(KEY, np.ones((1, 4)), 1)
-    assert split.ended(images, NETS, params, 0, work).fault == ""
+    assert split.ended(TINY, images, params, 0, work).fault == ""
     params["classifier"]["params"]["bias"] = jnp.array([9.0, 0.0])
     for fault, why in ((slots.SOUND, split.EMPTY), (slots.COLLAPSED, split.EMPTY), (slots.NOT_FINITE, slots.FAULTS[2])):
-        assert split.ended(images, NETS, params, fault, work).fault == why
-    assert split.ended(images, NETS, jax.tree.map(lambda leaf: leaf * jnp.nan, params), 0, work).fault
+        assert split.ended(TINY, images, params, fault, work).fault == why
+    assert split.ended(TINY, images, jax.tree.map(lambda leaf: leaf * jnp.nan, params), 0, work).fault
 
 
 def test_memberships_are_conserved_at_every_node_and_sum_to_one():
@@ -91,6 +91,45 @@ def test_the_mean_of_two_classifiers_as_log_odds():
         logits = NETS.classifier.apply(params["classifier"], NETS.features.apply(params["features"], NETS.real(images)))
         each.append(jax.nn.softmax(logits)[:, 0])
     np.testing.assert_allclose(jax.nn.sigmoid(log_odds(NETS, judges, images)), (each[0] + each[1]) / 2, atol=1e-5)
+
+
+def test_by_its_mass_the_larger_group_keeps_what_is_in_between():
+    """Classifiers that say nothing leave the prior: 3 to 1. What is kept says the same."""
+    images = np.zeros((4, *SHAPE), np.float32)
+    params = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), blind(raw_params(), "classifier"))
+    params["generator"] = raw_params()["generator"]
+    work = split.Work(KEY, np.array([[1, 1, 1, 0.0], [0, 0, 0, 1.0]]), 1)
+    assert (split.ended(TINY, images, params, 0, work).says == 0.5).all()
+    config = dataclasses.replace(TINY, prior="mass")
+    ended = split.ended(config, images, params, 0, work)
+    np.testing.assert_allclose(ended.says, 0.75)
+    one = split.refined(config, split.divided(np.full(4, 0.5)), ended, np.ones(4))
+    kept = jax.tree.map(lambda leaf: leaf[0], split.together([one]))
+    judges = {name: kept[name] for name in ("features", "classifier")}
+    np.testing.assert_allclose(jax.nn.sigmoid(log_odds(NETS, judges, images)), 0.75, rtol=1e-6)
+    np.testing.assert_array_equal(one.params["classifier"]["params"]["bias"], 0, "what goes on has no prior in it")
+
+
+def test_a_cut_alone_is_no_split():
+    """Where no refinement of it is sound there is no network, so nothing to predict with."""
+    before = split.divided(np.array([1.0, 0.0]))
+    assert before.open
+    after = split.refined(TINY, before, split.End("a loss is not finite", {}, np.full((2, 2), np.nan)), np.ones(2))
+    assert not after.sound
+    assert not after.open
+    kept = split.unpacked(split.packed({(): after}), [()])[()]
+    assert kept.params == {}
+    assert not kept.sound
+
+
+def test_shares_by_cuts_are_of_a_sample_and_the_others_undecided():
+    rng = np.random.default_rng(0)
+    images = np.repeat([[0.0], [9.0]], 40, 0).astype(np.float32) + rng.normal(size=(80, 3)).astype(np.float32)
+    share = split.by_cuts(dataclasses.replace(TINY, max_samples=60), images, KEY)(np.ones(80), KEY)
+    assert (share == 0.5).sum() == 20
+    known = share != 0.5
+    assert len(set(share[:40][known[:40]])) == len(set(share[40:][known[40:]])) == 1
+    assert set(share[known]) == {0, 1}
 
 
 # the tree
@@ -133,6 +172,20 @@ def test_blobs_are_the_leaves(count):
 
 
 @pytest.mark.slow
+def test_blobs_are_the_leaves_by_the_manifold_and_a_killed_run_goes_on(tmp_path):
+    images, labels = toy.blobs(180, kinds=3)
+    config = dataclasses.replace(TINY, **{**BLOBS, "refinements": 2}, start="manifold", prior="mass")
+    result = fit(config, images, Phases(tmp_path))
+    assert models.score(result.labels, labels)["acc"] > 0.95
+    assert result.summary["tree"]["splits"] in ([0, 1], [0, 2])
+    assert {"cuts-1.npz", "cuts-2.npz"} <= {path.name for path in (tmp_path / "phases").iterdir()}
+    (tmp_path / "phases" / "splits-2.npz").unlink()
+    again = fit(config, images, Phases(tmp_path))
+    np.testing.assert_array_equal(again.probabilities, result.probabilities)
+    equal(again.model.arrays, result.model.arrays)
+
+
+@pytest.mark.slow
 def test_leaves_split_at_a_time_give_the_tree_of_leaves_split_one_by_one(monkeypatch):
     images, _ = toy.blobs(120)
     config = dataclasses.replace(TINY, n_clusters=5, concurrent=2, refinements=1)
@@ -150,8 +203,8 @@ def test_what_fails_is_begun_anew_and_then_left(monkeypatch):
     images, _ = toy.blobs(120)
     ended, seen = split.ended, []
 
-    def ends(images, nets, params, fault, work):
-        found = ended(images, nets, params, fault, work)
+    def ends(config, images, params, fault, work):
+        found = ended(config, images, params, fault, work)
         seen.append(work.members.sum())
         return found._replace(fault=split.EMPTY) if work.members.sum() < 119 else found._replace(fault="")
 
@@ -181,7 +234,7 @@ def test_a_leaf_that_is_done_keeps_its_outcome_and_not_its_checkpoints(tmp_path)
 def halves(monkeypatch, doubts):
     """Splits without training: the first half of each leaf's rows from the others; doubts by leaf."""
 
-    def split_leaves(config, images, leaves, wave, key, phases):
+    def split_leaves(config, images, leaves, wave, key, phases, shares_by):
         found = {}
         for place, member in leaves.items():
             rows = np.flatnonzero(member)
@@ -222,7 +275,7 @@ def test_a_tree_says_why_it_has_fewer_leaves_or_none(monkeypatch):
 def test_what_is_usable_outlives_what_is_not(monkeypatch):
     """A raw split whose discriminator has won stands, where the trainings after it fail."""
     ends = iter([slots.FAULTS[slots.COLLAPSED], split.EMPTY])
-    monkeypatch.setattr(split, "ended", lambda images, nets, params, fault, work: end([0.4] * 40, next(ends), 1))
+    monkeypatch.setattr(split, "ended", lambda config, images, params, fault, work: end([0.4] * 40, next(ends), 1))
     config = dataclasses.replace(TINY, restarts=1)
     images = np.zeros((40, *SHAPE), np.float32)
     several = hc.training(dataclasses.replace(config, concurrent=1), SHAPE, 1, False)
@@ -262,11 +315,18 @@ def test_without_a_number_a_split_has_to_separate_something():
         ("shift", float("nan")),
         ("zoom", 1.0),
         ("last_noise_variance", -0.1),
+        ("neighbors", 0),
+        ("max_samples", 3),
     ],
 )
 def test_settings_that_cannot_be_are_refused_by_name(field, value):
     with pytest.raises(InputError, match=f"{field} is {value}"):
         Config(**{field: value})
+
+
+def test_a_cut_needs_a_refinement():
+    with pytest.raises(InputError, match="start is manifold with refinements 0"):
+        Config(start="manifold", refinements=0)
 
 
 def test_a_warm_start_gives_both_groups_the_judges_of_the_raw_split():
@@ -290,7 +350,7 @@ def test_the_estimator_has_the_tree_at_every_number_of_leaves(tmp_path):
     from jaxclust import HCMGAN
 
     images, _ = toy.blobs(60)
-    small = {"preset": "quick", "width": 0.03, "min_steps": 32, "max_steps": 32, "refinements": 0, "batch_size": 10}
+    small = {"preset": "quick", "width": 0.03, "min_steps": 32, "max_steps": 32, "refinements": 1, "batch_size": 10}
     model = HCMGAN(n_clusters=4, **small).fit(images)
     assert len(model.tree_.splits) == 3
     assert len(model.tree_.masses) == 7

@@ -13,6 +13,13 @@ class Config:
 
     n_clusters: int | Literal["auto"] = "auto"
     """Leaves of the tree, fewer where no other can be split; 'auto' splits until no split separates anything."""
+    start: Literal["raw", "manifold"] = "raw"
+    """Where a split's first shares come from: a raw split, as in the text, or the normalised cut of the graph of
+    nearest neighbours (host/cuts.py). Then the first refinement has new networks and as many steps as a raw split."""
+    neighbors: int = 10
+    """start 'manifold': nearest neighbours of each example in the graph."""
+    max_samples: int = 70_000
+    """start 'manifold': most examples that are in the graph; the others are undecided at first."""
     refinements: int = 12
     """Refinements T of each split; 0 leaves the raw split as it is."""
     settled: float = 0.0
@@ -35,6 +42,9 @@ class Config:
     """Steps of a refinement, as a share of those that its epochs, or the bounds, ask for."""
     warm_start: bool = False
     """A refinement begins with the networks of what it refines, the raw split's or its own, instead of new ones."""
+    prior: Literal["equal", "mass"] = "equal"
+    """How likely a refinement's classifiers hold either group before they look: equally, as in the text, or by its
+    mass. Of groups of unequal size 'equal' gives the smaller one what is not its own."""
     classifier_weight: float = 1.0
     """Weight gamma of the classifiers' loss in the generators'."""
     noise_variance: float = 1.5
@@ -77,7 +87,7 @@ class Config:
         for name in (
             "epochs", "max_steps", "batch_size", "width", "generator_width", "refinement_steps",
             "generator_learning_rate", "discriminator_learning_rate", "classifier_learning_rate", "concurrent",
-            "max_doubt",
+            "max_doubt", "neighbors",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not isinstance(value, str) and not value > 0:
@@ -92,6 +102,10 @@ class Config:
             value = getattr(self, name)
             if value != "auto" and value < 2:
                 raise InputError(f"{name} is {value}: give a number of at least 2" + ", or auto" * (name[0] == "n"))
+        if self.max_samples < 4:
+            raise InputError(f"max_samples is {self.max_samples}: give at least 4")
+        if self.start == "manifold" and not self.refinements:
+            raise InputError("start is manifold with refinements 0: then no network is trained, so ask for one")
         if not self.zoom < 1:
             raise InputError(f"zoom is {self.zoom}: give a share below 1")
         if not 0 < self.min_share < 0.5:
@@ -104,16 +118,18 @@ def augmentation(config: Config) -> Augmentation:
 
 
 QUICK = Config(
+    start="manifold",
     width=0.25,
-    refinements=8,
+    refinements=4,
     settled=0.015,
+    prior="mass",
     epochs=10,
     more_epochs=0,
     min_steps=800,
     max_steps=1200,
     refinement_steps=0.16,
     warm_start=True,
-    last_noise_variance=0.3,
+    last_noise_variance=0.02,
     generator_learning_rate=1e-3,
     discriminator_learning_rate=5e-4,
     classifier_learning_rate=1e-3,

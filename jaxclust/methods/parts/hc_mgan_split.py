@@ -1,18 +1,21 @@
 """What is trained to split a node of hc-mgan's tree, run to its end, and what comes out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from scipy.special import expit
 
 from jaxclust.data.rows import Images
+from jaxclust.host import cuts, kmeans, seeds
 from jaxclust.methods.parts import slots
 from jaxclust.methods.parts.hc_mgan_config import Config
-from jaxclust.methods.parts.hc_mgan_model import Networks, networks, says
+from jaxclust.methods.parts.hc_mgan_model import networks, says
 from jaxclust.methods.parts.slots import Slots, Start
 from jaxclust.train.apply import apply_in_batches
 from jaxclust.train.phases import Phases
@@ -31,7 +34,8 @@ class Split(NamedTuple):
     share:  (n,) float64, p of every example: what part of its membership the first child gets.
     raw:    (n,) float64, the same before it was refined.
     params: 'features', 'discriminator' and 'classifier' (V, ...), 'generator' (2, ...); V is 1 after a raw split and 2
-            after a refinement.
+            after a refinement. Nothing after a cut.
+    offset: what the log odds of the two children's prior add to what the classifiers say.
     moved:  (t,) share of the node's mass that each refinement moved.
     doubt:  how far the two classifiers' p are apart, a mean over the mass, in [0, 1]; 0 after a raw split, and 1 where
             no refinement of it was sound.
@@ -43,6 +47,7 @@ class Split(NamedTuple):
     raw: np.ndarray
     params: PyTree
     moved: np.ndarray
+    offset: float
     doubt: float
     sound: bool
     open: bool
@@ -59,12 +64,13 @@ class Work(NamedTuple):
 
 
 class End(NamedTuple):
-    """A training that is done: why it failed, '' if it did not, its parameters, and what its classifiers say of the
-    first child, (n, V) float64 in [0, 1]."""
+    """A training that is done: why it failed, '' if it did not, its parameters, what its classifiers say of the first
+    child, (n, V) float64 in [0, 1], and the prior's log odds in that."""
 
     fault: str
     params: PyTree
     says: np.ndarray
+    offset: float = 0.0
 
 
 def run(
@@ -94,7 +100,7 @@ def run(
                 one = work[place]
                 keys[i] = jax.random.fold_in(one.key, attempt)
                 cdf[i] = slots.cumulative(one.members)
-                n_steps[i] = steps(config, one.members.sum(), one.epochs, refinement=groups == 2)
+                n_steps[i] = steps(config, one, short=groups == 2 and (config.start == "raw" or one.warm is not None))
         state = slots.compiled(several.begin)(key, Start(jnp.stack(keys), jnp.asarray(cdf), jnp.asarray(n_steps)))
         epochs = int(n_steps.max()) / several.batches.per_epoch
         warm = {i: one.warm for i, one in enumerate(work.values()) if n_steps[i] and one.warm}
@@ -105,7 +111,7 @@ def run(
         params, faults = jax.device_get((state.params, state.extra["fault"]))
         for i in map(int, np.flatnonzero(n_steps)):
             of_slot = jax.tree.map(lambda leaf, i=i: leaf[i], params)
-            end = ended(images, networks(config, images.shape[1:]), of_slot, faults[i], work[places[i]])
+            end = ended(config, images, of_slot, faults[i], work[places[i]])
             if places[i] not in ends or end.fault in USABLE:
                 ends[places[i]] = end
             if end.fault:
@@ -115,20 +121,26 @@ def run(
     return ends
 
 
-def steps(config: Config, mass: float, epochs: float, refinement: bool) -> int:
-    """Steps of a training: an epoch visits as many examples as the node's mass (section 5.1)."""
-    asked = max(config.min_steps, epochs * max(1, int(mass) // config.batch_size))
+def steps(config: Config, work: Work, short: bool) -> int:
+    """Steps of a training: an epoch visits as many examples as the node's mass (section 5.1).
+
+    short: whether it has `refinement_steps` of them.
+    """
+    asked = max(config.min_steps, work.epochs * max(1, int(work.members.sum()) // config.batch_size))
     asked = asked if config.max_steps is None else min(asked, config.max_steps)
-    return slots.whole(asked * (config.refinement_steps if refinement else 1.0))
+    return slots.whole(asked * (config.refinement_steps if short else 1.0))
 
 
-def ended(images: Images, nets: Networks, params: PyTree, fault: int, work: Work) -> End:
+def ended(config: Config, images: Images, params: PyTree, fault: int, work: Work) -> End:
     """What came out of a training of `work`."""
+    offset, nets = 0.0, networks(config, images.shape[1:])
+    if len(work.members) == 2 and config.prior == "mass":
+        offset = float(np.log(work.members[0].sum() / work.members[1].sum()))
     if len(work.members) == 1:
         judges = {name: params[name] for name in ("features", "discriminator", "classifier")}
         params = {**params, **jax.tree.map(lambda leaf: leaf[None], judges)}
     seeing = {name: params[name] for name in ("features", "classifier")}
-    said = expit(np.asarray(apply_in_batches(says(nets), seeing, images), np.float64))
+    said = expit(np.asarray(apply_in_batches(says(nets), seeing, images), np.float64) + offset)
     member = work.members.sum(0)
     first = said.mean(1) @ member / member.sum()
     why = slots.FAULTS[fault]
@@ -136,7 +148,7 @@ def ended(images: Images, nets: Networks, params: PyTree, fault: int, work: Work
         why = slots.FAULTS[slots.NOT_FINITE]
     elif fault != slots.NOT_FINITE and not FEWEST <= first <= 1 - FEWEST:
         why = EMPTY
-    return End(why, params, said)
+    return End(why, params, said, offset)
 
 
 def put_in(params: PyTree, warm: Mapping[int, PyTree]) -> PyTree:
@@ -155,19 +167,46 @@ def put_in(params: PyTree, warm: Mapping[int, PyTree]) -> PyTree:
 def raw_split(end: End) -> Split:
     """A node after its raw split."""
     sound, share = end.fault in USABLE, end.says[:, 0]
-    return Split(share, share, end.params, np.zeros(0), 0.0, sound, sound)
+    return Split(share, share, end.params, np.zeros(0), 0.0, 0.0, sound, sound)
+
+
+def divided(share: np.ndarray) -> Split:
+    """A node whose shares (n,) are known before any network is trained."""
+    return Split(share, share, {}, np.zeros(0), 0.0, 0.0, sound=True, open=True)
+
+
+def by_cuts(config: Config, images: Images, key: Key) -> Callable[[np.ndarray, Key], np.ndarray]:
+    """The function (memberships (n,) of a node, its key) -> shares (n,) by the normalised cut of the images' graph.
+
+    The graph is made when it is needed.
+    """
+    rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+
+    @cache
+    def graph() -> sp.csr_array:
+        known = np.asarray(images[rows], np.float32).reshape(len(rows), -1)
+        return cuts.neighbour_graph(known, config.neighbors)
+
+    def shares(member: np.ndarray, key: Key) -> np.ndarray:
+        found = np.full(len(images), 0.5)
+        found[rows] = cuts.bisect(graph(), member[rows], seeds.seed(key, "cut"))[0]
+        return found
+
+    return shares
 
 
 def refined(config: Config, before: Split, end: End, member: np.ndarray) -> Split:
     """A node of memberships (n,) after one more refinement, which is left aside where its training failed."""
     if end.fault:
-        return before._replace(open=False, doubt=before.doubt if len(before.moved) else 1.0)
+        doubt = before.doubt if len(before.moved) else 1.0
+        return before._replace(open=False, doubt=doubt, sound=bool(before.params))
     share, total = end.says.mean(1), member.sum()
     moved = float(member @ np.abs(share - before.share) / total)
     doubt = float(member @ np.abs(end.says[:, 0] - end.says[:, 1]) / total)
     return before._replace(
-        share=share, params=end.params, moved=np.append(before.moved, moved), doubt=doubt, open=moved >= config.settled
-    )
+        share=share, params=end.params, moved=np.append(before.moved, moved), offset=end.offset, doubt=doubt,
+        open=moved >= config.settled,
+    )  # fmt: skip
 
 
 def packed(found: Mapping[Place, Split]) -> dict[str, np.ndarray]:
@@ -185,8 +224,8 @@ def unpacked(arrays: Mapping[str, np.ndarray], places: Sequence[Place]) -> dict[
     found = {}
     for i, place in enumerate(places):
         own = {name.partition("/")[2]: value for name, value in arrays.items() if name.partition("/")[0] == str(i)}
-        tree_of = unflatten_dict(own, sep="/")
-        for name in ("doubt", "sound", "open"):
+        tree_of = {"params": {}, **unflatten_dict(own, sep="/")}
+        for name in ("offset", "doubt", "sound", "open"):
             tree_of[name] = tree_of[name].item()
         found[place] = Split(**tree_of)
     return found
@@ -195,12 +234,15 @@ def unpacked(arrays: Mapping[str, np.ndarray], places: Sequence[Place]) -> dict[
 def together(splits: Sequence[Split]) -> PyTree:
     """The parameters of all splits: 'features' and 'classifier' (S, V, ...), 'generator' (S, 2, ...).
 
-    Where some splits have two classifiers, the only one of others counts twice.
+    Where some splits have two classifiers, the only one of others counts twice. The prior is part of their biases.
     """
     two = any(len(split.moved) for split in splits)
     found = []
     for split in splits:
         judges = {name: split.params[name] for name in ("features", "classifier")}
+        dense = judges["classifier"]["params"]
+        bias = dense["bias"] + np.float32(split.offset / 2) * np.array([1, -1], np.float32)
+        judges["classifier"] = {"params": {**dense, "bias": bias}}
         if two and not len(split.moved):
             judges = jax.tree.map(lambda leaf: np.repeat(leaf, 2, 0), judges)
         found.append({**judges, "generator": split.params["generator"]})

@@ -1,0 +1,88 @@
+"""Normalised cuts: against slow sums, scikit-learn's spectral clustering, and by hand."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.cluster import SpectralClustering
+from sklearn.datasets import make_blobs
+
+from jaxclust.host import cuts
+
+
+def slow_ncut(weights, first):
+    """ncut of rows `first` (n,) bool of dense weights (n, n), pair by pair."""
+    total, n = [0.0, 0.0], len(first)
+    across = sum(weights[i, j] for i in range(n) for j in range(n) if first[i] and not first[j])
+    for i in range(n):
+        total[0 if first[i] else 1] += weights[i].sum()
+    return across / total[0] + across / total[1]
+
+
+def test_the_graph_joins_nearest_neighbours_both_ways():
+    x = np.array([[0.0], [1.0], [3.0], [7.0]])
+    graph = cuts.neighbour_graph(x, 1).toarray()
+    np.testing.assert_array_equal(graph, [[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]])
+    assert cuts.neighbour_graph(x, 10).toarray().sum() == 12
+
+
+def test_ncuts_of_an_order_are_those_of_slow_sums():
+    rng = np.random.default_rng(0)
+    weights = rng.random((9, 9)) * (rng.random((9, 9)) < 0.5)
+    weights += weights.T + 0.1
+    found = cuts.ncuts(sp.csr_array(weights), weights.sum(1))
+    np.testing.assert_allclose(found, [slow_ncut(weights, np.arange(9) < size) for size in range(1, 9)])
+
+
+def test_two_cliques_by_hand():
+    """Two triangles and one edge between them: the cut is 1, each volume 7."""
+    graph = np.zeros((6, 6))
+    graph[:3, :3] = graph[3:, 3:] = 1
+    graph[2, 3] = graph[3, 2] = 1
+    np.fill_diagonal(graph, 0)
+    part, value = cuts.bisect(sp.csr_array(graph), np.ones(6), 0)
+    assert value == pytest.approx(2 / 7)
+    assert part.tolist() in ([1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1])
+
+
+def test_blobs_that_touch_come_apart_as_by_spectral_clustering():
+    x, truth = make_blobs(400, centers=[[0, 0], [4, 0]], random_state=0)
+    graph = cuts.neighbour_graph(x, 20)
+    part, value = cuts.bisect(graph, np.ones(400), 0)
+    assert abs(np.mean(part == truth) - 0.5) > 0.45
+    dense, spectral = graph.toarray(), SpectralClustering(2, affinity="precomputed", random_state=0)
+    assert value <= slow_ncut(dense, spectral.fit_predict(dense) == 1) + 1e-9
+    assert value == pytest.approx(slow_ncut(dense, part == 1))
+
+
+def test_memberships_weigh_and_outsiders_follow_their_neighbours():
+    x = np.concatenate([np.random.default_rng(i).normal(6.0 * i, 1, (60, 2)) for i in range(3)])
+    member = np.repeat([0.9, 0.8, 0.0], 60)
+    member[::7] = 0.3
+    part, _ = cuts.bisect(cuts.neighbour_graph(x, 8), member, 0)
+    inside = member > cuts.MEMBER
+    assert len(set(part[:60][inside[:60]])) == 1
+    assert set(part[:60][inside[:60]]) != set(part[60:120][inside[60:120]])
+    hardly = np.flatnonzero(~inside[:120])
+    assert np.abs(part[hardly] - part[np.where(hardly < 60, 1, 61)]).max() < 0.5
+    np.testing.assert_array_equal(part[150:][[5, 9]], 0.5)
+
+
+def test_a_graph_in_pieces_is_cut_between_them():
+    blocks = sp.block_diag([np.ones((20, 20)) - np.eye(20)] * 3, format="csr")
+    part, value = cuts.bisect(sp.csr_array(blocks), np.ones(60), 1)
+    assert value == pytest.approx(0, abs=1e-9)
+    assert all(len(set(part[i : i + 20])) == 1 for i in (0, 20, 40))
+
+
+def test_too_few_members_are_left_undecided():
+    graph = cuts.neighbour_graph(np.arange(9.0)[:, None], 2)
+    part, value = cuts.bisect(graph, (np.arange(9) < 3).astype(float), 0)
+    np.testing.assert_array_equal(part, 0.5)
+    assert value == 2
+
+
+def test_the_same_seed_gives_the_same_cut():
+    x = np.random.default_rng(0).normal(size=(300, 5))
+    graph = cuts.neighbour_graph(x, 10)
+    first, second = (cuts.bisect(graph, np.ones(300), 3)[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
