@@ -23,11 +23,13 @@ beside it, so several leaves that will be split anyway are trained at a time, in
 rounding.
 
 Deviations: layer normalisation is over a whole image, and z is scaled to mean 0 and variance 1 (nn/gan.py). Steps come
-in chunks of 32. In the preset 'quick' networks are narrower, learn faster and keep some noise to the end; refinements
-are short, go on with the networks before (`warm_start`), and end when little mass moves. Options: both groups updated
-from the same state (`order`); an end where no split separates anything (`n_clusters` 'auto'); random transformations of
-all images that D and C are trained on, generated ones too (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020,
-Differentiable augmentation).
+in chunks of 32. Preset 'quick' has narrower networks that learn faster, and no raw split, for which so few steps are not
+enough: a split begins with the normalised cut of a graph of nearest neighbours (`start` 'manifold'). Two refinements
+move it. Their C also see real examples (`real_weight` w: + w/2 (-log C_own(x) - log C_other(x')), x drawn for C's own
+group, x' for the other), and have the groups' masses as prior (`prior` 'mass': log m_l / m_m is added to their log
+odds); the second goes on with the first one's networks (`warm_start`). Options: both groups updated from the same state
+(`order`); an end where no split separates anything (`n_clusters` 'auto'); random transformations of all that D and C
+see in training (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
 What the text leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is
 begun anew, and so is a split that leaves a child nearly empty.
 """
@@ -50,7 +52,7 @@ from jaxclust.errors import InputError
 from jaxclust.methods.base import Model, Result, System
 from jaxclust.methods.parts import slots, tree
 from jaxclust.methods.parts.hc_mgan_config import QUICK, Config, augmentation
-from jaxclust.methods.parts.hc_mgan_model import Networks, draw, networks, restore
+from jaxclust.methods.parts.hc_mgan_model import Networks, networks, restore, samples
 from jaxclust.methods.parts.hc_mgan_split import (
     Place,
     Split,
@@ -74,8 +76,6 @@ from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.mesh import over_data
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, Key, PyTree
-
-SAMPLES = 12  # of each node, for a picture
 
 # Losses, in nats
 
@@ -166,18 +166,27 @@ def group_update(
     std: Array,
     key: Key,
 ) -> tuple[PyTree, PyTree, dict[str, Array]]:
-    """Algorithm 3.4 for group `which`, 0 is l and 1 is m, beside the parameters of the other."""
-    z = latents(key, len(real))
+    """Algorithm 3.4 for group `which`, 0 is l and 1 is m, beside the parameters of the other.
+
+    real: (2, b, ...) examples of this group and of the other, which C alone sees, and only if `real_weight` is not 0.
+    """
+    z = latents(key, real.shape[1])
     make, look = nets.generator.apply, partial(shown, config, nets, std, key)
     fake, to_generator = jax.vjp(lambda p: look("a", make(p, z[0])), params["generator"])
     theirs = look("b", make(other["generator"], z[1]))
-    params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("r", real), [fake], weight)
-    seen, to_fake = jax.vjp(partial(nets.features.apply, params["features"]), fake)
-    seen_theirs = nets.features.apply(params["features"], theirs)
+    own_real = look("r", real[0])
+    params, opt_state, of_d = update_judges(config, nets, params, opt_state, own_real, [fake], weight)
+    features = partial(nets.features.apply, params["features"])
+    seen, to_fake = jax.vjp(features, fake)
+    pairs = [(1.0, seen, features(theirs))]
+    if config.real_weight:
+        both = features(in_turn([own_real, look("s", real[1])]))
+        pairs.append((config.real_weight, both[0::2], both[1::2]))
 
     def apart(classifier: PyTree) -> Array:
-        own = told_apart(nets, classifier, seen, which, weight)
-        return (own + told_apart(nets, classifier, seen_theirs, 1 - which, weight)) / 2
+        tell = partial(told_apart, nets, classifier, weight=weight)
+        parts = [w * (tell(own, maker=which) + tell(other, maker=1 - which)) / 2 for w, own, other in pairs]
+        return sum(parts[1:], parts[0])
 
     of_c, grads = jax.value_and_grad(apart)(params["classifier"])
     params, opt_state = update(config.classifier_learning_rate, "classifier", grads, params, opt_state)
@@ -209,12 +218,13 @@ def groups_update(
 
     if config.order == "together":
         others = jax.tree.map(lambda leaf: leaf[::-1], params)
-        return conv.stacked(one, config.form)(params, opt_state, others, jnp.arange(2), real, keys)
+        reals = jnp.stack([real, real[::-1]], 1)
+        return conv.stacked(one, config.form)(params, opt_state, others, jnp.arange(2), reals, keys)
 
     def next_group(kept: PyTree, g: Array) -> tuple[PyTree, dict[str, Array]]:
         own, states = jax.tree.map(lambda leaf: leaf[g], kept)
         other = jax.tree.map(lambda leaf: leaf[1 - g], kept[0])
-        own, states, terms = one(own, states, other, g, real[g], keys[g])
+        own, states, terms = one(own, states, other, g, jnp.stack([real[g], real[1 - g]]), keys[g])
         return jax.tree.map(lambda leaf, new: leaf.at[g].set(new), kept, (own, states)), terms
 
     (params, opt_state), terms = lax.scan(next_group, (params, opt_state), jnp.arange(2))
@@ -227,8 +237,7 @@ def latents(key: Key, b: int) -> Array:
 
 
 def shown(config: Config, nets: Networks, std: Array, key: Key, name: str, x: Array) -> Array:
-    """Examples (b, ...) as D and C see them in training: each image transformed at random, with Gaussian noise of that
-    deviation. key: of the iteration; name: of the examples."""
+    """Examples (b, ...) as D and C see them in training: transformed at random, and with noise. key: the iteration's."""
     key, ranges = fold_name(key, name), augmentation(config)
     if nets.on_images and ranges != NONE:
         x = nets.real(moved(fold_name(key, "augment"), nets.pictures(x), ranges, config.form))
@@ -288,7 +297,7 @@ def training(config: Config, shape: tuple[int, ...], count: int, refine: bool) -
 
 
 def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
-    """Phases: 'raw-1', 'refined-1-1', 'refined-1-2', .., 'splits-1' of the first leaves that are split; and so on.
+    """Phases: 'raw-1' or 'cuts-1', 'refined-1-1', 'refined-1-2', .., 'splits-1' of the first leaves; and so on.
 
     images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError where the root
     cannot be split.
@@ -299,7 +308,8 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     shape, chosen = images.shape[1:], [found[node] for node in splits]
     meta = {"config": asdict(config), "shape": list(shape), "splits": splits, "masses": masses}
     model = Model(meta, together(chosen), restore(meta))
-    opinions = {"raw": memberships([one.raw for one in chosen], splits).argmax(1)} if config.refinements else {}
+    before = tree.memberships(splits, [one.raw for one in chosen])[tree.leaves(splits)]
+    opinions = {"unrefined": before.argmax(0)} if config.refinements else {}
     summary = {
         "tree": {"splits": splits, "masses": [round(mass, 3) for mass in masses]},
         "newick": tree.newick(splits, masses),
@@ -314,14 +324,6 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
             networks(config, shape), model.arrays["generator"], fold_name(key, "pictures")
         )
     return result
-
-
-def samples(nets: Networks, generators: PyTree, key: Key) -> np.ndarray:
-    """Examples (2 S, SAMPLES, ...) of every node but the root, in order, by generators (S, 2, ...)."""
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), generators)
-    make = jax.jit(partial(draw, nets), static_argnums=2)
-    count = len(jax.tree.leaves(flat)[0])
-    return np.stack([make(jax.tree.map(lambda leaf, i=i: leaf[i], flat), key, SAMPLES) for i in range(count)])
 
 
 def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list[int], dict[int, Split], list[float]]:
@@ -438,14 +440,6 @@ def unsplit(config: Config, root: Split) -> str:
             f"or a side has less than min_share {config.min_share}: give n_clusters, or other bounds"
         )
     return f"the data could not be split in {config.restarts + 1} trainings: give more epochs or restarts"
-
-
-def memberships(shares: Sequence[np.ndarray], splits: Sequence[int]) -> np.ndarray:
-    """Memberships of all leaves (n, K), whose rows sum to one, of the shares (n,) of each split's first child."""
-    member = {0: np.ones(len(shares[0]))}
-    for node, share, (left, right) in zip(splits, shares, tree.children(splits).values(), strict=True):
-        member[left], member[right] = share * member[node], (1 - share) * member[node]
-    return np.stack([member[leaf] for leaf in tree.leaves(splits)], 1)
 
 
 SYSTEM = System(

@@ -12,6 +12,7 @@ from jaxclust.data import prepare
 from jaxclust.data.rows import Images
 from jaxclust.host import manifold
 from jaxclust.methods.base import Result
+from jaxclust.methods.parts.tree import memberships
 from jaxclust.report import grids, plots, trees
 from jaxclust.report.colours import DPI
 from jaxclust.train import history
@@ -121,7 +122,7 @@ def _of_tree(
     kept = result.summary["tree"]
     yield "dendrogram", partial(trees.dendrogram, kept["splits"], kept["masses"])
     if crop is not None:
-        member = trees.node_memberships(kept["splits"], result.plots["node_shares"])
+        member = memberships(kept["splits"], result.plots["node_shares"])
         yield "tree", partial(trees.drawn_tree, kept["splits"], member, crop(images), classes, class_names)
         yield "top", partial(grids.top, crop(images), result.probabilities)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jaxclust.methods.parts import tree
 from jaxclust.report.colours import DPI, FAINT, INK, colour, plain, shorten
@@ -19,15 +19,6 @@ NAMED = 4  # classes under a node
 LEAST = 0.05  # share of a class below which it is not named
 CELL = 1.05  # inches of a node's square, its margin included
 LEVEL = 1.55  # inches from one level to the next
-
-
-def node_memberships(splits: Sequence[int], shares: ArrayLike) -> NDArray[np.float64]:
-    """Memberships (2 S + 1, n) of the examples in all nodes, of the shares (S, n) of each split's first child."""
-    parts = np.asarray(shares, np.float64)
-    found = np.ones((2 * len(splits) + 1, parts.shape[1]))
-    for (node, (left, right)), share in zip(tree.children(splits).items(), parts, strict=True):
-        found[left], found[right] = share * found[node], (1 - share) * found[node]
-    return found
 
 
 def drawn_tree(

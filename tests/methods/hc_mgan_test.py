@@ -25,11 +25,13 @@ from jaxclust.numerics import fold_name
 
 B, SHAPE = 6, (5,)
 TINY = dataclasses.replace(
-    QUICK, n_clusters=3, start="raw", prior="equal", last_noise_variance=0.3, width=0.05, batch_size=B, min_steps=32,
-    max_steps=32, refinements=1, refinement_steps=1.0,
+    QUICK, n_clusters=3, start="raw", prior="equal", real_weight=0.0, last_noise_variance=0.3, width=0.05, batch_size=B,
+    min_steps=32, max_steps=32, refinements=1, refinement_steps=1.0,
 )  # fmt: skip
 NETS = networks(TINY, SHAPE)
 REAL = jax.random.normal(jax.random.key(5), (B, *SHAPE))
+THERE = jax.random.normal(jax.random.key(6), (B, *SHAPE))  # real examples of the other group
+REALS = jnp.stack([REAL, THERE])
 ONES, STD, KEY = jnp.ones(B), jnp.float32(0.3), jax.random.key(7)
 
 
@@ -60,7 +62,7 @@ def raw(params, config=TINY, weight=ONES):
 
 def group(own, other, which=0, config=TINY):
     state = hc.optimiser_states(config, own)
-    return compiled(hc.group_update, config)(own, state, other, which, REAL, ONES, STD, KEY)
+    return compiled(hc.group_update, config)(own, state, other, which, REALS, ONES, STD, KEY)
 
 
 def equal(a, b):
@@ -118,8 +120,9 @@ def test_rows_that_a_batch_is_padded_with_leave_its_random_numbers(update):
     beside = () if update is hc.raw_update else (one_group(1), 0)
     state = hc.optimiser_states(TINY, params)
     more, weight = jnp.concatenate([REAL, jnp.full_like(REAL, 0.5)]), jnp.array([1.0] * B + [0.0] * B)
+    shown = [(x if update is hc.raw_update else jnp.stack([x, x]), w) for x, w in ((REAL, ONES), (more, weight))]
     (one, _, terms), (other, _, others) = (
-        compiled(update, TINY)(params, state, *beside, x, w, STD, KEY) for x, w in ((REAL, ONES), (more, weight))
+        compiled(update, TINY)(params, state, *beside, x, w, STD, KEY) for x, w in shown
     )
     close(one, other)
     close(terms, others, 1e-5)
@@ -208,8 +211,9 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
     close(raw(params, plain_steps)[0], {**judges, "classifier": classifier, "generator": generator})
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, which):
+@pytest.mark.parametrize(("which", "real_weight"), [(0, 0.0), (1, 0.0), (1, 0.7)])
+def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, which, real_weight):
+    plain_steps = dataclasses.replace(plain_steps, real_weight=real_weight)
     own, other = one_group(0), one_group(1)
     z = jax.random.uniform(fold_name(KEY, "z"), (B, 2, NOISE)).swapaxes(0, 1)
     make = lambda generator: noisy("a", NETS.generator.apply(generator, z[0]))  # noqa: E731
@@ -218,7 +222,9 @@ def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, whic
     judges = descend(lambda p: log_d(p, noisy("r", REAL), 1) + log_d(p, fake, -1), judges, 0.1)
 
     def of_classifier(c):
-        return (log_c(judges, c, fake, which) + log_c(judges, c, theirs, 1 - which)) / 2
+        made = (log_c(judges, c, fake, which) + log_c(judges, c, theirs, 1 - which)) / 2
+        real = (log_c(judges, c, noisy("r", REAL), which) + log_c(judges, c, noisy("s", THERE), 1 - which)) / 2
+        return made + real_weight * real
 
     classifier = descend(of_classifier, own["classifier"], 0.2)
 
@@ -236,12 +242,12 @@ def test_the_second_group_sees_what_the_first_has_become_unless_both_move_togeth
     config = dataclasses.replace(TINY, order=order)
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), one_group(0), one_group(1))
     states = jax.vmap(partial(hc.optimiser_states, config))(both)
-    new, _, _ = compiled(hc.groups_update, config)(both, states, jnp.stack([REAL, REAL]), ONES, STD, KEY)
+    new, _, _ = compiled(hc.groups_update, config)(both, states, REALS, ONES, STD, KEY)
     keys = [jax.random.fold_in(KEY, g) for g in (0, 1)]
 
     def alone(g, other):
         own, state = (jax.tree.map(lambda leaf: leaf[g], part) for part in (both, states))
-        return compiled(hc.group_update, config)(own, state, other, g, REAL, ONES, STD, keys[g])[0]
+        return compiled(hc.group_update, config)(own, state, other, g, REALS[:: 1 - 2 * g], ONES, STD, keys[g])[0]
 
     first = alone(0, one_group(1))
     second = alone(1, first if order == "turn" else one_group(0))

@@ -64,10 +64,11 @@ def test_a_nearly_empty_child_is_a_fault():
 
 def test_memberships_are_conserved_at_every_node_and_sum_to_one():
     splits, shares = [0, 2, 1], np.random.default_rng(0).random((3, 50))
-    member = hc.memberships(list(shares), splits)
-    np.testing.assert_allclose(member.sum(1), 1, atol=1e-12)
-    left = member[:, [tree.leaves(splits).index(leaf) for leaf in tree.leaves_of(splits, 1)]].sum(1)
-    np.testing.assert_allclose(left, shares[0], atol=1e-12)
+    member = tree.memberships(splits, shares)
+    np.testing.assert_allclose(member[tree.leaves(splits)].sum(0), 1, atol=1e-12)
+    np.testing.assert_allclose(member[tree.leaves_of(splits, 1)].sum(0), shares[0], atol=1e-12)
+    for node, (left, right) in tree.children(splits).items():
+        np.testing.assert_allclose(member[left] + member[right], member[node], atol=1e-12)
 
 
 def test_splits_are_kept_as_arrays_and_read_again():

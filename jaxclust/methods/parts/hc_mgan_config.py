@@ -47,6 +47,9 @@ class Config:
     mass. Of groups of unequal size 'equal' gives the smaller one what is not its own."""
     classifier_weight: float = 1.0
     """Weight gamma of the classifiers' loss in the generators'."""
+    real_weight: float = 0.0
+    """Weight w of real examples in the loss of a refinement's classifiers, each as of the group for which it was drawn.
+    0 in the text, whose classifiers see generated examples alone."""
     noise_variance: float = 1.5
     """Variance of the noise on real and generated examples at first; it falls linearly to `last_noise_variance`."""
     last_noise_variance: float = 0.0
@@ -93,7 +96,7 @@ class Config:
             if value is not None and not isinstance(value, str) and not value > 0:
                 raise InputError(f"{name} is {value}: give a number above 0")
         for name in (
-            "refinements", "settled", "more_epochs", "min_steps", "classifier_weight", "noise_variance",
+            "refinements", "settled", "more_epochs", "min_steps", "classifier_weight", "real_weight", "noise_variance",
             "last_noise_variance", "rotation", "zoom", "shift", "restarts",
         ):  # fmt: skip
             if not getattr(self, name) >= 0:
@@ -120,9 +123,10 @@ def augmentation(config: Config) -> Augmentation:
 QUICK = Config(
     start="manifold",
     width=0.25,
-    refinements=4,
+    refinements=2,
     settled=0.015,
     prior="mass",
+    real_weight=1.0,
     epochs=10,
     more_epochs=0,
     min_steps=800,

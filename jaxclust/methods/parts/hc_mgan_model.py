@@ -1,12 +1,13 @@
 """Networks of hc-mgan, and what a fitted tree of them can do."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jaxclust.methods.base import Functions
@@ -18,6 +19,8 @@ from jaxclust.nn.conv import stacked
 from jaxclust.numerics import fold_name
 from jaxclust.train.state import to_unit
 from jaxclust.typing import Array, Key, PyTree
+
+SAMPLES = 12  # of each node, for a picture
 
 
 class Networks(NamedTuple):
@@ -116,6 +119,14 @@ def restore(meta: Mapping[str, Any]) -> Functions:
 def draw(nets: Networks, params: PyTree, key: Key, n: int) -> Array:
     """n examples (n, ...) of one generator, as prepared ones are: images in [0, 1]."""
     return nets.pictures(nets.generator.apply(params, jax.random.uniform(key, (n, gan.NOISE))))
+
+
+def samples(nets: Networks, generators: PyTree, key: Key) -> np.ndarray:
+    """Examples (2 S, SAMPLES, ...) of every node but the root, in order, by generators (S, 2, ...)."""
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), generators)
+    make = jax.jit(partial(draw, nets), static_argnums=2)
+    count = len(jax.tree.leaves(flat)[0])
+    return np.stack([make(jax.tree.map(lambda leaf, i=i: leaf[i], flat), key, SAMPLES) for i in range(count)])
 
 
 def _last(splits: list[int], node: int) -> tuple[int, int]:

@@ -67,6 +67,18 @@ def leaves(splits: Sequence[int]) -> list[int]:
     return found
 
 
+def memberships(splits: Sequence[int], shares: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """Memberships (2 S + 1, n) float64 of the examples in all nodes, of the shares (S, n) of each split's first child.
+
+    Those of two children sum to their parent's, so those of the leaves to one.
+    """
+    parts = np.asarray(shares, np.float64)
+    found = np.ones((2 * len(splits) + 1, parts.shape[1]))
+    for (node, (left, right)), share in zip(children(splits).items(), parts, strict=True):
+        found[left], found[right] = share * found[node], (1 - share) * found[node]
+    return found
+
+
 def ways(splits: Sequence[int]) -> np.ndarray:
     """The ways from the root: (2, K, S) float32, 1 where leaf k lies in the first, or second, child of split j."""
     below, ends = children(splits), leaves(splits)
