@@ -36,7 +36,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
         "epochs": 4, "attention_epochs": 2, "min_steps": 100, "batch_size": 30, "draws": 1, "learning_rate": 0.01,
     },
     "hc-mgan": {
-        "n_clusters": 3, "width": 0.05, "refinements": 3, "epochs": 1, "min_steps": 960, "max_steps": 960,
+        "n_clusters": 3, "width": 0.05, "epochs": 1, "min_steps": 320, "max_steps": 320,
         "batch_size": 30,
     },
     "cm": {

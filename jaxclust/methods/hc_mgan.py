@@ -23,13 +23,13 @@ beside it, so several leaves that will be split anyway are trained at a time, in
 rounding.
 
 Deviations: layer normalisation is over a whole image, and z is scaled to mean 0 and variance 1 (nn/gan.py). Steps come
-in chunks of 32. Preset 'quick' has narrower networks that learn faster, and no raw split, for which so few steps are not
-enough: a split begins with the normalised cut of a graph of nearest neighbours (`start` 'manifold'). Two refinements
-move it. Their C also see real examples (`real_weight` w: + w/2 (-log C_own(x) - log C_other(x')), x drawn for C's own
-group, x' for the other), and have the groups' masses as prior (`prior` 'mass': log m_l / m_m is added to their log
-odds); the second goes on with the first one's networks (`warm_start`). Options: both groups updated from the same state
-(`order`); an end where no split separates anything (`n_clusters` 'auto'); random transformations of all that D and C
-see in training (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
+in chunks of 32. Preset 'quick' has narrower networks that learn faster, and no raw split, for which so few steps are
+not enough: a split begins with the normalised cut of a graph of nearest neighbours (`start` 'manifold'), which two
+refinements move. Their C also see real examples (`real_weight` w: + w/2 (-log C_own(x) - log C_other(x')), x drawn for
+C's own group, x' for the other), and have the groups' masses as prior (`prior` 'mass': log m_l / m_m is added to their
+log odds); the second goes on with the first one's networks (`warm_start`). Options: both groups updated from the same
+state (`order`); an end where no split separates anything (`n_clusters` 'auto'); random transformations of all that D
+and C see in training (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
 What the text leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is
 begun anew, and so is a split that leaves a child nearly empty.
 """
@@ -59,6 +59,7 @@ from jaxclust.methods.parts.hc_mgan_split import (
     Work,
     by_cuts,
     divided,
+    key_of,
     packed,
     raw_split,
     refined,
@@ -237,7 +238,7 @@ def latents(key: Key, b: int) -> Array:
 
 
 def shown(config: Config, nets: Networks, std: Array, key: Key, name: str, x: Array) -> Array:
-    """Examples (b, ...) as D and C see them in training: transformed at random, and with noise. key: the iteration's."""
+    """Examples (b, ...) as D and C see them in training: transformed at random and with noise. key: the iteration's."""
     key, ranges = fold_name(key, name), augmentation(config)
     if nets.on_images and ranges != NONE:
         x = nets.real(moved(fold_name(key, "augment"), nets.pictures(x), ranges, config.form))
@@ -422,14 +423,6 @@ def split_leaves(
     for title in titles:
         phases.forget(title)
     return found
-
-
-def key_of(key: Key, place: Place) -> Key:
-    """The key of a node, whatever the order of the splits."""
-    key = fold_name(key, "root")
-    for side in place:
-        key = jax.random.fold_in(key, side)
-    return key
 
 
 def unsplit(config: Config, root: Split) -> str:

@@ -17,6 +17,7 @@ from jaxclust.methods.parts import slots
 from jaxclust.methods.parts.hc_mgan_config import Config
 from jaxclust.methods.parts.hc_mgan_model import networks, says
 from jaxclust.methods.parts.slots import Slots, Start
+from jaxclust.numerics import fold_name
 from jaxclust.train.apply import apply_in_batches
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Key, PyTree
@@ -119,6 +120,14 @@ def run(
         if not any(end.fault for end in ends.values()):
             break
     return ends
+
+
+def key_of(key: Key, place: Place) -> Key:
+    """The key of a node, whatever the order of the splits."""
+    key = fold_name(key, "root")
+    for side in place:
+        key = jax.random.fold_in(key, side)
+    return key
 
 
 def steps(config: Config, work: Work, short: bool) -> int:
