@@ -1,6 +1,8 @@
 """Normalised cuts of a graph of nearest neighbours: two parts of some examples, between device phases (hc-mgan).
 
-    w_ij = s_i s_j where i is one of j's nearest neighbours, or j of i's; s the memberships in what is to be divided
+    w_ij = s_i s_j where i is one of j's nearest neighbours, or j of i's
+    s_i  the membership in what is to be divided, a mean over i and its neighbours: where a tree has divided the
+         examples before, strays would else be cut off as clusters of their own
     cut(A, B) = sum of w between A and B        vol(A) = sum of w between A and all
     ncut = cut / vol(A) + cut / vol(B)                                                  (Shi and Malik 2000, eq. 2)
 
@@ -28,12 +30,13 @@ def neighbour_graph(x: np.ndarray, neighbors: int) -> sp.csr_array:
 def bisect(graph: sp.csr_array, member: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
     """The part of each example by the normalised cut: (n,) float64, 1 in the first part and 0 in the second, and ncut.
 
-    graph: of all n examples. member: (n,) in [0, 1]. Examples that are hardly members, or have no neighbour among
-    those that are, get the mean of their neighbours' parts, 0.5 without any. So do all where there are fewer than
-    FEWEST members; ncut is then 2, the most that there is.
+    graph: of all n examples. member: (n,) in [0, 1], before its mean over neighbours. Examples that are hardly members,
+    or have no neighbour among those that are, get the mean of their neighbours' parts, 0.5 without any. So do all where
+    there are fewer than FEWEST members; ncut is then 2, the most that there is.
     """
     from scipy.sparse.linalg import LinearOperator, eigsh
 
+    member = (member + graph @ member) / (1 + graph.sum(1))
     rows = np.flatnonzero(member > MEMBER)
     scale = sp.diags_array(member[rows])
     weights = sp.csr_array(scale @ graph[rows][:, rows] @ scale)

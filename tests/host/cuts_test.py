@@ -74,6 +74,16 @@ def test_a_graph_in_pieces_is_cut_between_them():
     assert all(len(set(part[i : i + 20])) == 1 for i in (0, 20, 40))
 
 
+def test_strays_of_an_earlier_division_are_not_cut_off_as_a_cluster():
+    """Of three groups one was divided away before, but for a tenth of it."""
+    x = np.concatenate(
+        [np.random.default_rng(i).normal(0, 1, (200, 2)) + [[0, 0], [5, 0], [30, 0]][i] for i in range(3)]
+    )
+    member = np.concatenate([np.ones(400), np.arange(200) % 10 == 0])
+    part, _ = cuts.bisect(cuts.neighbour_graph(x, 10), member, 0)
+    assert np.abs(part[:200].mean() - part[200:400].mean()) > 0.9
+
+
 def test_too_few_members_are_left_undecided():
     graph = cuts.neighbour_graph(np.arange(9.0)[:, None], 2)
     part, value = cuts.bisect(graph, (np.arange(9) < 3).astype(float), 0)

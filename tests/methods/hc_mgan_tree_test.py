@@ -175,7 +175,13 @@ def test_blobs_are_the_leaves(count):
 @pytest.mark.slow
 def test_blobs_are_the_leaves_by_the_manifold_and_a_killed_run_goes_on(tmp_path):
     images, labels = toy.blobs(180, kinds=3)
-    config = dataclasses.replace(TINY, **{**BLOBS, "refinements": 2}, start="manifold", prior="mass")
+    config = dataclasses.replace(
+        TINY,
+        **{**BLOBS, "refinements": 2, "min_steps": 640, "max_steps": 640},
+        start="manifold",
+        prior="mass",
+        real_weight=1.0,
+    )
     result = fit(config, images, Phases(tmp_path))
     assert models.score(result.labels, labels)["acc"] > 0.95
     assert result.summary["tree"]["splits"] in ([0, 1], [0, 2])
