@@ -3,7 +3,7 @@
     python -m experiments.run hc_mgan
 
 Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
-Preset quick with ten leaves: a quarter of the text's maps, splits that begin with a normalised cut, and at most four
+Preset quick with ten leaves: a quarter of the text's maps, splits that begin with a normalised cut, and at most two
 refinements of them, the first of at most 1,216 steps. Rows 'raw' begin with a raw split of as many steps (the text: 80
 epochs, 56,000 steps at the root of MNIST), equal priors, more noise, and refine it at most eight times for a short
 while, with the networks before (the text: 12 times with new ones). The text's numbers are for all 70,000 images, one
