@@ -32,9 +32,9 @@ def bisect(graph: sp.csr_array, member: np.ndarray, seed: int) -> tuple[np.ndarr
 
     graph: of all n examples. member: (n,) in [0, 1], before its mean over neighbours. Examples that are hardly members,
     or have no neighbour among those that are, get the mean of their neighbours' parts, 0.5 without any. So do all where
-    there are fewer than FEWEST members; ncut is then 2, the most that there is.
+    there are fewer than FEWEST members, or no eigenvector is found; ncut is then 2, the most that there is.
     """
-    from scipy.sparse.linalg import LinearOperator, eigsh
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
     member = (member + graph @ member) / (1 + graph.sum(1))
     rows = np.flatnonzero(member > MEMBER)
@@ -48,7 +48,10 @@ def bisect(graph: sp.csr_array, member: np.ndarray, seed: int) -> tuple[np.ndarr
     scaled = root @ weights @ root
     rest = LinearOperator(scaled.shape, lambda x: scaled @ x - first * (first @ x), dtype=float)  # without the first
     start = np.random.default_rng(seed).normal(size=len(rows))
-    vector = eigsh(rest, k=1, which="LA", v0=start, tol=TOLERANCE)[1][:, 0]
+    try:
+        vector = eigsh(rest, k=1, which="LA", v0=start, tol=TOLERANCE)[1][:, 0]
+    except ArpackNoConvergence:
+        return np.full(len(member), 0.5), 2.0
     order = np.argsort(vector / degree**0.5, kind="stable")
     cuts = ncuts(weights[order][:, order], degree[order])
     fewest = max(1, round(SMALLEST * len(rows)))

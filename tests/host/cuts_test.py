@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.sparse import linalg
 from sklearn.cluster import SpectralClustering
 from sklearn.datasets import make_blobs
 
@@ -87,6 +88,16 @@ def test_strays_of_an_earlier_division_are_not_cut_off_as_a_cluster():
 def test_too_few_members_are_left_undecided():
     graph = cuts.neighbour_graph(np.arange(9.0)[:, None], 2)
     part, value = cuts.bisect(graph, (np.arange(9) < 3).astype(float), 0)
+    np.testing.assert_array_equal(part, 0.5)
+    assert value == 2
+
+
+def test_without_an_eigenvector_all_are_undecided(monkeypatch):
+    def never(*arguments, **options):
+        raise linalg.ArpackNoConvergence("no convergence", np.zeros(0), np.zeros((0, 0)))
+
+    monkeypatch.setattr(linalg, "eigsh", never)
+    part, value = cuts.bisect(cuts.neighbour_graph(np.arange(9.0)[:, None], 2), np.ones(9), 0)
     np.testing.assert_array_equal(part, 0.5)
     assert value == 2
 
