@@ -10,55 +10,108 @@ The second eigenvector of D^-1/2 W D^-1/2, divided by D^1/2, orders the examples
 least ncut counts. (The first eigenvector is known, and taken out: a graph in pieces has more than one like it.)
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.sparse as sp
 
+from jaxclust.data.rows import Images, blocks
+
 FEWEST = 4  # members with neighbours that can be divided
-SMALLEST = 0.02  # share of the examples that a part has at least
-TOLERANCE = 1e-5  # of the eigenvector
+SMALLEST = 0.02  # share of the members with neighbours that a part, and a piece of their graph, has at least
+EXACT = 200  # members up to which all eigenvectors are found
+TOLERANCE = 1e-5  # of the eigenvector of more
 MEMBER = 0.5  # examples of less membership are not looked at
+UNDECIDED = 2.0  # ncut where there is no cut: the most that there is
 
 
-def neighbour_graph(x: np.ndarray, neighbors: int) -> sp.csr_array:
-    """The graph of rows x (n, d): (n, n), 1 where one of a pair is among the nearest `neighbors` of the other."""
-    from sklearn.neighbors import kneighbors_graph
+class Neighbours(NamedTuple):
+    """Who is near whom among n examples.
 
-    graph = sp.csr_array(kneighbors_graph(x, min(neighbors, len(x) - 1), include_self=False))
-    return graph.maximum(graph.T)
+    rows:    (m,) int, sorted: the examples in the graph.
+    graph:   (m, m), 1 where one of a pair is among the nearest of the other, else 0.
+    nearest: (n - m, k) int: of every other example, the nearest that are in the graph, by their place there.
+    """
+
+    rows: np.ndarray
+    graph: sp.csr_array
+    nearest: np.ndarray
+
+    def bisect(self, member: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+        """The part of each example (n,) as of `bisect`, by their memberships (n,), and ncut. Those that are not in the
+        graph get the mean of their nearest ones' parts."""
+        part, ncut = bisect(self.graph, member[self.rows], seed)
+        found = np.empty(len(member))
+        found[self.rows] = part
+        found[np.setdiff1d(np.arange(len(member)), self.rows)] = part[self.nearest].mean(1)
+        return found, ncut
+
+
+def neighbours(images: Images, rows: np.ndarray, neighbors: int) -> Neighbours:
+    """The neighbours of images (n, ...) by their values, with `rows` (m,) in the graph.
+
+    neighbors: how many nearest ones count, of fewer than twice as many examples half: a graph of all pairs says
+    nothing.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    known = np.asarray(images[rows], np.float32).reshape(len(rows), -1)
+    index = NearestNeighbors(n_neighbors=min(neighbors, max(1, (len(rows) - 1) // 2))).fit(known)
+    graph = sp.csr_array(index.kneighbors_graph())
+    outside, found = np.isin(np.arange(len(images)), rows, invert=True), [np.empty((0, index.n_neighbors), int)]
+    for first, block in blocks(images):
+        others = block[outside[first : first + len(block)]]
+        if len(others):
+            found.append(index.kneighbors(np.asarray(others, np.float32).reshape(len(others), -1))[1])
+    return Neighbours(rows, graph.maximum(graph.T), np.concatenate(found))
 
 
 def bisect(graph: sp.csr_array, member: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
     """The part of each example by the normalised cut: (n,) float64, 1 in the first part and 0 in the second, and ncut.
 
     graph: of all n examples. member: (n,) in [0, 1], before its mean over neighbours. Examples that are hardly members,
-    or have no neighbour among those that are, get the mean of their neighbours' parts, 0.5 without any. So do all where
-    there are fewer than FEWEST members, or no eigenvector is found; ncut is then 2, the most that there is.
+    have no neighbour among those that are, or belong to a piece of the graph with less than SMALLEST of them, which
+    would be cut off as a cluster, get the mean of their neighbours' parts, 0.5 without any. So do all where there are
+    fewer than FEWEST members, or no eigenvector is found; ncut is then UNDECIDED.
     """
-    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+    from scipy.sparse.csgraph import connected_components
 
     member = (member + graph @ member) / (1 + graph.sum(1))
     rows = np.flatnonzero(member > MEMBER)
     scale = sp.diags_array(member[rows])
     weights = sp.csr_array(scale @ graph[rows][:, rows] @ scale)
-    degree = weights.sum(1)
-    rows, weights, degree = rows[degree > 0], weights[degree > 0][:, degree > 0], degree[degree > 0]
-    if len(rows) < FEWEST:
-        return np.full(len(member), 0.5), 2.0
-    root, first = sp.diags_array(degree**-0.5), (degree / degree.sum()) ** 0.5
-    scaled = root @ weights @ root
-    rest = LinearOperator(scaled.shape, lambda x: scaled @ x - first * (first @ x), dtype=float)  # without the first
-    start = np.random.default_rng(seed).normal(size=len(rows))
-    try:
-        vector = eigsh(rest, k=1, which="LA", v0=start, tol=TOLERANCE)[1][:, 0]
-    except ArpackNoConvergence:
-        return np.full(len(member), 0.5), 2.0
-    order = np.argsort(vector / degree**0.5, kind="stable")
-    cuts = ncuts(weights[order][:, order], degree[order])
+    linked = weights.sum(1) > 0
+    piece = connected_components(weights, directed=False)[1]
+    kept = linked & (np.bincount(piece)[piece] >= SMALLEST * linked.sum())
+    rows, weights = rows[kept], weights[kept][:, kept]
+    part = np.full(len(member), np.nan)
+    order = ordered(weights, seed) if len(rows) >= FEWEST else None
+    if order is None:
+        return spread(graph, part), UNDECIDED
+    cuts = ncuts(weights[order][:, order], weights.sum(1)[order])
     fewest = max(1, round(SMALLEST * len(rows)))
     size = fewest + int(np.argmin(cuts[fewest - 1 : len(rows) - fewest]))
-    part = np.full(len(member), np.nan)
     part[rows[order[:size]]], part[rows[order[size:]]] = 1.0, 0.0
     return spread(graph, part), float(cuts[size - 1])
+
+
+def ordered(weights: sp.csr_array, seed: int) -> np.ndarray | None:
+    """The order of a graph's nodes (n,) by the second eigenvector; None where it is not found."""
+    from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+
+    degree = weights.sum(1)
+    root, first = sp.diags_array(degree**-0.5), (degree / degree.sum()) ** 0.5
+    scaled = root @ weights @ root  # its eigenvalues are in [-1, 1], and the first is 1: less 2 it is the last
+    if len(degree) <= EXACT:
+        vector = np.linalg.eigh(scaled.toarray() - 2 * np.outer(first, first))[1][:, -1]
+    else:
+        rest = LinearOperator(scaled.shape, lambda x: scaled @ x - 2 * first * (first @ x), dtype=float)
+        start = np.random.default_rng(seed).normal(size=len(degree))
+        try:
+            vector = eigsh(rest, k=1, which="LA", v0=start, tol=TOLERANCE)[1][:, 0]
+        except ArpackNoConvergence:
+            return None
+    return np.argsort(vector / degree**0.5, kind="stable")
 
 
 def ncuts(weights: sp.csr_array, degree: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ from jaxclust.data.augment import NONE
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
+from jaxclust.host import cuts
 from jaxclust.methods.base import Model, Result, System
 from jaxclust.methods.parts import slots, tree
 from jaxclust.methods.parts.hc_mgan_config import QUICK, Config, augmentation
@@ -58,7 +59,6 @@ from jaxclust.methods.parts.hc_mgan_split import (
     Split,
     Work,
     by_cuts,
-    divided,
     key_of,
     packed,
     raw_split,
@@ -309,13 +309,14 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     shape, chosen = images.shape[1:], [found[node] for node in splits]
     meta = {"config": asdict(config), "shape": list(shape), "splits": splits, "masses": masses}
     model = Model(meta, together(chosen), restore(meta))
-    before = tree.memberships(splits, [one.raw for one in chosen])[tree.leaves(splits)]
+    before = tree.memberships(splits, [one.unrefined for one in chosen])[tree.leaves(splits)]
     opinions = {"unrefined": before.argmax(0)} if config.refinements else {}
     summary = {
         "tree": {"splits": splits, "masses": [round(mass, 3) for mass in masses]},
         "newick": tree.newick(splits, masses),
         "linkage": tree.linkage(splits, masses).round(3).tolist(),
         "moved": [one.moved.round(5).tolist() for one in chosen],
+        "ncut": [round(one.ncut, 5) for one in chosen],
         "doubt": [round(one.doubt, 5) for one in chosen],
     }
     result = outcome(model, images, opinions, **summary)
@@ -338,14 +339,14 @@ def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list
     found: dict[Place, Split] = {}
     left: set[Place] = {()}  # leaves that may be split
     masses, splits, waves = [float(n)], list[int](), 0
-    shares_by = by_cuts(config, images, key)
+    cut_of = by_cuts(config, images, key)
     while left and len(splits) + 1 < most:
         place = min(left, key=lambda leaf: (-masses[number[leaf]], leaf))
         if place not in found:
             open_leaves = {leaf: masses[number[leaf]] for leaf in left if leaf not in found}
             wave = tree.due(open_leaves, most - 1 - len(splits), concurrency(config))
             waves += 1
-            found |= split_leaves(config, images, {leaf: member[leaf] for leaf in wave}, waves, key, phases, shares_by)
+            found |= split_leaves(config, images, {leaf: member[leaf] for leaf in wave}, waves, key, phases, cut_of)
             continue
         left.remove(place)
         if not stands(config, found[place], member[place]):
@@ -391,33 +392,32 @@ def split_leaves(
     wave: int,
     key: Key,
     phases: Phases,
-    shares_by: Callable[[np.ndarray, Key], np.ndarray],
+    cut_of: Callable[[np.ndarray, Key], Split],
 ) -> dict[Place, Split]:
     """The splits of some leaves, given with their memberships (n,), that are trained at a time."""
     name, places = f"splits-{wave}", list(leaves)
     titles: list[str] = []
-    raw, refinement = (training(config, images.shape[1:], concurrency(config), refine) for refine in (False, True))
     if phases.known(name):
         return unpacked(phases.compute(name, dict), places)
     keys = {place: key_of(key, place) for place in places}
+    trained = partial(training, config, images.shape[1:], concurrency(config))
     if config.start == "manifold":
-        shares = phases.compute(
-            f"cuts-{wave}", lambda: {str(i): shares_by(leaves[p], keys[p]) for i, p in enumerate(places)}
-        )
-        found = {place: divided(shares[str(i)]) for i, place in enumerate(places)}
+        arrays = phases.compute(f"cuts-{wave}", lambda: packed({p: cut_of(leaves[p], keys[p]) for p in places}))
+        found = unpacked(arrays, places)
     else:
         work = {place: Work(keys[place], leaves[place][None], config.epochs) for place in places}
-        ends = run(config, images, raw, work, f"raw-{wave}", key, phases, titles)
+        ends = run(config, images, trained(refine=False), work, f"raw-{wave}", key, phases, titles)
         found = {place: raw_split(end) for place, end in ends.items()}
     for t in range(1, config.refinements + 1):
         work, epochs = {}, config.epochs + t * config.more_epochs
         for place in (place for place in places if found[place].open):
             groups = np.stack([found[place].share, 1 - found[place].share]) * leaves[place]
             warm = (found[place].params or None) if config.warm_start else None
-            work[place] = Work(fold_name(keys[place], f"refinement{t}"), groups, epochs, warm)
+            short = t > 1 or config.start == "raw"
+            work[place] = Work(fold_name(keys[place], f"refinement{t}"), groups, epochs, short, warm)
         if not work:
             break
-        ends = run(config, images, refinement, work, f"refined-{wave}-{t}", key, phases, titles)
+        ends = run(config, images, trained(refine=True), work, f"refined-{wave}-{t}", key, phases, titles)
         found |= {place: refined(config, found[place], end, leaves[place]) for place, end in ends.items()}
     found = unpacked(phases.compute(name, lambda: packed(found)), places)
     for title in titles:
@@ -427,10 +427,13 @@ def split_leaves(
 
 def unsplit(config: Config, root: Split) -> str:
     """Why there is no tree."""
-    if root.sound:
+    if root.ncut == cuts.UNDECIDED:
+        return "the graph of nearest neighbours has no cut: give start raw, or more examples"
+    if root.sound or (config.n_clusters == "auto" and root.ncut > config.max_ncut):
         return (
-            f"the split of all examples separates nothing: doubt is {root.doubt:.3f} (max_doubt {config.max_doubt}), "
-            f"or a side has less than min_share {config.min_share}: give n_clusters, or other bounds"
+            f"the split of all examples separates nothing: its normalised cut is {root.ncut:.3f} (max_ncut "
+            f"{config.max_ncut}), doubt {root.doubt:.3f} (max_doubt {config.max_doubt}), or a side has less than "
+            f"min_share {config.min_share}: give n_clusters, or other bounds"
         )
     return f"the data could not be split in {config.restarts + 1} trainings: give more epochs or restarts"
 

@@ -12,14 +12,14 @@ class Config:
     """Settings of hc-mgan; the defaults are the text's for MNIST and Fashion-MNIST (preset 'paper')."""
 
     n_clusters: int | Literal["auto"] = "auto"
-    """Leaves of the tree, fewer where no other can be split; 'auto' splits until no split separates anything."""
+    """Leaves of the tree, fewer where no other can be split; 'auto' splits until no split is within the bounds."""
     start: Literal["raw", "manifold"] = "raw"
     """Where a split's first shares come from: a raw split, as in the text, or the normalised cut of the graph of
     nearest neighbours (host/cuts.py). Then the first refinement has new networks and as many steps as a raw split."""
     neighbors: int = 10
-    """start 'manifold': nearest neighbours of each example in the graph."""
+    """start 'manifold': nearest neighbours of each example in the graph; of few examples, half of them."""
     max_samples: int = 70_000
-    """start 'manifold': most examples that are in the graph; the others are undecided at first."""
+    """start 'manifold': most examples that are in the graph; the others follow their nearest ones there."""
     refinements: int = 12
     """Refinements T of each split; 0 leaves the raw split as it is."""
     settled: float = 0.0
@@ -51,9 +51,10 @@ class Config:
     """Weight w of real examples in the loss of a refinement's classifiers, each as of the group for which it was drawn.
     0 in the text, whose classifiers see generated examples alone."""
     noise_variance: float = 1.5
-    """Variance of the noise on real and generated examples at first; it falls linearly to `last_noise_variance`."""
+    """Variance of the noise on real and generated examples at first; it falls linearly to `last_noise_variance`. Not
+    used in refinements with `warm_start`, so not at all if `start` is 'manifold' too."""
     last_noise_variance: float = 0.0
-    """Variance of the noise at the end."""
+    """Variance of the noise at the end, and throughout refinements with `warm_start`."""
     generator_learning_rate: float = 2e-4
     """Learning rate of the generators (Adam with beta_1 0.5)."""
     discriminator_learning_rate: float = 1e-4
@@ -77,6 +78,8 @@ class Config:
     """How often a training that collapses is begun anew."""
     min_share: float = 0.01
     """n_clusters 'auto': the smallest share of all examples that a cluster may hold."""
+    max_ncut: float = 0.1
+    """n_clusters 'auto' with start 'manifold': the most that the normalised cut of a split may be, in [0, 2]."""
     max_doubt: float = 0.1
     """n_clusters 'auto': the most by which a split's two classifiers may differ, on average over its mass."""
     max_clusters: int = 50
@@ -90,7 +93,7 @@ class Config:
         for name in (
             "epochs", "max_steps", "batch_size", "width", "generator_width", "refinement_steps",
             "generator_learning_rate", "discriminator_learning_rate", "classifier_learning_rate", "concurrent",
-            "max_doubt", "neighbors",
+            "max_doubt", "max_ncut", "neighbors",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not isinstance(value, str) and not value > 0:

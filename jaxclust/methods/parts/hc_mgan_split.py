@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from scipy.special import expit
 
@@ -24,7 +23,7 @@ from jaxclust.typing import Key, PyTree
 
 FEWEST = 0.01  # share of a node's mass below which a child is nearly empty
 EMPTY = "a child is nearly empty"
-USABLE = ("", slots.FAULTS[slots.COLLAPSED])  # faults that a raw split may have: that D won at last is no obstacle
+USABLE = ("", slots.FAULTS[slots.COLLAPSED])  # faults of a node's first training: that D won at last is no obstacle
 
 Place = tuple[int, ...]  # a node's way from the root: 0 to its first child, 1 to the second
 
@@ -33,11 +32,12 @@ class Split(NamedTuple):
     """A node's split, as far as it is known.
 
     share:  (n,) float64, p of every example: what part of its membership the first child gets.
-    raw:    (n,) float64, the same before it was refined.
+    unrefined: (n,) float64, the same before it was refined.
     params: 'features', 'discriminator' and 'classifier' (V, ...), 'generator' (2, ...); V is 1 after a raw split and 2
             after a refinement. Nothing after a cut.
-    offset: what the log odds of the two children's prior add to what the classifiers say.
+    offset: log m_l / m_m of the groups' masses, which is added to the classifiers' log odds; 0 with equal priors.
     moved:  (t,) share of the node's mass that each refinement moved.
+    ncut:   normalised cut of the neighbours' graph between the children, in [0, 2]; 0 after a raw split.
     doubt:  how far the two classifiers' p are apart, a mean over the mass, in [0, 1]; 0 after a raw split, and 1 where
             no refinement of it was sound.
     sound:  whether a training could split the node.
@@ -45,22 +45,24 @@ class Split(NamedTuple):
     """
 
     share: np.ndarray
-    raw: np.ndarray
+    unrefined: np.ndarray
     params: PyTree
     moved: np.ndarray
     offset: float
+    ncut: float
     doubt: float
     sound: bool
     open: bool
 
 
 class Work(NamedTuple):
-    """A training to be done: its key, memberships (groups, n) of its real examples, epochs, and parameters to begin
-    with, new ones without."""
+    """A training to be done: its key, memberships (groups, n) of its real examples, epochs, whether it has only
+    `refinement_steps` of their steps, and parameters to begin with, new ones without."""
 
     key: Key
     members: np.ndarray
     epochs: float
+    short: bool = False
     warm: PyTree | None = None
 
 
@@ -101,7 +103,7 @@ def run(
                 one = work[place]
                 keys[i] = jax.random.fold_in(one.key, attempt)
                 cdf[i] = slots.cumulative(one.members)
-                n_steps[i] = steps(config, one, short=groups == 2 and (config.start == "raw" or one.warm is not None))
+                n_steps[i] = steps(config, one)
         state = slots.compiled(several.begin)(key, Start(jnp.stack(keys), jnp.asarray(cdf), jnp.asarray(n_steps)))
         epochs = int(n_steps.max()) / several.batches.per_epoch
         warm = {i: one.warm for i, one in enumerate(work.values()) if n_steps[i] and one.warm}
@@ -130,19 +132,17 @@ def key_of(key: Key, place: Place) -> Key:
     return key
 
 
-def steps(config: Config, work: Work, short: bool) -> int:
-    """Steps of a training: an epoch visits as many examples as the node's mass (section 5.1).
-
-    short: whether it has `refinement_steps` of them.
-    """
+def steps(config: Config, work: Work) -> int:
+    """Steps of a training: an epoch visits as many examples as the node's mass (section 5.1)."""
     asked = max(config.min_steps, work.epochs * max(1, int(work.members.sum()) // config.batch_size))
     asked = asked if config.max_steps is None else min(asked, config.max_steps)
-    return slots.whole(asked * (config.refinement_steps if short else 1.0))
+    return slots.whole(asked * (config.refinement_steps if work.short else 1.0))
 
 
 def ended(config: Config, images: Images, params: PyTree, fault: int, work: Work) -> End:
     """What came out of a training of `work`."""
-    offset, nets = 0.0, networks(config, images.shape[1:])
+    nets = networks(config, images.shape[1:])
+    offset = 0.0
     if len(work.members) == 2 and config.prior == "mass":
         offset = float(np.log(work.members[0].sum() / work.members[1].sum()))
     if len(work.members) == 1:
@@ -176,37 +176,32 @@ def put_in(params: PyTree, warm: Mapping[int, PyTree]) -> PyTree:
 def raw_split(end: End) -> Split:
     """A node after its raw split."""
     sound, share = end.fault in USABLE, end.says[:, 0]
-    return Split(share, share, end.params, np.zeros(0), 0.0, 0.0, sound, sound)
+    return Split(share, share, end.params, np.zeros(0), 0.0, 0.0, 0.0, sound, sound)
 
 
-def divided(share: np.ndarray) -> Split:
-    """A node whose shares (n,) are known before any network is trained."""
-    return Split(share, share, {}, np.zeros(0), 0.0, 0.0, sound=True, open=True)
+def by_cuts(config: Config, images: Images, key: Key) -> Callable[[np.ndarray, Key], Split]:
+    """The function (memberships (n,) of a node, its key) -> its normalised cut, before any network is trained.
 
-
-def by_cuts(config: Config, images: Images, key: Key) -> Callable[[np.ndarray, Key], np.ndarray]:
-    """The function (memberships (n,) of a node, its key) -> shares (n,) by the normalised cut of the images' graph.
-
-    The graph is made when it is needed.
+    The images' neighbours are looked for when they are needed.
     """
-    rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+    most = config.max_ncut if config.n_clusters == "auto" else np.nextafter(cuts.UNDECIDED, 0)
 
     @cache
-    def graph() -> sp.csr_array:
-        known = np.asarray(images[rows], np.float32).reshape(len(rows), -1)
-        return cuts.neighbour_graph(known, config.neighbors)
+    def known() -> cuts.Neighbours:
+        rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+        return cuts.neighbours(images, rows, config.neighbors)
 
-    def shares(member: np.ndarray, key: Key) -> np.ndarray:
-        found = np.full(len(images), 0.5)
-        found[rows] = cuts.bisect(graph(), member[rows], seeds.seed(key, "cut"))[0]
-        return found
+    def cut(member: np.ndarray, of_node: Key) -> Split:
+        share, ncut = known().bisect(member, seeds.seed(of_node, "cut"))
+        return Split(share, share, {}, np.zeros(0), 0.0, ncut, 0.0, ncut <= most, ncut <= most)
 
-    return shares
+    return cut
 
 
 def refined(config: Config, before: Split, end: End, member: np.ndarray) -> Split:
-    """A node of memberships (n,) after one more refinement, which is left aside where its training failed."""
-    if end.fault:
+    """A node of memberships (n,) after one more refinement, which is left aside where its training failed. After a cut
+    there are no other networks: these may have a usable fault."""
+    if end.fault not in (("",) if before.params else USABLE):
         doubt = before.doubt if len(before.moved) else 1.0
         return before._replace(open=False, doubt=doubt, sound=bool(before.params))
     share, total = end.says.mean(1), member.sum()
@@ -234,7 +229,7 @@ def unpacked(arrays: Mapping[str, np.ndarray], places: Sequence[Place]) -> dict[
     for i, place in enumerate(places):
         own = {name.partition("/")[2]: value for name, value in arrays.items() if name.partition("/")[0] == str(i)}
         tree_of = {"params": {}, **unflatten_dict(own, sep="/")}
-        for name in ("offset", "doubt", "sound", "open"):
+        for name in ("offset", "ncut", "doubt", "sound", "open"):
             tree_of[name] = tree_of[name].item()
         found[place] = Split(**tree_of)
     return found
