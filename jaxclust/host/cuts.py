@@ -50,13 +50,13 @@ class Neighbours(NamedTuple):
 def neighbours(images: Images, rows: np.ndarray, neighbors: int) -> Neighbours:
     """The neighbours of images (n, ...) by their values, with `rows` (m,) in the graph.
 
-    neighbors: how many nearest ones count, of fewer than twice as many examples half: a graph of all pairs says
+    neighbors: how many nearest ones count, of few examples fewer than half of them: a graph of all pairs says
     nothing.
     """
     from sklearn.neighbors import NearestNeighbors
 
     known = np.asarray(images[rows], np.float32).reshape(len(rows), -1)
-    index = NearestNeighbors(n_neighbors=min(neighbors, max(1, (len(rows) - 1) // 2))).fit(known)
+    index = NearestNeighbors(n_neighbors=min(neighbors, max(1, len(rows) // 2 - 1))).fit(known)
     graph = sp.csr_array(index.kneighbors_graph())
     outside, found = np.isin(np.arange(len(images)), rows, invert=True), [np.empty((0, index.n_neighbors), int)]
     for first, block in blocks(images):

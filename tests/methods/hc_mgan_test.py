@@ -379,12 +379,12 @@ def test_whole_chunks():
 
 
 def test_steps_follow_from_the_mass_and_keep_to_their_bounds():
-    def work(mass, epochs=80):
-        return split.Work(KEY, np.full((2, 10), mass / 20), epochs)
+    def work(mass, epochs=80, short=False):
+        return split.Work(KEY, np.full((2, 10), mass / 20), epochs, short)
 
     config = Config(batch_size=100, epochs=80, refinement_steps=0.5)
-    assert split.steps(config, work(950.0), short=False) == slots.whole(9 * 80)
-    assert split.steps(config, work(950.0, 90), short=True) == slots.whole(9 * 45)
-    assert split.steps(config, work(20.0), short=False) == slots.whole(80)
+    assert split.steps(config, work(950.0)) == slots.whole(9 * 80)
+    assert split.steps(config, work(950.0, 90, short=True)) == slots.whole(9 * 45)
+    assert split.steps(config, work(20.0)) == slots.whole(80)
     bounded = dataclasses.replace(config, min_steps=320, max_steps=640)
-    assert [split.steps(bounded, work(mass), short=False) for mass in (20.0, 500.0, 9000.0)] == [320, 416, 640]
+    assert [split.steps(bounded, work(mass)) for mass in (20.0, 500.0, 9000.0)] == [320, 416, 640]

@@ -9,6 +9,7 @@ import pytest
 
 from jaxclust import methods, models
 from jaxclust.errors import InputError
+from jaxclust.host import cuts
 from jaxclust.methods import hc_mgan as hc
 from jaxclust.methods.parts import hc_mgan_split as split
 from jaxclust.methods.parts import slots, tree
@@ -20,6 +21,11 @@ from tests import toy
 from tests.methods.hc_mgan_test import KEY, NETS, SHAPE, TINY, blind, equal, raw_params, started
 
 # what comes out
+
+
+def divided(share, ncut=0.05):
+    """A node after a normalised cut."""
+    return split.raw_split(split.End("", {}, np.asarray(share)[:, None]))._replace(ncut=ncut)
 
 
 def end(says, fault="", v=2):
@@ -34,7 +40,7 @@ def test_a_refinement_moves_mass_and_tells_how_much_and_how_sure():
     np.testing.assert_allclose(after.share, [0.2, 1.0, 0.5])
     np.testing.assert_allclose(after.moved, [0.2 / 4])
     assert after.doubt == pytest.approx(0.2 / 4)
-    np.testing.assert_array_equal(after.raw, before.raw)
+    np.testing.assert_array_equal(after.unrefined, before.unrefined)
     assert after.open
     assert not split.refined(dataclasses.replace(TINY, settled=0.06), before, split.End("", {}, says), member).open
     failed = split.refined(TINY, before, split.End("a loss is not finite", {}, says * np.nan), member)
@@ -104,33 +110,61 @@ def test_by_its_mass_the_larger_group_keeps_what_is_in_between():
     config = dataclasses.replace(TINY, prior="mass")
     ended = split.ended(config, images, params, 0, work)
     np.testing.assert_allclose(ended.says, 0.75)
-    one = split.refined(config, split.divided(np.full(4, 0.5)), ended, np.ones(4))
+    one = split.refined(config, divided(np.full(4, 0.5)), ended, np.ones(4))
     kept = jax.tree.map(lambda leaf: leaf[0], split.together([one]))
     judges = {name: kept[name] for name in ("features", "classifier")}
     np.testing.assert_allclose(jax.nn.sigmoid(log_odds(NETS, judges, images)), 0.75, rtol=1e-6)
     np.testing.assert_array_equal(one.params["classifier"]["params"]["bias"], 0, "what goes on has no prior in it")
 
 
-def test_a_cut_alone_is_no_split():
-    """Where no refinement of it is sound there is no network, so nothing to predict with."""
-    before = split.divided(np.array([1.0, 0.0]))
-    assert before.open
-    after = split.refined(TINY, before, split.End("a loss is not finite", {}, np.full((2, 2), np.nan)), np.ones(2))
-    assert not after.sound
-    assert not after.open
+@pytest.mark.parametrize(
+    ("fault", "sound"), [("", True), (slots.FAULTS[1], True), (slots.FAULTS[2], False), (split.EMPTY, False)]
+)
+def test_a_cut_alone_is_no_split(fault, sound):
+    """Where no refinement of it is usable there is no network, so nothing to predict with. As after a raw split, that D
+    won is no obstacle."""
+    before = divided([1.0, 0.0])
+    said = split.End(fault, {"features": {"params": {"w": np.ones(2)}}}, np.full((2, 2), 0.7 if sound else np.nan))
+    after = split.refined(TINY, before, said, np.ones(2))
+    assert after.sound == sound
+    assert after.open == sound
     kept = split.unpacked(split.packed({(): after}), [()])[()]
-    assert kept.params == {}
-    assert not kept.sound
+    assert bool(kept.params) == sound == kept.sound
+    won_later = split.refined(TINY, after, said._replace(fault=slots.FAULTS[1]), np.ones(2))
+    assert won_later.sound == sound
+    assert not won_later.open
 
 
-def test_shares_by_cuts_are_of_a_sample_and_the_others_undecided():
+def two_groups():
     rng = np.random.default_rng(0)
-    images = np.repeat([[0.0], [9.0]], 40, 0).astype(np.float32) + rng.normal(size=(80, 3)).astype(np.float32)
-    share = split.by_cuts(dataclasses.replace(TINY, max_samples=60), images, KEY)(np.ones(80), KEY)
-    assert (share == 0.5).sum() == 20
-    known = share != 0.5
-    assert len(set(share[:40][known[:40]])) == len(set(share[40:][known[40:]])) == 1
-    assert set(share[known]) == {0, 1}
+    return np.repeat([[0.0], [9.0]], 40, 0).astype(np.float32) + rng.normal(size=(80, 3)).astype(np.float32)
+
+
+def test_cuts_are_of_a_sample_that_the_others_follow():
+    one = split.by_cuts(dataclasses.replace(TINY, max_samples=60), two_groups(), KEY)(np.ones(80), KEY)
+    assert len(set(one.share[:40])) == len(set(one.share[40:])) == 1
+    assert set(one.share) == {0, 1}
+    assert one.ncut == pytest.approx(0, abs=1e-6)
+    assert one.open
+    assert one.params == {}
+
+
+def test_what_has_no_cut_is_a_leaf_and_without_a_number_what_has_no_small_one():
+    config = dataclasses.replace(TINY, start="manifold", refinements=1, max_samples=4000)
+    few = np.zeros(80)
+    few[:3] = 1
+    assert not split.by_cuts(config, two_groups(), KEY)(few, KEY).sound
+    noise = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
+    assert split.by_cuts(dataclasses.replace(config, n_clusters=4), noise, KEY)(np.ones(300), KEY).open
+    auto = dataclasses.replace(config, n_clusters="auto")
+    assert split.by_cuts(auto, two_groups(), KEY)(np.ones(80), KEY).open
+    found = split.by_cuts(auto, noise, KEY)(np.ones(300), KEY)
+    assert found.ncut > auto.max_ncut
+    assert not found.open
+    with pytest.raises(InputError, match=r"normalised cut is 0.\d+ \(max_ncut 0.1\).*give n_clusters"):
+        fit(auto, noise)
+    with pytest.raises(InputError, match="no cut: give start raw, or more examples"):
+        fit(dataclasses.replace(config, n_clusters=2), noise[:3])
 
 
 # the tree
@@ -173,7 +207,7 @@ def test_blobs_are_the_leaves(count):
 
 
 @pytest.mark.slow
-def test_blobs_are_the_leaves_by_the_manifold_and_a_killed_run_goes_on(tmp_path):
+def test_blobs_are_the_leaves_by_the_manifold_and_a_killed_run_goes_on(tmp_path, monkeypatch):
     images, labels = toy.blobs(180, kinds=3)
     config = dataclasses.replace(
         TINY,
@@ -182,11 +216,27 @@ def test_blobs_are_the_leaves_by_the_manifold_and_a_killed_run_goes_on(tmp_path)
         prior="mass",
         real_weight=1.0,
     )
-    result = fit(config, images, Phases(tmp_path))
+    result = fit(config, images)
     assert models.score(result.labels, labels)["acc"] > 0.95
     assert result.summary["tree"]["splits"] in ([0, 1], [0, 2])
-    assert {"cuts-1.npz", "cuts-2.npz"} <= {path.name for path in (tmp_path / "phases").iterdir()}
-    (tmp_path / "phases" / "splits-2.npz").unlink()
+    assert max(result.summary["ncut"]) < 0.1
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    trained = Phases.train
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Phases,
+            "train",
+            lambda self, name, *a, **k: (killed if name == "refined-2-1" else trained)(self, name, *a, **k),
+        )
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, images, Phases(tmp_path))
+    kept = {path.name for path in (tmp_path / "phases").iterdir()}
+    assert {"splits-1.npz", "cuts-2.npz"} <= kept
+    assert "splits-2.npz" not in kept
+    monkeypatch.setattr(cuts, "bisect", killed)
     again = fit(config, images, Phases(tmp_path))
     np.testing.assert_array_equal(again.probabilities, result.probabilities)
     equal(again.model.arrays, result.model.arrays)
@@ -241,7 +291,7 @@ def test_a_leaf_that_is_done_keeps_its_outcome_and_not_its_checkpoints(tmp_path)
 def halves(monkeypatch, doubts):
     """Splits without training: the first half of each leaf's rows from the others; doubts by leaf."""
 
-    def split_leaves(config, images, leaves, wave, key, phases, shares_by):
+    def split_leaves(config, images, leaves, wave, key, phases, cut_of):
         found = {}
         for place, member in leaves.items():
             rows = np.flatnonzero(member)
@@ -275,7 +325,7 @@ def test_a_tree_says_why_it_has_fewer_leaves_or_none(monkeypatch):
     config = dataclasses.replace(TINY, n_clusters=20)
     assert len(hc.grow(config, images, jax.random.key(0), Phases(report=notes))[0]) == 7
     assert notes.said[-1] == "8 leaves of 20: no other could be split"
-    with pytest.raises(InputError, match=r"doubt is 0.200 \(max_doubt 0.1\).*give n_clusters"):
+    with pytest.raises(InputError, match=r"doubt 0.200 \(max_doubt 0.1\).*give n_clusters"):
         fit(dataclasses.replace(TINY, n_clusters="auto"), images)
 
 
@@ -323,6 +373,7 @@ def test_without_a_number_a_split_has_to_separate_something():
         ("zoom", 1.0),
         ("last_noise_variance", -0.1),
         ("neighbors", 0),
+        ("max_ncut", 0.0),
         ("max_samples", 3),
     ],
 )

@@ -17,7 +17,7 @@ class Config:
     """Where a split's first shares come from: a raw split, as in the text, or the normalised cut of the graph of
     nearest neighbours (host/cuts.py). Then the first refinement has new networks and as many steps as a raw split."""
     neighbors: int = 10
-    """start 'manifold': nearest neighbours of each example in the graph; of few examples, half of them."""
+    """start 'manifold': nearest neighbours of each example in the graph; of few examples, fewer than half of them."""
     max_samples: int = 70_000
     """start 'manifold': most examples that are in the graph; the others follow their nearest ones there."""
     refinements: int = 12
