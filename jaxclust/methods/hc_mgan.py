@@ -27,9 +27,10 @@ in chunks of 32. Preset 'quick' has narrower networks that learn faster, and no 
 not enough: a split begins with the normalised cut of a graph of nearest neighbours (`start` 'manifold'), which two
 refinements move. Their C also see real examples (`real_weight` w: + w/2 (-log C_own(x) - log C_other(x')), x drawn for
 C's own group, x' for the other), and have the groups' masses as prior (`prior` 'mass': log m_l / m_m is added to their
-log odds); the second goes on with the first one's networks (`warm_start`). Options: both groups updated from the same
-state (`order`); an end where no split separates anything (`n_clusters` 'auto'); random transformations of all that D
-and C see in training (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
+log odds); the second goes on with the first one's networks (`warm_start`), and noise stays small throughout. Options:
+both groups updated from the same state (`order`); an end where no split separates anything (`n_clusters` 'auto': by the
+normalised cut, by how far the two C disagree, by a child's share); random transformations of all that D and C see in
+training (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
 What the text leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is
 begun anew, and so is a split that leaves a child nearly empty.
 """

@@ -17,9 +17,9 @@ products are fast everywhere but move more memory. So `conv2d` and `conv_transpo
   Each is the gradient of the other, so a gradient is again a product between them, of the same cost.
   Under vmap over stacked kernels the product becomes a batched product.
 
-Both accept any kernel size and stride, and give the same values and gradients to rounding. Wide kernels have two more
-ways on a CPU: with stride 2, fewer multiplications (nn/toom_cook.py), and where a map has only one or two windows a
-side, most of what they see is padding, each window apart by its real taps.
+Both accept any kernel size and stride, and give the same values and gradients to rounding. With wide kernels
+'patches' has two more ways: with stride 2, fewer multiplications (nn/toom_cook.py), and where a map has only one or two
+windows a side, most of what they see is padding, each window apart by its real taps.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,8 @@ them, transposed.
 With stride 2, even and odd rows are two correlations apart, of 3 and 2 taps where the kernel has 5: with m = 4 eleven
 products take the place of 4 x 5. Here a product is one of matrices: d is a whole row of an image, whose columns are
 gathered as in nn/conv.py, and g a row of the kernel. So arithmetic and gathered values are 11/20 of what they are
-there, forward and in both gradients, for sums of rows before and after. Rounding grows two- to threefold.
+there (12/24 with six rows of taps), forward and in both gradients, for sums of rows before and after. The root mean
+square of rounding errors grows two- to threefold.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ def pays(x: Array, kernel: Array, strides: int) -> bool:
 def conv2d(x: Array, kernel: Array) -> Array:
     """Convolve with SAME padding and stride 2, as nn.conv.conv2d does.
 
-    x: (b, h, w, cin); kernel: (kh, kw, cin, cout), kh 5 or 6. Returns (b, ceil(h / 2), ceil(w / 2), cout).
+    x: (b, h, w, cin); kernel: (kh, kw, cin, cout), kh at most 6. Returns (b, ceil(h / 2), ceil(w / 2), cout).
+    Raises ValueError for kernels of more rows.
     """
     rows, cols = (same(axis, x.shape[axis], kernel.shape[axis - 1], 2) for axis in (1, 2))
     m = ROWS
@@ -78,6 +80,8 @@ def algorithm(m: int, r: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     It is the transpose of the product of two polynomials with m and r coefficients: their values at n - 1 points, and
     their last coefficients (the values at infinity), give those of the product, and these its n coefficients.
     """
+    if m + r - 2 > len(POINTS):
+        raise ValueError(f"{m} values of {r} taps need {m + r - 2} points, and there are {len(POINTS)}")
     points = POINTS[: m + r - 2]
     others = [np.delete(points, i) for i in range(len(points))]
     before = np.stack([*(np.append(polyfromroots(q), 0.0) for q in others), polyfromroots(points)])

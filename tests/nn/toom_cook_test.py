@@ -30,6 +30,11 @@ def test_two_values_of_two_taps_by_hand():
     assert after.tolist() == [[1, 1, 0], [0, 1, 1]]
 
 
+def test_seven_rows_of_taps_are_too_many():
+    with pytest.raises(ValueError, match="4 values of 4 taps need 6 points"):
+        toom_cook.conv2d(jnp.zeros((1, 8, 8, 8)), jnp.zeros((7, 7, 8, 8)))
+
+
 def maps(side=16, cin=32, cout=64, count=4):
     rng = np.random.default_rng(1)
     return rng.normal(size=(count, side, side, cin)), rng.normal(size=(5, 5, cin, cout)) / (5 * cin**0.5)
