@@ -5,9 +5,9 @@
 Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
 Preset quick with ten leaves: a quarter of the text's maps, splits that begin with a normalised cut, and at most two
 refinements of them, the first of 320 steps. Rows 'raw' begin with a raw split of 800 to 1,216 steps (the text: 80
-epochs, 56,000 steps at the root of MNIST), equal priors, classifiers that see generated examples alone and learn slower,
-more noise, and refine it at most eight times for a short while, with the networks before (the text: 12 times with new
-ones). The text's numbers are for all 70,000 images, one run each.
+epochs, 56,000 steps at the root of MNIST), equal priors, classifiers that see generated examples alone and learn
+slower, more noise, and refine it at most eight times for a short while, with the networks before (the text: 12 times
+with new ones). The text's numbers are for all 70,000 images, one run each.
 """
 
 from typing import Any
