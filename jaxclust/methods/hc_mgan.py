@@ -431,10 +431,10 @@ def unsplit(config: Config, root: Split) -> str:
     if root.ncut == cuts.UNDECIDED:
         return "the graph of nearest neighbours has no cut: give start raw, or more examples"
     if root.sound or (config.n_clusters == "auto" and root.ncut > config.max_ncut):
+        cut = f"normalised cut {root.ncut:.3f} (max_ncut {config.max_ncut}), " if config.start == "manifold" else ""
         return (
-            f"the split of all examples separates nothing: its normalised cut is {root.ncut:.3f} (max_ncut "
-            f"{config.max_ncut}), doubt {root.doubt:.3f} (max_doubt {config.max_doubt}), or a side has less than "
-            f"min_share {config.min_share}: give n_clusters, or other bounds"
+            f"the split of all examples separates nothing: {cut}doubt {root.doubt:.3f} (max_doubt {config.max_doubt}), "
+            f"or a side has less than min_share {config.min_share}: give n_clusters, or other bounds"
         )
     return f"the data could not be split in {config.restarts + 1} trainings: give more epochs or restarts"
 

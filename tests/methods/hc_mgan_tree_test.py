@@ -161,7 +161,7 @@ def test_what_has_no_cut_is_a_leaf_and_without_a_number_what_has_no_small_one():
     found = split.by_cuts(auto, noise, KEY)(np.ones(300), KEY)
     assert found.ncut > auto.max_ncut
     assert not found.open
-    with pytest.raises(InputError, match=r"normalised cut is 0.\d+ \(max_ncut 0.1\).*give n_clusters"):
+    with pytest.raises(InputError, match=r"normalised cut 0.\d+ \(max_ncut 0.1\).*give n_clusters"):
         fit(auto, noise)
     with pytest.raises(InputError, match="no cut: give start raw, or more examples"):
         fit(dataclasses.replace(config, n_clusters=2), noise[:3])
