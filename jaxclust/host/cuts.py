@@ -10,12 +10,11 @@ The second eigenvector of D^-1/2 W D^-1/2, divided by D^1/2, orders the examples
 least ncut counts. (The first eigenvector is known, and taken out: a graph in pieces has more than one like it.)
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-
-from jaxclust.data.rows import Images, blocks
 
 FEWEST = 4  # members with neighbours that can be divided
 SMALLEST = 0.02  # share of the members with neighbours that a part, and a piece of their graph, has at least
@@ -47,23 +46,19 @@ class Neighbours(NamedTuple):
         return found, ncut
 
 
-def neighbours(images: Images, rows: np.ndarray, neighbors: int) -> Neighbours:
-    """The neighbours of images (n, ...) by their values, with `rows` (m,) in the graph.
+def neighbours(rows: np.ndarray, known: np.ndarray, others: Iterable[np.ndarray], neighbors: int) -> Neighbours:
+    """The neighbours of n examples by their values, with `rows` (m,) in the graph.
 
-    neighbors: how many nearest ones count, of few examples fewer than half of them: a graph of all pairs says
-    nothing.
+    known: (m, d), these rows. others: the other n - m, in order, in blocks (b, d). neighbors: how many nearest ones
+    count, of few examples fewer than half of them: a graph of all pairs says nothing.
     """
     from sklearn.neighbors import NearestNeighbors
 
-    known = np.asarray(images[rows], np.float32).reshape(len(rows), -1)
     index = NearestNeighbors(n_neighbors=min(neighbors, max(1, len(rows) // 2 - 1))).fit(known)
     graph = sp.csr_array(index.kneighbors_graph())
-    outside, found = np.isin(np.arange(len(images)), rows, invert=True), [np.empty((0, index.n_neighbors), int)]
-    for first, block in blocks(images):
-        others = block[outside[first : first + len(block)]]
-        if len(others):
-            found.append(index.kneighbors(np.asarray(others, np.float32).reshape(len(others), -1))[1])
-    return Neighbours(rows, graph.maximum(graph.T), np.concatenate(found))
+    found = [index.kneighbors(block)[1] for block in others if len(block)]
+    nearest = np.concatenate([np.empty((0, index.n_neighbors), int), *found])
+    return Neighbours(rows, graph.maximum(graph.T), nearest)
 
 
 def bisect(graph: sp.csr_array, member: np.ndarray, seed: int) -> tuple[np.ndarray, float]:

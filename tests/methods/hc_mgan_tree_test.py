@@ -149,6 +149,14 @@ def test_cuts_are_of_a_sample_that_the_others_follow():
     assert one.params == {}
 
 
+def test_blocks_may_lie_wholly_in_the_sample(monkeypatch):
+    images = two_groups()
+    config = dataclasses.replace(TINY, max_samples=76)
+    one = split.by_cuts(config, images, KEY)(np.ones(80), KEY)
+    monkeypatch.setattr(split, "blocks", lambda images: ((i, images[i : i + 2]) for i in range(0, 80, 2)))
+    np.testing.assert_array_equal(split.by_cuts(config, images, KEY)(np.ones(80), KEY).share, one.share)
+
+
 def test_what_has_no_cut_is_a_leaf_and_without_a_number_what_has_no_small_one():
     config = dataclasses.replace(TINY, start="manifold", refinements=1, max_samples=4000)
     few = np.zeros(80)

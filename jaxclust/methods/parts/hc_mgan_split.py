@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from math import prod
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from scipy.special import expit
 
-from jaxclust.data.rows import Images
+from jaxclust.data.rows import Images, blocks
 from jaxclust.host import cuts, kmeans, seeds
 from jaxclust.methods.parts import slots
 from jaxclust.methods.parts.hc_mgan_config import Config
@@ -189,13 +190,20 @@ def by_cuts(config: Config, images: Images, key: Key) -> Callable[[np.ndarray, K
     @cache
     def known() -> cuts.Neighbours:
         rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
-        return cuts.neighbours(images, rows, config.neighbors)
+        outside = np.isin(np.arange(len(images)), rows, invert=True)
+        others = (flat(block[outside[first : first + len(block)]]) for first, block in blocks(images))
+        return cuts.neighbours(rows, flat(images[rows]), others if outside.any() else (), config.neighbors)
 
     def cut(member: np.ndarray, of_node: Key) -> Split:
         share, ncut = known().bisect(member, seeds.seed(of_node, "cut"))
         return Split(share, share, {}, np.zeros(0), 0.0, ncut, 0.0, ncut <= most, ncut <= most)
 
     return cut
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Images (n, ...) as rows (n, d) float32."""
+    return np.asarray(images, np.float32).reshape(len(images), prod(images.shape[1:]))
 
 
 def refined(config: Config, before: Split, end: End, member: np.ndarray) -> Split:
