@@ -250,6 +250,22 @@ def test_blobs_are_the_leaves_by_the_manifold_and_a_killed_run_goes_on(tmp_path,
     equal(again.model.arrays, result.model.arrays)
 
 
+@pytest.mark.parametrize(("start", "expected"), [("raw", [False, True, True]), ("manifold", [False, True])])
+def test_the_first_training_of_a_node_is_a_long_one_whatever_networks_begin_with(monkeypatch, start, expected):
+    seen = []
+
+    def run(config, images, several, work, name, key, phases, titles):
+        seen.append(work[()].short)
+        says = np.repeat(np.linspace(0.1 * len(seen), 1, 80)[:, None], several.groups, 1)
+        return {(): split.End("", {"features": {"params": {"w": np.ones(2)}}}, says)}
+
+    monkeypatch.setattr(hc, "run", run)
+    config = dataclasses.replace(TINY, start=start, refinements=2, warm_start=False)
+    images = two_groups()
+    hc.split_leaves(config, images, {(): np.ones(80)}, 1, KEY, Phases(), split.by_cuts(config, images, KEY))
+    assert seen == expected
+
+
 @pytest.mark.slow
 def test_leaves_split_at_a_time_give_the_tree_of_leaves_split_one_by_one(monkeypatch):
     images, _ = toy.blobs(120)
