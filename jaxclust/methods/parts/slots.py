@@ -55,6 +55,11 @@ class Slots(NamedTuple):
     batches: Batches
 
 
+def stacked(state: TrainState) -> PyTree:
+    """Which leaves of a state have the slots as their first axis: all but the step and the key."""
+    return jax.tree.map(lambda _: True, state)._replace(step=False, key=False)
+
+
 def several(
     update: Callable[..., tuple[PyTree, PyTree, dict[str, Array]]],
     begin: Callable[[Key], tuple[PyTree, PyTree]],
@@ -111,9 +116,6 @@ def several(
         terms = {name: values.sum() / count for name, values in terms.items()}
         extra = {**state.extra, "low": low, "fault": fault}
         return TrainState(state.step + 1, params, opt_state, extra, state.key), terms
-
-    def stacked(state: TrainState) -> PyTree:
-        return jax.tree.map(lambda _: True, state)._replace(step=False, key=False)
 
     batches = drawn(slots * groups * batch_size, MAX_CHUNK, slots * groups)
     method = Method(init, step, stacked=stacked, rows=rows)
