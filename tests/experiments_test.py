@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import configs, imbalance, latent_sizes, run, streaming, table, vc_epochs
+from experiments import configs, cuts, imbalance, latent_sizes, run, streaming, table, vc_epochs
 from jaxclust import InputError, atomic, methods
 from jaxclust.commands import fit as fit_command
 from jaxclust.data.sources import BUILT_IN
@@ -213,6 +213,29 @@ def test_latent_sizes_are_counted_and_drawn(capsys, monkeypatch, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert lines[2:] == ["| digits | 90% | 3 | 2 |", "| digits | 95% | 3 | 2 |"]
     assert (tmp_path / "figures" / "x.png").stat().st_size > 1000
+
+
+# cuts
+
+
+def test_cuts_alone_find_blobs_and_leave_them_whole():
+    centres = np.array([[0, 0], [20, 0], [0, 20], [20, 20]])
+    truth = np.repeat(np.arange(4), 50)
+    blobs = (centres[truth] + np.random.default_rng(0).normal(size=(200, 2))).astype(np.float32)
+    cut = cuts.cutter(blobs, 10)
+    found = cuts.clusters(cut, 200, 4)
+    assert len(set(zip(found, truth, strict=True))) == len(set(found)) == 4
+    np.testing.assert_array_equal(cuts.clusters(cut, 200, 60, max_ncut=0.01), found)
+    assert cuts.clusters(cut, 200, 3).max() == 2
+
+
+def test_cuts_of_missing_data_are_one_line(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    cuts.data.cache_clear()
+    assert cuts.main(["--data", "usps"]) == 2
+    out, err = capsys.readouterr()
+    assert "usps.npz: is missing" in err
+    assert (err.count("\n"), out) == (1, "")
 
 
 # streaming
