@@ -23,8 +23,8 @@ from jaxclust.methods.parts.hc_mgan_split import Place, Split, by_cuts, key_of
 from jaxclust.metrics.clustering import accuracy, nmi
 
 DATA = ("digits", "usps", "mnist10k", "fmnist10k")
-NEIGHBORS = (10, 15, 20)
-BOUNDS = (0.05, 0.08, 0.1, 0.12, 0.15)
+NEIGHBORS = (7, 10, 15, 20)
+BOUNDS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08)
 NOISE = ((300, 5), (1000, 5), (300, 2), (1000, 2))  # examples and dimensions
 MOST = 60  # leaves
 

@@ -24,10 +24,24 @@ def graph_of(x, neighbors):
 
 
 def test_the_graph_joins_nearest_neighbours_both_ways():
+    """N_0 and N_1 are {0, 1}, N_2 is {1, 2}, N_3 is {2, 3}."""
     x = np.array([[0.0], [1.0], [3.0], [7.0]])
-    by_hand = [[0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]]
-    np.testing.assert_array_equal(graph_of(x, 1).toarray(), by_hand)
-    np.testing.assert_array_equal(graph_of(x, 10).toarray(), by_hand, "of four rows the nearest one counts")
+    by_hand = np.array([[0, 3, 0, 0], [3, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]]) / 3
+    np.testing.assert_allclose(graph_of(x, 1).toarray(), by_hand)
+    np.testing.assert_allclose(graph_of(x, 10).toarray(), by_hand, err_msg="of four rows the nearest one counts")
+
+
+def test_the_graph_weighs_pairs_by_the_neighbours_they_share(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    order = np.argsort(np.linalg.norm(x[:, None] - x, axis=-1), axis=1)[:, :7]  # itself and six others
+    sets, expected = [set(row) for row in order], np.zeros((40, 40))
+    for i, own in enumerate(sets):
+        for j, other in enumerate(sets):
+            if i != j and (i in other or j in own):
+                expected[i, j] = len(own & other) / len(own | other)
+    np.testing.assert_allclose(graph_of(x, 6).toarray(), expected)
+    monkeypatch.setattr(cuts, "BLOCK", 7)
+    np.testing.assert_allclose(graph_of(x, 6).toarray(), expected)
 
 
 @pytest.mark.parametrize("n", [5, 8, 11, 12])

@@ -78,7 +78,7 @@ class Config:
     """How often a training that collapses is begun anew."""
     min_share: float = 0.01
     """n_clusters 'auto': the smallest share of all examples that a cluster may hold."""
-    max_ncut: float = 0.1
+    max_ncut: float = 0.05
     """n_clusters 'auto' with start 'manifold': the most that the normalised cut of a split may be, in [0, 2]."""
     max_doubt: float = 0.1
     """n_clusters 'auto': the most by which a split's two classifiers may differ, on average over its mass."""
