@@ -64,7 +64,7 @@ def neighbours(rows: np.ndarray, known: np.ndarray, others: Iterable[np.ndarray]
 
 
 def shared(near: sp.csr_array) -> sp.csr_array:
-    """The graph of `Neighbours`, of `near` (m, m): 1 for each of a row's k nearest neighbours, itself not among them."""
+    """The graph of `Neighbours`, of `near` (m, m): 1 for each row's k nearest neighbours, itself not among them."""
     pairs, sets = near.maximum(near.T), sp.csr_array(near + sp.eye_array(near.shape[0]))
     starts = range(0, near.shape[0], BLOCK)
     both = sp.vstack([pairs[i : i + BLOCK].multiply(sets[i : i + BLOCK] @ sets.T) for i in starts], "csr")
