@@ -65,7 +65,8 @@ def clusters(cut: Cut, n: int, most: int, max_ncut: float = np.inf) -> np.ndarra
 def data(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Prepared images, or features, and labels of all examples."""
     dataset = sources.load(configs.data_of(configs.find(f"hc_mgan_{name}")))
-    assert dataset.labels is not None
+    if dataset.labels is None:
+        raise InputError(f"{name} has no labels, and cuts are scored by them: give the file with its labels")
     return np.asarray(prepare.apply(prepare.plan(dataset.images), dataset.images)), dataset.labels
 
 

@@ -229,12 +229,17 @@ def test_cuts_alone_find_blobs_and_leave_them_whole():
     assert cuts.clusters(cut, 200, 3).max() == 2
 
 
-def test_cuts_of_missing_data_are_one_line(capsys, monkeypatch, tmp_path):
+def test_cuts_of_missing_data_or_labels_are_one_line(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
     cuts.data.cache_clear()
     assert cuts.main(["--data", "usps"]) == 2
     out, err = capsys.readouterr()
     assert "usps.npz: is missing" in err
+    assert (err.count("\n"), out) == (1, "")
+    np.savez(tmp_path / "usps.npz", images=np.random.default_rng(0).integers(0, 255, (20, 8, 8), np.uint8))
+    assert cuts.main(["--data", "usps"]) == 2
+    out, err = capsys.readouterr()
+    assert "usps has no labels" in err
     assert (err.count("\n"), out) == (1, "")
 
 
