@@ -16,7 +16,8 @@ import jax
 import numpy as np
 
 from experiments import configs
-from jaxclust.data import prepare, sources
+from jaxclust import models
+from jaxclust.data import sources
 from jaxclust.errors import InputError
 from jaxclust.methods.parts.hc_mgan_config import QUICK
 from jaxclust.methods.parts.hc_mgan_split import Place, Split, by_cuts, key_of
@@ -67,7 +68,7 @@ def data(name: str) -> tuple[np.ndarray, np.ndarray]:
     dataset = sources.load(configs.data_of(configs.find(f"hc_mgan_{name}")))
     if dataset.labels is None:
         raise InputError(f"{name} has no labels, and cuts are scored by them: give the file with its labels")
-    return np.asarray(prepare.apply(prepare.plan(dataset.images), dataset.images)), dataset.labels
+    return np.asarray(models.prepared(QUICK, dataset.images)[1]), dataset.labels
 
 
 def main(argv: Sequence[str] | None = None) -> int:
