@@ -261,6 +261,10 @@ class DKM(_WithCentroids, method="dkm"):
     """Deep k-means (Fard et al. 2020)."""
 
 
+class UMAPDensity(DeepClusterer, method="umap-density"):
+    """Density clusters of the UMAP of raw data: the floor of all methods."""
+
+
 class N2D(DeepClusterer, method="n2d"):
     """Gaussian mixture on the UMAP of an autoencoder's codes (McConville et al. 2021)."""
 
@@ -309,6 +313,7 @@ class GMVAE(_WithCentroids, method="gmvae"):
 
 
 BASELINES: Sequence[type[DeepClusterer]] = (
+    UMAPDensity,
     KMeans,
     GaussianMixture,
     IsotropicMixture,

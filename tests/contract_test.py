@@ -51,6 +51,10 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
         "n_clusters": 3, "width": 0.1, "min_filters": 4, "latent_dim": 4, "batch_size": 30, "draws": 1, "epochs": 4,
         "pretrain_epochs": 4, "guided_epochs": 4, "min_steps": 60, "restarts": 2, "learning_rate": 0.01,
     },
+    "umap-density": {
+        "n_clusters": 3, "draws": 1, "width": 0.1, "min_filters": 4, "min_steps": 150, "batch_size": 30,
+        "learning_rate": 0.01,
+    },
     "kmeans": {"n_clusters": 3, "restarts": 3},
     "gmm": {"n_clusters": 3, "start": "k-means++"},
     "igmm": {"n_clusters": 3, "start": "k-means++"},

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from jaxclust.host.neighbours import Nearest
+
 MIN_NEIGHBORS = 10  # the floor of the text's N // 300
 MAX_NEIGHBORS = 100  # its cap
 
@@ -41,3 +43,29 @@ def umap(
         n_jobs=1,
     )
     return np.asarray(reducer.fit_transform(x), np.float32)
+
+
+def of_neighbours(x: np.ndarray, near: Nearest, n_components: int, seed: int, n_epochs: int) -> np.ndarray:
+    """UMAP coordinates (n, n_components) float32 of x (n, d) whose neighbours are known, with min_dist 0.
+
+    near: of each row the k nearest others; UMAP counts a row among its own neighbours. The same for the same seed.
+    """
+    import warnings
+
+    from umap import UMAP
+
+    own = np.arange(len(x), dtype=np.int32)[:, None]
+    index = np.concatenate([own, near.index], 1)
+    distance = np.concatenate([np.zeros(own.shape, np.float32), near.distance], 1)
+    reducer = UMAP(
+        n_components=min(n_components, x.shape[1], len(x) - 2),
+        n_neighbors=index.shape[1],
+        min_dist=0.0,
+        n_epochs=n_epochs,
+        random_state=seed,
+        n_jobs=1,
+        precomputed_knn=(index, distance, None),
+    )
+    with warnings.catch_warnings():  # new rows cannot be mapped, disconnected graphs, few rows for a spectrum
+        warnings.simplefilter("ignore")
+        return np.nan_to_num(np.asarray(reducer.fit_transform(x), np.float32))

@@ -2,6 +2,11 @@
 
 import numpy as np
 
+from jaxclust.errors import InputError
+from jaxclust.host.density import Clusters
+
+LARGEST_BIC = 30  # components up to which a Gaussian mixture looks for its own number
+
 
 def gaussian_mixture(x: np.ndarray, n_components: int, seed: int, runs: int = 1) -> np.ndarray:
     """Responsibilities of a full-covariance mixture fitted to x (n, d): (n, n_components), rows sum to one.
@@ -20,3 +25,17 @@ def bic_scores(x: np.ndarray, candidates: range, seed: int) -> np.ndarray:
 
     fits = (GaussianMixture(k, random_state=seed, reg_covar=1e-5, max_iter=300).fit(x) for k in candidates)
     return np.array([fit.bic(x) for fit in fits])
+
+
+def gaussian_clusters(x: np.ndarray, n_clusters: int | str, seed: int, runs: int = 1) -> Clusters:
+    """A full-covariance Gaussian mixture of x (n, d), with K of the lowest BIC if it is 'auto'; no point is noise.
+
+    runs: with other starts, of which the one of the largest likelihood counts.
+    """
+    if n_clusters == "auto":
+        candidates = range(2, min(LARGEST_BIC, len(x) // 2) + 1)
+        if not candidates:
+            raise InputError(f"{len(x)} examples are too few to find the number of clusters: set --n-clusters")
+        n_clusters = candidates[int(bic_scores(x, candidates, seed).argmin())]
+    responsibilities = gaussian_mixture(x, int(n_clusters), seed, runs)
+    return Clusters(responsibilities.argmax(1).astype(np.int32), responsibilities)

@@ -12,6 +12,7 @@ SYSTEMS = {  # name -> module, or module:NAME where it is not called SYSTEM
     "cm": "jaxclust.methods.clustering_module:CM",
     "ae-cm": "jaxclust.methods.clustering_module:AE_CM",
     "vc": "jaxclust.methods.variational",
+    "umap-density": "jaxclust.methods.baselines.umap_density",
     "kmeans": "jaxclust.methods.baselines.mixtures:KMEANS",
     "gmm": "jaxclust.methods.baselines.mixtures:GMM",
     "igmm": "jaxclust.methods.baselines.mixtures:IGMM",

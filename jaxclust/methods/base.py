@@ -88,6 +88,7 @@ class Result(NamedTuple):
     opinions:      other labellings by name, (n,) int32 each: 'reconstruction', 'manager', 'hdbscan' (-1 is noise).
     summary:       plain JSON: n_clusters, latent_dim, expert_latent_dims (None where there is none), ...
     plots:         arrays for figures, by name: 'explained_variance' (d,), 'map' (m, 2) with 'map_index' (m,), ...
+    levels:        (l, n) int32, other clusterings by the same tree, fewest clusters first; None where there is none.
     """
 
     model: Model
@@ -98,6 +99,7 @@ class Result(NamedTuple):
     opinions: dict[str, np.ndarray]
     summary: dict[str, Any]
     plots: dict[str, np.ndarray]
+    levels: np.ndarray | None = None
 
 
 class System(NamedTuple):

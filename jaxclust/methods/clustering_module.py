@@ -25,7 +25,7 @@ parameters are averaged over its steps, since small batches scatter them.
 Several restarts are trained as one program, and the one with the least L_sp = (E1 - E2) / n is kept (section 5.2.4):
 no label is needed.
 
-Beyond the text: the start 'manifold' of ae-cm. Density clusters of UMAPs of the codes (host/consensus.py) take the
+Beyond the text: the start 'manifold' of ae-cm. Density clusters of UMAPs of the codes (host/clusters.py) take the
 place of the responsibilities for some epochs, in which the network learns to map them to the corners of a simplex;
 then it goes on by the loss above. With n_clusters 'auto' such clusters also say how many there are.
 
@@ -44,11 +44,12 @@ import numpy as np
 
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images, take
-from jaxclust.host import kmeans, seeds
+from jaxclust.data.rows import Images
+from jaxclust.host import sampling, seeds
+from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Method, Model, Result, System
 from jaxclust.methods.parts.clustering_module_config import AE_QUICK, QUICK, AEConfig, Config
-from jaxclust.methods.parts.coders import Coders, Frame, autoencoder, coders, frame, vectors
+from jaxclust.methods.parts.coders import Coders, Frame, autoencoder, coders, frame, inputs_of, vectors
 from jaxclust.methods.parts.module_model import (
     Module,
     answers,
@@ -57,9 +58,9 @@ from jaxclust.methods.parts.module_model import (
     log_responsibilities,
     random_module,
 )
-from jaxclust.methods.parts.module_starts import centroids, corners, first_clusters, start_at
+from jaxclust.methods.parts.module_starts import centroids, corners, number_and_labels, start_at
 from jaxclust.methods.parts.networks import damped_adam
-from jaxclust.methods.parts.outcome import frame_of
+from jaxclust.methods.parts.outcome import frame_of, with_clusters
 from jaxclust.methods.parts.population import Restarts, over_members, pick
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
@@ -204,23 +205,22 @@ def per_example(terms: dict[str, Array], batch: Batch) -> dict[str, Array]:
 def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
     """The module alone, on vectors: first centroids if they are not random, training, choice of the restart."""
     view = frame(preprocess)
-    rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
-    flat = np.zeros((0, view.size), np.float32)
-    if config.start != "random" or config.n_clusters == "auto":
-        flat = loop.in_batches(jax.jit(partial(vectors, view)), take(images, rows))
-    n_clusters, _ = first_clusters(config, flat[:, None], key, phases)
+    n, inputs, features = len(images), partial(inputs_of, preprocess, images), preprocess.kind == "features"
+    n_clusters, _, clusters = number_and_labels(config, n, [inputs], key, phases, inputs, features)
     epochs = epochs_of(config, config.epochs, len(images))
     length = length_of(config, epochs, len(images))
     runs = Restarts(phases, key, config.restarts, config.batch_size, 2 * n_clusters * view.size)
     method = clustering_module(config, n_clusters, view.size, length, view)
     state, first = None, None
     if config.start != "random":
-        found = phases.compute("centroids", lambda: centroids(config, [flat], n_clusters, key))
+        rows = sampling.sample(n, config.max_samples, seeds.seed(key, "sample"))
+        found = phases.compute("centroids", lambda: centroids(config, [inputs(rows)], n_clusters, key))
         state = start_at(config, runs.begun("module", method, images), found)
         first = np.full((config.restarts, len(images)), -1, np.int32)
         first[:, rows] = found["labels"]
     state = runs.train("module", method, images, epochs + 1, state)
-    return chosen(config, None, view, n_clusters, {"module": state.extra["mean"]["module"]}, images, first)
+    arrays = {"module": state.extra["mean"]["module"]}
+    return chosen(config, None, view, n_clusters, arrays, images, first, clusters)
 
 
 def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
@@ -235,10 +235,9 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
         alone = autoencoder(pair, damped_adam(config.learning_rate))
         before = runs.train("autoencoder", alone, images, epochs_of(config, config.pretrain_epochs, len(images)))
         codes = codes_of(pair, convolutional, before, images)
-    elif config.n_clusters == "auto":
-        rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
-        codes = loop.in_batches(jax.jit(partial(vectors, view)), take(images, rows))[:, None]
-    n_clusters, labels = first_clusters(config, codes, key, phases)
+    inputs, features = partial(inputs_of, preprocess, images), preprocess.kind == "features"
+    by_restart = [codes[:, r].__getitem__ for r in range(config.restarts)] if before is not None else [inputs]
+    n_clusters, labels, clusters = number_and_labels(config, len(images), by_restart, key, phases, inputs, features)
     epochs = epochs_of(config, config.epochs, len(images))
     length = length_of(config, epochs, len(images))
     joint = ae_clustering_module(config, n_clusters, length, pair)
@@ -252,7 +251,7 @@ def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key
     state = runs.train("joint", joint, images, epochs + 1, state)
     params = {**state.params, **state.extra["mean"]}
     arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
-    return chosen(config, pair, view, n_clusters, arrays, images, first)
+    return chosen(config, pair, view, n_clusters, arrays, images, first, clusters)
 
 
 def codes_of(pair: Coders, convolutional: bool, before: TrainState, images: Images) -> np.ndarray:
@@ -333,9 +332,11 @@ def chosen(
     n_clusters: int,
     stacked: PyTree,
     images: Images,
-    first: np.ndarray | None = None,
+    first: np.ndarray | None,
+    clusters: Found | None,
 ) -> Result:
-    """The restart with the least L_sp, and what is known of all. first: labels (restarts, n) of their starts."""
+    """The restart with the least L_sp, and what is known of all. first: labels (restarts, n) of their starts.
+    clusters: those that were found on the host, of the first restart."""
     convolutional = isinstance(config, AEConfig) and config.network == "conv"
     over = over_members(pair.size if pair else 0, convolutional)
     stacked = {**stacked, "module": stacked["module"]._asdict()}
@@ -367,7 +368,9 @@ def chosen(
         "l_sp": [float(value) for value in l_sp],
     }
     embedding = apply_in_batches(can.embed, arrays, images)
-    return Result(Model(meta, arrays, can), labels, g, np.zeros(len(images), bool), embedding, opinions, summary, {})
+    noise = np.zeros(len(images), bool)
+    result = Result(Model(meta, arrays, can), labels, g, noise, embedding, opinions, summary, {})
+    return with_clusters(result, clusters)
 
 
 def restore_cm(meta: Mapping[str, Any]) -> Functions:

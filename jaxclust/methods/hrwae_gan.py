@@ -15,20 +15,22 @@ L_R is the cross-entropy or the squared error of the reconstruction. w is the no
 HDBSCAN cluster z_0, and what is noise weighs `noise_weight` until the next time, others 1. L = 1 is a relativistic
 WAE-GAN.
 
-After the training each group's posterior means are clustered by UMAP and HDBSCAN, and by a Gaussian mixture (3.2).
+After the training each group's posterior means are clustered by UMAP and HDBSCAN, or by a Gaussian mixture (3.2).
 Those of `cluster_group` teach a classifier of examples, the head, which gives the labels.
 
 Deviations: the text prints L_N (eq. 11) as a count, without a gradient, where it means the weights w. Its labels are
 HDBSCAN's; here they are the head's, which new examples can have too. Variances of codes are at most one, and batch norm
 in the critics has the statistics of the prior's codes alone: without these two the codes run away (nn/hierarchical.py).
-The preset 'quick' augments images and asks for the unchanged one; K is what lasts over draws of UMAP; and half of the
-examples (`prior_share`) are decoded with lower groups drawn from their priors, or z_0 would leave the image to them.
+The preset 'quick' augments images and asks for the unchanged one; K is what comes again over draws of UMAP
+(host/clusters.py); and half of the examples (`prior_share`) are decoded with lower groups drawn from their priors, or
+z_0 would leave the image to them.
 
 Some examples are held out: after every stretch of `attention_epochs` they tell how well the codes fit their priors. A
 training that is broken ends there, with the last state that was found sound.
 """
 
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -41,9 +43,12 @@ from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.errors import Diverged, InputError
-from jaxclust.host import consensus, density, kmeans, manifold, seeds
+from jaxclust.host import sampling, seeds
+from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Method, Model, Result, System
 from jaxclust.methods.parts import classifier
+from jaxclust.methods.parts.coders import inputs_of
+from jaxclust.methods.parts.first_clusters import first_clusters, found_of
 from jaxclust.methods.parts.hrwae_gan_config import QUICK, Config, augmentation
 from jaxclust.methods.parts.hrwae_gan_model import (
     broken,
@@ -57,7 +62,7 @@ from jaxclust.methods.parts.hrwae_gan_model import (
     saturated,
 )
 from jaxclust.methods.parts.networks import init, train_mode, transformed
-from jaxclust.methods.parts.outcome import outcome
+from jaxclust.methods.parts.outcome import outcome, with_clusters
 from jaxclust.nn.hierarchical import Instead
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train import loop
@@ -192,37 +197,31 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     shape, n = images.shape[1:], len(images)
     hierarchy(config, shape)  # refuses a number of groups
     looked, rows = held_out(config, n, key)
-    sample = kmeans.sample(n, config.max_samples, seeds.seed(key, "sample"))
-    enough(config, len(rows), len(sample))
+    enough(config, len(rows))
     state, told = train(config, take(images, rows), images[looked], preprocess.likelihood, key, phases)
 
     arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
-    codes = moments(config, arrays, take(images, sample))
-    found = []
-    for level, (means, _) in enumerate(codes):
-        solve = partial(clusters, config, level, means, fold_name(key, f"group{level}"), phases)
-        found.append(phases.compute(f"clusters-{level}", solve))
-    by_name = found[config.cluster_group]
-    first = by_name.get(config.clusterer, by_name["gmm"])
-    n_clusters = int(first.max()) + 1 if config.n_clusters == "auto" else config.n_clusters
-    head, agreement = distilled(config, images, preprocess.likelihood, sample, first, n_clusters, key, phases)
+    codes = moments(config, arrays, images)
+    found = [clusters(config, level, codes, preprocess, images, key, phases) for level in range(config.groups)]
+    first = found[config.cluster_group]
+    n_clusters = first.memberships.shape[1]
+    head, agreement = distilled(config, images, preprocess.likelihood, first.labels, n_clusters, key, phases)
 
     meta: dict[str, Any] = {"config": asdict(config), "shape": list(shape), "likelihood": preprocess.likelihood}
     meta["n_clusters"] = n_clusters
-    fitted = {"autoencoder": arrays, "head": head, **gaussians(*codes[0], first, n_clusters)}
-    named = {f"group_{level}_{name}": labels for level, one in enumerate(found) for name, labels in one.items()}
+    fitted = {"autoencoder": arrays, "head": head, **gaussians(*codes[0], first.labels, n_clusters)}
     sizes = [means.shape[1] for means, _ in codes]
     summary = {
         "latent_dim": sizes[config.cluster_group],
         "latent_dims": sizes,
-        "clusters_by_group": [{name: int(labels.max()) + 1 for name, labels in one.items()} for one in found],
+        "clusters_by_group": [one.memberships.shape[1] for one in found],
         "head_agreement": agreement,
         **told,
     }
     model = Model(meta, jax.device_get(fitted), restore(meta))
-    opinions = {name: spread(labels, sample, n) for name, labels in named.items()}
-    noisy = np.isin(np.arange(n), sample[first < 0])
-    return outcome(model, images, opinions, **summary)._replace(noise=noisy)
+    opinions = {f"group_{level}": one.labels for level, one in enumerate(found)}
+    result = outcome(model, images, opinions, **summary)._replace(noise=first.labels < 0)
+    return with_clusters(result, first)
 
 
 def held_out(config: Config, n: int, key: Key) -> tuple[np.ndarray, np.ndarray]:
@@ -233,20 +232,12 @@ def held_out(config: Config, n: int, key: Key) -> tuple[np.ndarray, np.ndarray]:
     return np.sort(order[:count]), np.sort(order[count:])
 
 
-def enough(config: Config, n_trained: int, n_sample: int) -> None:
-    """Raises InputError for fewer examples than UMAP and the clusters need."""
-    k = 2 if config.n_clusters == "auto" else config.n_clusters
-    if min(n_trained, n_sample) < 3:
-        raise InputError(f"{min(n_trained, n_sample)} examples are too few for UMAP: give more data or max_samples")
-    if n_sample < k:
-        raise InputError(f"max_samples is {config.max_samples}: give at least n_clusters, {k}")
-
-
-def spread(labels: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
-    """Labels (m,) of some rows as labels (n,) of all, -1 where there is none."""
-    whole = np.full(n, -1, np.int32)
-    whole[rows] = labels
-    return whole
+def enough(config: Config, n_trained: int) -> None:
+    """Raises InputError for fewer examples than the clusters need."""
+    if n_trained < 3:
+        raise InputError(f"{n_trained} examples are too few to train on: give more data")
+    if config.n_clusters != "auto" and config.max_samples < 2 * config.n_clusters:
+        raise InputError(f"max_samples is {config.max_samples}: give at least twice n_clusters, {config.n_clusters}")
 
 
 def train(
@@ -321,72 +312,58 @@ def moments(config: Config, arrays: PyTree, images: Images) -> list[tuple[np.nda
 
 
 def noise_of(config: Config, state: TrainState, images: Images, key: Key) -> dict[str, np.ndarray]:
-    """'noise' (n,) bool: whose top codes HDBSCAN leaves out of all clusters, in one draw of UMAP of a sample.
+    """'noise' (n,) bool: whose top codes the density tree leaves out of all clusters, in one draw of UMAP of a sample.
 
     Of more than `max_samples` examples the others are no noise.
     """
-    rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+    rows = sampling.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
     arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
     codes, _ = moments(config, arrays, take(images, rows))[0]
-    (draw,) = maps(config, codes, 1, key)
-    share = sorted(config.min_cluster_shares)[len(config.min_cluster_shares) // 2]
-    selection = "eom" if config.selection == "eom" else "leaf"
     left_out = np.zeros(len(images), bool)
-    left_out[rows] = density.labels(draw, max(2, round(share * len(rows))), selection=selection) < 0
+    one = replace(config, n_clusters="auto", draws=1)
+    with suppress(InputError):  # too few examples, or no clusters yet
+        left_out[rows] = found_of(one, {"codes": codes}, "auto", key).labels < 0
     return {"noise": left_out}
 
 
-def maps(config: Config, codes: np.ndarray, draws: int, key: Key) -> list[np.ndarray]:
-    """Draws of UMAP of codes (m, d)."""
-    components = codes.shape[1] if config.umap_components == "latent" else min(config.umap_components, codes.shape[1])
-    neighbors = manifold.n_neighbors(len(codes)) if config.umap_neighbors == "auto" else config.umap_neighbors
-    options = ("euclidean", neighbors, config.umap_min_dist, config.umap_epochs)
-    return [manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), *options) for i in range(draws)]
-
-
-def clusters(config: Config, level: int, codes: np.ndarray, key: Key, phases: Phases) -> dict[str, np.ndarray]:
-    """Labels (m,) of the codes (m, d) of group `level` by UMAP and 'hdbscan', -1 noise, and by UMAP and 'gmm'.
-
-    The mixture has as many components as are asked for, as HDBSCAN finds, or else as BIC says. There are none by
-    HDBSCAN where it finds no clustering of the number that is asked for, or fewer than two clusters: of the group that
-    gives the labels of all that is an InputError, unless the mixture gives them.
-    """
-    draws = maps(config, codes, config.draws, key)
-    fewest = max(2, min(kmeans.FEWEST, len(codes) // 4))
-    shares = sorted({max(fewest, round(share * len(codes))) for share in config.min_cluster_shares})
-    labels, n_clusters = {}, config.n_clusters
-    try:
-        found = consensus.lasting(draws, shares, n_clusters, config.selection, "euclidean", phases.note)
-    except InputError as error:
-        if level == config.cluster_group and config.clusterer == "hdbscan":
-            raise
-        phases.note(f"group {level}: {str(error).partition(':')[0]}")
-    else:
-        if found is None:
-            phases.note(f"group {level}: HDBSCAN finds no {n_clusters} clusters: a Gaussian mixture has them")
-        else:
-            labels["hdbscan"], n_clusters = found.labels, found.memberships.shape[1]
-    seed = seeds.seed(key, "gmm")
-    labels["gmm"] = consensus.gaussian_clusters(draws[0], n_clusters, seed, config.mixture_runs).labels
-    return labels
+def clusters(
+    config: Config,
+    level: int,
+    codes: list[tuple[np.ndarray, np.ndarray]],
+    preprocess: Preprocess,
+    images: Images,
+    key: Key,
+    phases: Phases,
+) -> Found:
+    """Clusters of the codes of group `level`, in the phase 'clusters-level'. Lower groups have as many as the one that
+    gives the labels, where that number is given."""
+    inputs = partial(inputs_of, preprocess, images) if level == config.cluster_group else None
+    return first_clusters(
+        config,
+        len(images),
+        codes[level][0].__getitem__,
+        fold_name(key, f"group{level}"),
+        phases,
+        inputs=inputs,
+        features=preprocess.kind == "features",
+        name=f"clusters-{level}",
+    )
 
 
 def distilled(
     config: Config,
     images: Images,
     likelihood: str,
-    sample: np.ndarray,
     first: np.ndarray,
     n_clusters: int,
     key: Key,
     phases: Phases,
 ) -> tuple[PyTree, float]:
-    """The head that learns the labels `first` (m,), -1 unknown, of the rows `sample`: its arrays, and the share of them
-    that it gives.
+    """The head that learns the labels `first` (n,), -1 unknown: its arrays, and the share of them that it gives.
 
     It is trained again, up to ROUNDS times in all, while that is less than AGREED.
     """
-    seen, labels = take(images, sample[first >= 0]), first[first >= 0]
+    seen, labels = take(images, np.flatnonzero(first >= 0)), first[first >= 0]
     n, size = len(labels), min(config.batch_size, len(labels))
     epochs = length(config, config.head_epochs, n)
     spec = head_spec(config, likelihood, n_clusters, loop.total_steps(epochs, -(-n // size)))

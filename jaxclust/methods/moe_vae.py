@@ -8,7 +8,7 @@ The pipeline, and the parts of the text that it follows:
   1 train an autoencoder with a large latent space    (4.2, parts/autoencoder.py)
   2 latent-dimension finder: PCA on posterior means   (3.3.1, host/latent_dim.py)
   3 train again with that latent size                 (3.3)
-  4 UMAP and 5 HDBSCAN, or a Gaussian mixture         (3.3.2, 3.3.3, host/consensus.py)
+  4 UMAP and 5 HDBSCAN, or a Gaussian mixture         (3.3.2, 3.3.3, parts/first_clusters.py)
   6 train the manager on the soft labels              (3.3.4, parts/classifier.py)
   7 latent size of every cluster's expert             (3.3.1)
   8 mixture, stage 1: manager and experts together    (3.2, parts/mixture.py)
@@ -22,8 +22,9 @@ The pipeline, and the parts of the text that it follows:
 
 Settings are in parts/moe_vae_config.py. Deviations, all switched off in the preset 'paper': decoders are asked for
 the image before augmentation, learning rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its
-`top_experts`, and K is what lasts over several draws of UMAP and sizes of HDBSCAN (host/consensus.py). In both presets
-HDBSCAN's min_samples is 10, whatever min_cluster_size is; the text does not state its own.
+`top_experts`, and clusters and their number are the persistent leaves that come again over several draws of UMAP
+(host/clusters.py). HDBSCAN's min_samples, which the text does not state, is 10. Of more than `max_samples` images the
+others get the clusters of their nearest ones in the sample, so that the manager learns from all (in both presets).
 """
 
 from collections.abc import Callable, Mapping
@@ -38,10 +39,14 @@ from jaxclust.data.batches import grouped
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
-from jaxclust.host import consensus, latent_dim, manifold, seeds
+from jaxclust.host import latent_dim, sampling, seeds
+from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Model, Result, System
 from jaxclust.methods.parts import autoencoder, classifier, mixture, mixture_model
+from jaxclust.methods.parts.coders import inputs_of
+from jaxclust.methods.parts.first_clusters import first_clusters
 from jaxclust.methods.parts.moe_vae_config import QUICK, Config, autoencoder_spec, classifier_spec, mixture_spec
+from jaxclust.methods.parts.outcome import with_clusters
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.apply import apply_in_batches
@@ -61,7 +66,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
         raise InputError(f"n_clusters is {config.n_clusters} but there are {n} examples: ask for fewer clusters")
 
     # 1-3: an autoencoder whose latent size follows from the data
-    sample = _sample(n, config.max_samples, key)
+    sample = sampling.sample(n, config.max_samples, seeds.seed(key, "sample"))
     _, search = autoencode(config, images, likelihood, config.search_latent_dim, "search-autoencoder", key, phases)
     codes = search(take(images, sample))
     latent = latent_dim.latent_dim(codes, config.explained_variance)
@@ -71,14 +76,12 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     encoder, encode = autoencode(config, images, likelihood, latent, "autoencoder", key, phases)
     means = encode(images)
 
-    # 4-6: first clusters of a bounded sample, and the manager that learns them
+    # 4-6: first clusters, and the manager that learns them
     if config.pretrain:
-        clusters = consensus.Clusters(
-            **phases.compute("clusters", lambda: _clusters(config, means[sample], key, phases.note)._asdict())
-        )
+        inputs, features = partial(inputs_of, preprocess, images), preprocess.kind == "features"
+        clusters = first_clusters(config, n, means.__getitem__, key, phases, inputs=inputs, features=features)
         n_clusters = clusters.memberships.shape[1]
-        phases.note(f"{n_clusters} clusters, {np.mean(clusters.labels < 0):.1%} of the sample in none")
-        manager, first = _manage(config, images, likelihood, sample, clusters, key, phases)
+        manager, first = _manage(config, images, likelihood, clusters, key, phases)
     else:
         clusters, manager = None, None
         n_clusters = int(config.n_clusters)
@@ -100,7 +103,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     encoder_arrays = {"params": encoder.params[0]["encoder"], "stats": encoder.extra["encoder"]}
     model = Model(meta, jax.device_get({"encoder": encoder_arrays, **experts}), restore(meta))
     plots = {"explained_variance": latent_dim.explained_variance(codes), "expert_latent_dims": dims}
-    result = _result(model, images, means, sample, clusters, first, plots)
+    result = _result(model, images, means, clusters, first, plots)
     if phases.kept:
         spec, seed = _specs(meta)[1], seeds.seed(key, "pictures")
         result.plots.update(phases.compute("pictures", lambda: mixture_model.pictures(spec, result, images, seed)))
@@ -132,38 +135,15 @@ def autoencode(
     return state, partial(loop.in_batches, partial(jax.jit(method.embed), state))
 
 
-def _sample(n: int, largest: int, key: Key) -> np.ndarray:
-    """Sorted rows of a random sample of at most `largest` of n: (m,) int."""
-    if n <= largest:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seeds.seed(key, "sample")).choice(n, largest, replace=False))
-
-
-def _clusters(config: Config, means: np.ndarray, key: Key, note: Callable[[str], None]) -> consensus.Clusters:
-    """Phases 4 and 5: UMAP and HDBSCAN, or a Gaussian mixture, of posterior means (m, latent)."""
-    codes = manifold.l1_normalise(means) if config.umap_metric == "manhattan" else means
-    components = means.shape[1] if config.umap_components == "latent" else min(config.umap_components, means.shape[1])
-    neighbors = manifold.n_neighbors(len(codes)) if config.umap_neighbors == "auto" else config.umap_neighbors
-    options = (config.umap_metric, neighbors, config.umap_min_dist, config.umap_epochs)
-    draws = [manifold.umap(codes, components, seeds.seed(key, f"umap{i}"), *options) for i in range(config.draws)]
-    if config.clusterer == "gmm":
-        return consensus.gaussian_clusters(draws[0], config.n_clusters, seeds.seed(key, "gmm"))
-    sizes = [max(2, round(share * len(means))) for share in config.min_cluster_shares]
-    return consensus.density_clusters(
-        draws, sizes, config.n_clusters, config.selection, config.umap_metric, seeds.seed(key, "gmm"), note
-    )
-
-
 def _manage(
     config: Config,
     images: Images,
     likelihood: str,
-    sample: np.ndarray,
-    clusters: consensus.Clusters,
+    clusters: Found,
     key: Key,
     phases: Phases,
 ) -> tuple[TrainState, np.ndarray]:
-    """Phase 6: the manager, trained on the sample without its noise, and its labels (n,) of all images."""
+    """Phase 6: the manager, trained on the images without the noise, and its labels (n,) of all of them."""
     kept = clusters.labels >= 0
     epochs, n_steps = _length(config, _per_epoch(config, int(kept.sum())), config.manager_epochs)
     spec = classifier_spec(config, likelihood, clusters.memberships.shape[1], n_steps)
@@ -171,7 +151,7 @@ def _manage(
     state = phases.train(
         "manager",
         method,
-        take(images, sample[kept]),
+        take(images, np.flatnonzero(kept)),
         key=fold_name(key, "manager"),
         epochs=epochs,
         batch_size=config.batch_size,
@@ -247,8 +227,7 @@ def _result(
     model: Model,
     images: Images,
     means: np.ndarray,
-    sample: np.ndarray,
-    clusters: consensus.Clusters | None,
+    clusters: Found | None,
     first: np.ndarray,
     plots: dict[str, np.ndarray],
 ) -> Result:
@@ -262,16 +241,15 @@ def _result(
     noise = np.zeros(len(images), bool)
     if clusters is not None:
         opinions["manager"] = first.astype(np.int32)
-        opinions["first"] = np.full(len(images), -1, np.int32)
-        opinions["first"][sample] = clusters.labels
-        noise[sample] = clusters.labels < 0
+        opinions["first"] = clusters.labels
+        noise = clusters.labels < 0
     summary = {
         "latent_threshold": model.meta["config"]["explained_variance"],
         "n_clusters": probabilities.shape[1],
         "latent_dim": model.meta["latent_dim"],
         "expert_latent_dims": model.meta["expert_latent_dims"],
     }
-    return Result(model, labels, probabilities, noise, means, opinions, summary, plots)
+    return with_clusters(Result(model, labels, probabilities, noise, means, opinions, summary, plots), clusters)
 
 
 SYSTEM = System(

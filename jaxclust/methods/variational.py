@@ -17,7 +17,7 @@ have j terms: the j - 1 likeliest clusters, and one drawn from the others, in th
 all. The gradient's expectation is that of the whole sum (Liu et al., Rao-Blackwellized stochastic gradients, 2019).
 
 Beyond the text: the start 'manifold'. Random starts often end with fewer clusters than asked. Here density clusters of
-UMAPs of a VAE's codes (host/consensus.py) take the place of q(k|x) for some epochs, and q(k|x) learns them; then L.
+UMAPs of a VAE's codes (host/clusters.py) take the place of q(k|x) for some epochs, and q(k|x) learns them; then L.
 Several `restarts` are trained, and one is kept by a `choice` that needs no label.
 """
 
@@ -36,13 +36,14 @@ from jax import lax
 from jaxclust import losses
 from jaxclust.data.augment import NONE
 from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
-from jaxclust.host import kmeans, seeds
+from jaxclust.data.rows import Images, take
+from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Method, Model, Result, System
 from jaxclust.methods.parts.autoencoder import AutoencoderSpec, autoencoder
-from jaxclust.methods.parts.coders import frame
+from jaxclust.methods.parts.coders import frame, inputs_of
+from jaxclust.methods.parts.first_clusters import first_clusters
 from jaxclust.methods.parts.networks import compute_type
-from jaxclust.methods.parts.outcome import frame_of, outcome
+from jaxclust.methods.parts.outcome import frame_of, outcome, with_clusters
 from jaxclust.methods.parts.population import Restarts, over_members, pick
 from jaxclust.methods.parts.variational_config import QUICK, Config, augmentation
 from jaxclust.methods.parts.variational_model import Inferred, Networks, functions
@@ -218,10 +219,9 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     'joint'; the choice of a restart."""
     view, n = frame(preprocess), len(images)
     Networks(config, config.max_clusters, view, preprocess.likelihood).check()
-    first = None
-    if config.start == "manifold":
-        first = manifold(config, images, preprocess, key, phases)
-    n_clusters = first.max() + 1 if first is not None else config.max_clusters
+    found = manifold(config, images, preprocess, key, phases) if config.start == "manifold" else None
+    first = None if found is None else found.labels
+    n_clusters = config.max_clusters if found is None else found.memberships.shape[1]
     n_clusters = int(n_clusters if config.n_clusters == "auto" else config.n_clusters)
     nets = Networks(config, n_clusters, view, preprocess.likelihood)
     plan = plan_of(config, n, prod(view.shape) if len(view.shape) > 1 else None)
@@ -238,11 +238,12 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
         state = state._replace(params=last.params, extra={"stats": last.extra["stats"]})
     state = runs.train("joint", joint, images, epochs_of(config, config.epochs, n), state)
     stacked = {"params": state.params, "stats": state.extra["stats"]}
-    return chosen(config, n_clusters, nets, runs, stacked, images, preprocess, first)
+    result = chosen(config, n_clusters, nets, runs, stacked, images, preprocess, first)
+    return with_clusters(result, found)
 
 
-def manifold(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> np.ndarray:
-    """Labels (n,) by the density of UMAPs of a VAE's codes, -1 where it has none."""
+def manifold(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Found:
+    """Clusters by the density of UMAPs of a VAE's codes."""
     n = len(images)
     steps = loop.total_steps(epochs_of(config, config.pretrain_epochs, n), per_epoch(config, n))
     spec = AutoencoderSpec(
@@ -269,13 +270,11 @@ def manifold(config: Config, images: Images, preprocess: Preprocess, key: Key, p
         batch_size=config.batch_size,
     )
 
-    def solve() -> dict[str, np.ndarray]:
-        codes = loop.in_batches(partial(jax.jit(method.embed), state), images)
-        seed = seeds.seed(key, "manifold")
-        labels = kmeans.manifold_labels(codes, config.n_clusters, config.draws, seed, config.max_samples, phases.note)
-        return {"labels": labels}
+    def codes(rows: np.ndarray) -> np.ndarray:
+        return loop.in_batches(partial(jax.jit(method.embed), state), take(images, rows), together=False)
 
-    return phases.compute("clusters", solve)["labels"]
+    inputs = partial(inputs_of, preprocess, images)
+    return first_clusters(config, n, codes, key, phases, inputs=inputs, features=preprocess.kind == "features")
 
 
 def epochs_of(config: Config, epochs: float, n: int) -> float:

@@ -7,18 +7,13 @@ import numpy as np
 
 from jaxclust.errors import InputError
 from jaxclust.methods.parts.coders import CoderConfig
+from jaxclust.methods.parts.first_clusters import ClustersConfig
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ClustersConfig):
     """Settings of cm; the defaults are the text's for USPS (preset 'paper')."""
 
-    n_clusters: int | Literal["auto"] = "auto"
-    """Number of clusters K; 'auto' finds it."""
-    draws: int = 3
-    """Draws of UMAP whose clusters, by HDBSCAN, vote for the number of clusters."""
-    max_samples: int = 20_000
-    """Most examples that UMAP and HDBSCAN see, and k-means of cm; the networks see all."""
     alpha: float | tuple[float, ...] = 40.0
     """Concentration of the Dirichlet prior: one for all clusters, or K of them in any order."""
     start: Literal["random", "k-means++", "k-means"] = "random"
@@ -39,9 +34,10 @@ class Config:
     """How features are scaled; images always lie in [0, 1]."""
 
     def __post_init__(self) -> None:
+        ClustersConfig.__post_init__(self)
         if isinstance(self.alpha, list):  # from JSON
             object.__setattr__(self, "alpha", tuple(self.alpha))
-        for name in ("epochs", "batch_size", "learning_rate", "restarts", "draws", "max_samples"):
+        for name in ("epochs", "batch_size", "learning_rate", "restarts"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
         if min(np.atleast_1d(self.alpha)) <= 0:

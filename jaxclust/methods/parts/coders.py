@@ -8,7 +8,7 @@ Both decode to what `target` makes of an example, and are compared with it by th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -22,12 +22,14 @@ from jax import lax
 from jaxclust import losses
 from jaxclust.data.augment import Augmentation
 from jaxclust.data.prepare import Preprocess, margins
+from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Method
 from jaxclust.methods.parts.networks import compute_type, eval_mode, init, train_mode, transformed
 from jaxclust.nn.autoencoders import Coder, Decoder
 from jaxclust.nn.mlp import Layers
 from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train import loop
 from jaxclust.train.state import advance, new_state, to_unit
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
@@ -96,6 +98,12 @@ def vectors(frame: Frame, images: Array) -> Array:
         top, left = margins(frame.height, frame.width, frame.shape[0])
         unit = unit[:, top : top + frame.height, left : left + frame.width]
     return unit.reshape(len(unit), -1)
+
+
+def inputs_of(preprocess: Preprocess, images: Images, rows: np.ndarray) -> np.ndarray:
+    """`vectors` of some rows (m,) of prepared data, for phases on the host: (m, size) float32."""
+    program = jax.jit(partial(vectors, frame(preprocess)))
+    return loop.in_batches(program, take(images, rows), together=False)
 
 
 def pictures(frame: Frame, values: Array) -> Array:

@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from scipy.special import expit
 
 from jaxclust.data.rows import Images, blocks
-from jaxclust.host import cuts, kmeans, seeds
+from jaxclust.host import cuts, sampling, seeds
 from jaxclust.methods.parts import slots
 from jaxclust.methods.parts.hc_mgan_config import Config
 from jaxclust.methods.parts.hc_mgan_model import networks, says
@@ -189,7 +189,7 @@ def by_cuts(config: Config, images: Images, key: Key) -> Callable[[np.ndarray, K
 
     @cache
     def known() -> cuts.Neighbours:
-        rows = kmeans.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+        rows = sampling.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
         outside = np.isin(np.arange(len(images)), rows, invert=True)
         others = (flat(block[outside[first : first + len(block)]]) for first, block in blocks(images))
         return cuts.neighbours(rows, flat(images[rows]), others if outside.any() else (), config.neighbors)

@@ -9,20 +9,17 @@ from typing import Literal
 
 from jaxclust.data.augment import Augmentation
 from jaxclust.errors import InputError
+from jaxclust.methods.parts.first_clusters import MapConfig
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(MapConfig):
     """Settings of hrwae-gan; the defaults are the text's (preset 'paper')."""
 
-    n_clusters: int | Literal["auto"] = "auto"
-    """Number of clusters K; 'auto' finds it."""
     groups: int = 2
     """Latent groups L, from 1 to as many as the images have blocks (features: 2)."""
     cluster_group: int = 0
     """The group whose clusters are the labels; 0 is the top."""
-    clusterer: Literal["hdbscan", "gmm"] = "hdbscan"
-    """Whose clusters of that group are the labels: HDBSCAN's, or those of a Gaussian mixture."""
     latent_dim: int = 16
     """Size of the top code z_0."""
     channels: int = 2
@@ -76,24 +73,6 @@ class Config:
     """Augmentation: mirror left to right; 'auto' does for Gaussian data (objects) and not for Bernoulli (digits)."""
     clean_target: bool = False
     """Ask the decoder for the image before augmentation instead of after."""
-    umap_neighbors: int | Literal["auto"] = "auto"
-    """UMAP's n_neighbors; 'auto' is n // 300, from 10 to 100."""
-    umap_components: int | Literal["latent"] = "latent"
-    """Components of UMAP; 'latent' is as many as the group's size."""
-    umap_min_dist: float = 0.1
-    """UMAP's min_dist."""
-    umap_epochs: int | None = None
-    """Epochs of UMAP's layout; unset, UMAP's own choice (500 up to 10,000 points, then 200)."""
-    draws: int = 1
-    """Draws of UMAP over which the number of clusters must last."""
-    min_cluster_shares: tuple[float, ...] = (0.02,)
-    """HDBSCAN's min_cluster_size as shares of the sample; several are put to the vote."""
-    selection: Literal["leaf", "eom", "both"] = "leaf"
-    """HDBSCAN's cluster selection; with 'both' leaves vote, and 'eom' too where leaves confirm its partition."""
-    mixture_runs: int = 1
-    """Starts of the Gaussian mixture, of which the likeliest counts."""
-    max_samples: int = 20_000
-    """Most examples that UMAP, HDBSCAN and the mixture see; the head labels the rest."""
     head_epochs: float = 100
     """Epochs of the head that learns the clusters."""
     head_learning_rate: float = 1e-3
@@ -106,12 +85,13 @@ class Config:
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
-        for name in ("critic_widths", "min_cluster_shares"):
+        for name in ("critic_widths",):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives a list
+        MapConfig.__post_init__(self)
         for name in (
             "groups", "latent_dim", "channels", "width", "attention_epochs", "epochs", "batch_size", "learning_rate",
-            "critic_learning_rate", "draws", "mixture_runs", "max_samples", "head_epochs", "head_learning_rate",
-            "group_decay", "held_out", "min_filters", "umap_neighbors", "umap_components", "umap_epochs",
+            "critic_learning_rate", "head_epochs", "head_learning_rate",
+            "group_decay", "held_out", "min_filters",
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not isinstance(value, str) and not value > 0:
@@ -119,10 +99,6 @@ class Config:
         for name in ("adversarial_weight", "matching_weight", "encoder_extra", "decoder_extra", "prior_share"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 0")
-        if self.n_clusters != "auto" and self.n_clusters < 2:
-            raise InputError(f"n_clusters is {self.n_clusters}: give a number of at least 2, or auto")
-        if self.umap_neighbors == 1:
-            raise InputError("umap_neighbors is 1: give at least 2, or auto")
         if not 0 <= self.cluster_group < self.groups:
             raise InputError(f"cluster_group is {self.cluster_group}: with {self.groups} groups choose one below that")
         if self.noise_weight < 1:
@@ -130,8 +106,6 @@ class Config:
         for name in ("held_out", "group_decay", "prior_share"):
             if getattr(self, name) > 1:
                 raise InputError(f"{name} is {getattr(self, name)}: give a share, at most 1")
-        if not self.min_cluster_shares or not all(0 < share < 1 for share in self.min_cluster_shares):
-            raise InputError(f"min_cluster_shares is {self.min_cluster_shares}: give shares above 0 and below 1")
         if min(self.critic_widths, default=1) < 1:
             raise InputError(f"critic_widths is {self.critic_widths}: give widths of at least 1")
 
@@ -154,14 +128,8 @@ QUICK = Config(
     shift=0.05,
     flip="auto",
     clean_target=True,
-    umap_neighbors=15,
-    umap_components=10,
-    umap_min_dist=0.0,
-    umap_epochs=200,
-    draws=3,
+    clusterer="leaves",
     mixture_runs=10,
-    selection="both",
-    min_cluster_shares=(0.01, 0.0126, 0.016, 0.02, 0.0253, 0.032, 0.0405, 0.0513, 0.065),
     head_epochs=10,
 )
 

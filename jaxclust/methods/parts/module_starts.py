@@ -1,10 +1,14 @@
 """What a training of the clustering module begins with: how many clusters, first centroids, first modules."""
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 
 from jaxclust.host import kmeans, seeds
+from jaxclust.host.clusters import Found
 from jaxclust.methods.parts.clustering_module_config import AEConfig, Config
+from jaxclust.methods.parts.first_clusters import Values, first_clusters
 from jaxclust.methods.parts.module_model import Module, module_of, posterior_of
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Key, TrainState
@@ -12,27 +16,26 @@ from jaxclust.typing import Key, TrainState
 CORNER_VARIANCE = 0.1  # of codes around an orthonormal centroid, the squared distance of two being 2
 
 
-def first_clusters(config: Config, codes: np.ndarray, key: Key, phases: Phases) -> tuple[int, np.ndarray | None]:
-    """How many clusters there are, and their labels (restarts, n) where the density of UMAPs of codes (n, restarts, d)
-    is asked for them: to find the number, by the first restart, and for the start 'manifold'."""
+def number_and_labels(
+    config: Config, n: int, codes: Sequence[Values], key: Key, phases: Phases, inputs: Values, features: bool
+) -> tuple[int, np.ndarray | None, Found | None]:
+    """How many clusters there are; their labels (restarts, n), -1 none, and the first restart's clusters, where these
+    are asked for: to find the number, and for the start 'manifold'.
+
+    codes: of each restart, rows -> (m, d).  inputs: the same of the data, features or not.
+    """
     by_manifold = isinstance(config, AEConfig) and config.start == "manifold"
     if config.n_clusters != "auto" and not by_manifold:
-        return int(config.n_clusters), None
-
-    def solve() -> dict[str, np.ndarray]:
-        found: list[np.ndarray] = []
-        for r in range(config.restarts if by_manifold else 1):
-            seed = seeds.seed(jax.random.fold_in(key, r), "manifold")
-            asked = int(found[0].max()) + 1 if found else config.n_clusters
-            found.append(
-                kmeans.manifold_labels(codes[:, r], asked, config.draws, seed, config.max_samples, phases.note)
-            )
-        return {"labels": np.stack(found)}
-
-    labels = phases.compute("clusters", solve)["labels"]
-    n_clusters = int(labels[0].max()) + 1 if config.n_clusters == "auto" else int(config.n_clusters)
-    phases.note(f"{n_clusters} clusters")
-    return n_clusters, labels
+        return int(config.n_clusters), None, None
+    found: list[Found] = []
+    for r in range(config.restarts if by_manifold else 1):
+        asked = found[0].memberships.shape[1] if found else config.n_clusters
+        name, of_restart = "clusters" if r == 0 else f"clusters-{r}", jax.random.fold_in(key, r)
+        one = first_clusters(
+            config, n, codes[r], of_restart, phases, inputs=inputs, features=features, name=name, n_clusters=asked
+        )
+        found.append(one)
+    return found[0].memberships.shape[1], np.stack([one.labels for one in found]), found[0]
 
 
 def centroids(config: Config, codes: list[np.ndarray], n_clusters: int, key: Key) -> dict[str, np.ndarray]:

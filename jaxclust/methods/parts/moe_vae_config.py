@@ -9,21 +9,17 @@ import numpy as np
 from jaxclust.data.augment import Augmentation
 from jaxclust.errors import InputError
 from jaxclust.methods.parts import autoencoder, classifier, mixture
+from jaxclust.methods.parts.first_clusters import MapConfig
 from jaxclust.methods.parts.networks import compute_type
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(MapConfig):
     """Settings of moe-vae; the defaults are the text's (preset 'paper')."""
 
-    n_clusters: int | Literal["auto"] = "auto"
-    """Number of clusters K; 'auto' finds it."""
     autoencoder: Literal["vae", "ae", "beta-vae", "wae"] = "vae"
     """Kind of the autoencoder whose codes are clustered."""
-    clusterer: Literal["hdbscan", "gmm"] = "hdbscan"
-    """What finds the first clusters: HDBSCAN, or a Gaussian mixture with K by BIC."""
-    max_samples: int = 20_000
-    """Largest sample that UMAP and HDBSCAN see; the manager labels the rest."""
+    umap_metric: Literal["manhattan", "euclidean", "cosine"] = "manhattan"
     width: float = 1.0
     """Filters of the first block, as a share of the image's side (features: of 512 hidden units)."""
     min_filters: int = 1
@@ -74,22 +70,6 @@ class Config:
     """Augmentation: mirror left to right; 'auto' does for Gaussian data (objects) and not for Bernoulli (digits)."""
     clean_target: bool = False
     """Ask decoders for the image before augmentation instead of after."""
-    umap_metric: Literal["manhattan", "euclidean"] = "manhattan"
-    """Metric of UMAP; 'manhattan' goes with L1-normalised codes."""
-    umap_neighbors: int | Literal["auto"] = "auto"
-    """UMAP's n_neighbors; 'auto' is n // 300, from 10 to 100."""
-    umap_components: int | Literal["latent"] = "latent"
-    """Components of UMAP; 'latent' is as many as the latent size."""
-    umap_min_dist: float = 0.1
-    """UMAP's min_dist."""
-    umap_epochs: int | None = None
-    """Epochs of UMAP's layout; unset, UMAP's own choice (500 up to 10,000 points, then 200)."""
-    draws: int = 1
-    """Draws of UMAP over which the number of clusters must last."""
-    min_cluster_shares: tuple[float, ...] = (0.02,)
-    """HDBSCAN's min_cluster_size as shares of the sample; several are put to the vote."""
-    selection: Literal["leaf", "eom", "both"] = "leaf"
-    """HDBSCAN's cluster selection; with 'both' leaves vote, and 'eom' too where leaves confirm its partition."""
     manager_epochs: float = 1000
     """Epochs of the manager."""
     manager_learning_rate: float = 1e-3
@@ -126,9 +106,8 @@ class Config:
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
-        if self.n_clusters != "auto" and self.n_clusters < 2:
-            raise InputError(f"n_clusters is {self.n_clusters}: give 'auto' or a number of at least 2")
-        for name in ("width", "epochs", "search_epochs", "batch_size", "learning_rate", "max_samples", "draws"):
+        MapConfig.__post_init__(self)
+        for name in ("width", "epochs", "search_epochs", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
         for name in ("explained_variance", "expert_explained_variance"):
@@ -152,13 +131,7 @@ QUICK = Config(
     clean_target=True,
     shift=0.05,
     umap_metric="euclidean",
-    umap_neighbors=15,
-    umap_components=10,
-    umap_min_dist=0.0,
-    umap_epochs=200,
-    draws=3,
-    selection="both",
-    min_cluster_shares=(0.01, 0.0126, 0.016, 0.02, 0.0253, 0.032, 0.0405, 0.0513, 0.065),
+    clusterer="leaves",
     manager_epochs=10,
     top_experts=2,
     expert_width=0.25,

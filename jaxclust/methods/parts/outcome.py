@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxclust.data.rows import Images
+from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Model, Result
 from jaxclust.methods.parts.coders import Frame
 from jaxclust.train.apply import apply_in_batches
@@ -33,3 +34,11 @@ def frame_of(meta: Mapping[str, Any]) -> Frame:
     """The frame that a model's meta keeps as plain JSON under 'frame'."""
     kept = meta["frame"]
     return Frame(tuple(kept["shape"]), kept["height"], kept["width"])
+
+
+def with_clusters(result: Result, found: Found | None) -> Result:
+    """The result with what the host's clusters tell: 'clear', 'clusters', and their other levels."""
+    if found is None:
+        return result
+    summary = {**result.summary, "clear": found.told["clear"], "clusters": found.told}
+    return result._replace(summary=summary, levels=found.levels)

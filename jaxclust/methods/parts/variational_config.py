@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from jaxclust.data.augment import Augmentation
 from jaxclust.errors import InputError
+from jaxclust.methods.parts.first_clusters import ClustersConfig
 
 
 def _named(function: str | Callable[..., Any]) -> str:
@@ -35,7 +36,7 @@ def user_function(name: str) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ClustersConfig):
     """Settings of vc; the defaults are the text's for MNIST (preset 'paper')."""
 
     n_clusters: int | Literal["auto"] = "auto"
@@ -104,10 +105,6 @@ class Config:
     """start 'manifold': epochs of that VAE."""
     guided_epochs: float = 10
     """start 'manifold': epochs that its clusters guide."""
-    draws: int = 3
-    """start 'manifold': draws of UMAP whose clusters, by HDBSCAN, vote."""
-    max_samples: int = 20_000
-    """start 'manifold': most examples that UMAP and HDBSCAN see."""
     restarts: int = 1
     """Runs with other first parameters."""
     choice: Literal["elbo", "agreement"] = "elbo"
@@ -118,18 +115,18 @@ class Config:
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
+        ClustersConfig.__post_init__(self)
         for name in ("reconstruction_weights", "reconstruction_epochs", "consistency_weights", "consistency_epochs"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives a list
         object.__setattr__(self, "augmentation", _named(self.augmentation))
         for name in (
-            "width", "latent_dim", "epochs", "batch_size", "learning_rate", "restarts", "draws", "max_samples",
+            "width", "latent_dim", "epochs", "batch_size", "learning_rate", "restarts",
             "pretrain_epochs", "guided_epochs", "max_clusters",
         ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
-        for name in ("n_clusters", "max_clusters"):
-            if getattr(self, name) != "auto" and getattr(self, name) < 2:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 2")
+        if self.max_clusters < 2:
+            raise InputError(f"max_clusters is {self.max_clusters}: give a number of at least 2")
         if self.active_clusters != "all" and self.active_clusters < 2:
             raise InputError(f"active_clusters is {self.active_clusters}: give 'all' or a number of at least 2")
         for name in ("reconstruction", "consistency"):

@@ -1,0 +1,401 @@
+"""From codes to clusters, and their number: one way for all methods, without a size that is a share of the data.
+
+    view    a representation of the rows: codes of a network, or whitened inputs      (whitening.py)
+    draw    a UMAP of a view; each has another number of neighbours and another seed  (manifold.py)
+    level   a clustering of a draw: persistent leaves of its density tree             (leaves.py)
+
+    agreement(a) = mean over the other draws of the view of  max_b NMI(a, b),  b a level with 2/3 to 3/2 of a's clusters
+    score(a)     = persistence(a) agreement(a)
+
+Mutual information is that of the rows that both call clusters. The level of the highest score is taken: its clusters
+are as large as they can be, leave little out, and come again in draws that saw other neighbours. Several views compete.
+'coarse' and 'fine' take the highest score among levels of fewer and of more clusters.
+
+A given number K is taken from the level of that number with the highest score. Where none has it, the next finer level
+is merged, or the finest one is split: merged are the two clusters whose union adds the least to the squares within
+clusters (Ward 1963), split is the one with the most of them, by 2-means; both in the draw's coordinates.
+
+No clear clusters: the score, with mutual information less what chance gives (Vinh et al. 2010), is below CLEAR.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from jaxclust.errors import InputError
+from jaxclust.host import leaves, manifold, neighbours
+from jaxclust.host.leaves import Level
+from jaxclust.host.neighbours import Nearest
+
+Granularity = Literal["coarse", "auto", "fine"]
+
+NEIGHBOURS = (15, 10)  # that UMAP looks at, draw by draw in turn
+COMPONENTS, EPOCHS = 10, 200  # of UMAP: for clusters, not for pictures
+SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, as a factor, to be compared
+COARSER = 1.3  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
+CLEAR = 0.5
+FEW = 16  # rows below which there is no UMAP
+JITTER = 1e-5  # of the standard deviation: copies of a row are no longer the same
+KEPT_LEVELS = 8
+ASKED = 5  # neighbours that say to which cluster a row outside the sample belongs
+
+
+class Scored(NamedTuple):
+    """A level with its place (view's name, number of the draw) and its agreement with the other draws."""
+
+    level: Level
+    view: str
+    draw: int
+    agreement: float
+
+    @property
+    def n_clusters(self) -> int:
+        """Clusters without the noise."""
+        return self.level.n_clusters
+
+    @property
+    def score(self) -> float:
+        """persistence * agreement, in [0, 1]."""
+        return self.level.persistence * self.agreement
+
+
+class View(NamedTuple):
+    """What is known of one representation: its values (n, d), their neighbours, and the draws' maps (n, c)."""
+
+    values: np.ndarray
+    near: Nearest | None
+    maps: tuple[np.ndarray, ...]
+
+
+class Found(NamedTuple):
+    """Clusters of n rows.
+
+    labels:      (n,) int32, -1 is noise.
+    memberships: (n, K) float32, rows sum to one; the noise rows too.
+    levels:      (l, n) int32, other clusterings of the same rows without noise, fewest clusters first.
+    told:        plain JSON: 'clear', 'n_clusters', 'score', 'runner_up', 'by_draw', 'view', 'levels'.
+    """
+
+    labels: np.ndarray
+    memberships: np.ndarray
+    levels: np.ndarray
+    told: dict[str, Any]
+
+
+def find(
+    views: Mapping[str, np.ndarray],
+    n_clusters: int | str,
+    seed: int,
+    *,
+    draws: int = 4,
+    granularity: Granularity = "auto",
+    metric: str = "euclidean",
+    note: Callable[[str], None] = lambda text: None,
+) -> Found:
+    """Clusters of the rows, in as many representations (n, d) as there are views.
+
+    n_clusters: a number, at most n / 2; or 'auto'. granularity: of 'auto'. metric: 'euclidean', or 'cosine' of the
+    values as they are. Raises InputError for fewer than 4 rows, fewer distinct rows than clusters, or one.
+    """
+    first = next(iter(views.values()))
+    check(first, n_clusters)
+    distinct, which = np.unique(first, axis=0, return_inverse=True)
+    if len(distinct) < FEW <= len(first):
+        return of_copies(distinct, which.reshape(-1), n_clusters, note)
+    copies = len(distinct) < len(first)
+    looked = {name: look(jittered(x, seed) if copies else x, metric, draws, seed, note) for name, x in views.items()}
+    scored = [one for name, view in looked.items() for one in scores(name, view)]
+    asked = None if n_clusters == "auto" else int(n_clusters)
+    chosen = elect(scored, granularity) if asked is None else with_number(scored, looked, asked, seed)
+    if chosen is None:
+        maps = looked[next(iter(views))].maps
+        labels = split(maps[0], np.zeros(len(first), np.int32), 2, seed)
+        chosen = Scored(Level(labels, 2, 0.0, 0.0), next(iter(views)), 0, 0.0)
+    return described(chosen, scored, looked, n_clusters, note)
+
+
+def check(x: np.ndarray, n_clusters: int | str) -> None:
+    """Raises InputError where these rows (n, d) cannot be divided into so many clusters."""
+    n = len(x)
+    if n_clusters != "auto" and n < 2 * int(n_clusters):
+        raise InputError(f"{n} examples are too few for {n_clusters} clusters of two: give more data or a smaller K")
+    if n < 4:
+        raise InputError(f"{n} examples are too few to find clusters: give at least 4")
+    if not np.isfinite(x).all():
+        raise InputError("codes are not finite: the training diverged; lower --learning-rate")
+    if (x == x[0]).all():
+        raise InputError("all examples have the same code: there is nothing to cluster")
+
+
+def jittered(x: np.ndarray, seed: int) -> np.ndarray:
+    """x (n, d) with copies of a row apart by next to nothing."""
+    spread = JITTER * np.asarray(x, np.float64).std(0) + np.finfo(np.float32).tiny
+    return (x + np.random.default_rng(seed).normal(size=x.shape) * spread).astype(np.float32)
+
+
+def look(x: np.ndarray, metric: str, draws: int, seed: int, note: Callable[[str], None]) -> View:
+    """Neighbours and maps of a representation (n, d); of few rows the values are the only map."""
+    x = neighbours.compared(x, metric)
+    if len(x) < FEW:
+        return View(x, None, (x,))
+    sizes = [min(NEIGHBOURS[i % len(NEIGHBOURS)], len(x) - 1) for i in range(draws)]
+    near = neighbours.nearest(x, max(sizes) - 1, seed)
+    maps = []
+    for i, size in enumerate(sizes):
+        maps.append(manifold.of_neighbours(x, near.first(size - 1), COMPONENTS, seed + i, EPOCHS))
+        note(f"draw {i + 1} of {draws}")
+    return View(x, near, tuple(maps))
+
+
+def scores(name: str, view: View) -> list[Scored]:
+    """The levels of all draws of a view, each with its agreement; a single draw agrees with itself."""
+    draws = [leaves.levels(leaves.density_tree(map)) for map in view.maps]
+    found = []
+    for i, levels in enumerate(draws):
+        others = [other for j, other in enumerate(draws) if j != i]
+        for level in levels:
+            agreed = [agreement(level, other) for other in others] or [1.0]
+            found.append(Scored(level, name, i, float(np.mean(agreed))))
+    return found
+
+
+def agreement(level: Level, others: Sequence[Level]) -> float:
+    """The largest mutual information of a level with those of similarly many clusters in another draw, in [0, 1]."""
+    return max((information(level, other) for other in others if similar(level, other)), default=0.0)
+
+
+def similar(a: Level, b: Level) -> bool:
+    """Whether two levels have about as many clusters."""
+    return max(a.n_clusters, b.n_clusters) <= SIMILAR * min(a.n_clusters, b.n_clusters)
+
+
+def information(a: Level, b: Level) -> float:
+    """Mutual information of the rows that both call clusters, divided by the mean of the entropies."""
+    both = (a.labels >= 0) & (b.labels >= 0)
+    if not both.any():
+        return 0.0
+    table = np.zeros((a.n_clusters, b.n_clusters))
+    np.add.at(table, (a.labels[both], b.labels[both]), 1 / both.sum())
+    of_a, of_b = entropy(table.sum(1)), entropy(table.sum(0))
+    return max(0.0, 2 * (of_a + of_b - entropy(table)) / max(of_a + of_b, 1e-12))
+
+
+def entropy(shares: np.ndarray) -> float:
+    """-sum p log p, in nats."""
+    positive = shares[shares > 0]
+    return float(-(positive * np.log(positive)).sum())
+
+
+def elect(scored: Sequence[Scored], granularity: Granularity) -> Scored | None:
+    """The level of the highest score; 'coarse' and 'fine': of those with fewer, or more, clusters, where there are."""
+    best = max(scored, key=lambda one: one.score, default=None)
+    if best is None or granularity == "auto":
+        return best
+    if granularity == "coarse":
+        rest = [one for one in scored if one.n_clusters * COARSER <= best.n_clusters]
+    else:
+        rest = [one for one in scored if one.n_clusters >= best.n_clusters * COARSER]
+    return max(rest, key=lambda one: one.score, default=best)
+
+
+def with_number(scored: Sequence[Scored], views: Mapping[str, View], n_clusters: int, seed: int) -> Scored | None:
+    """K clusters: the best level that has them; else the next finer one merged, or the finest one split."""
+    exact = [one for one in scored if one.n_clusters == n_clusters]
+    if exact:
+        return max(exact, key=lambda one: one.score)
+    finer = [one for one in scored if one.n_clusters > n_clusters]
+    coarser = [one for one in scored if one.n_clusters < n_clusters]
+    if finer:
+        best = min(finer, key=lambda one: (one.n_clusters, -one.score))
+        change: Callable[..., np.ndarray] = merged
+    elif coarser:
+        best = min(coarser, key=lambda one: (-one.n_clusters, -one.score))
+        change = split
+    else:
+        name, view = next(iter(views.items()))
+        labels = split(view.maps[0], np.zeros(len(view.values), np.int32), n_clusters, seed)
+        return Scored(Level(labels, n_clusters, 0.0, 0.0), name, 0, 0.0)
+    labels = change(views[best.view].maps[best.draw], best.level.labels, n_clusters, seed)
+    return best._replace(level=best.level._replace(labels=labels, n_clusters=n_clusters))
+
+
+def merged(map: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int = 0) -> np.ndarray:
+    """Labels (n,) with the clusters joined, by Ward's rule in the map (n, d), until there are so many; noise stays."""
+    labels = labels.copy()
+    while (k := int(labels.max()) + 1) > n_clusters:
+        counts = np.bincount(labels[labels >= 0], minlength=k).astype(float)
+        centres = np.stack([map[labels == c].mean(0) for c in range(k)])
+        squared = ((centres[:, None] - centres) ** 2).sum(-1)
+        cost = squared * counts[:, None] * counts / (counts[:, None] + counts) + np.diag(np.full(k, np.inf))
+        a, b = sorted(np.unravel_index(cost.argmin(), cost.shape))
+        labels[labels == b] = a
+        labels[labels > b] -= 1
+    return labels
+
+
+def split(map: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
+    """Labels (n,) with clusters divided, the one of the largest squares by 2-means in the map (n, d), until there are
+    so many; each part has two rows at least."""
+    from sklearn.cluster import KMeans
+
+    labels = labels.copy()
+    while (k := int(labels.max()) + 1) < n_clusters:
+        members = [np.flatnonzero(labels == c) for c in range(k)]
+        squares = [((map[m] - map[m].mean(0)) ** 2).sum() if len(m) >= 4 else -1.0 for m in members]
+        if max(squares) < 0:  # none has four rows: the noise is next
+            members.append(np.flatnonzero(labels < 0))
+            squares.append(0.0)
+        rows = members[int(np.argmax(squares))]
+        if len(rows) < 4:
+            raise InputError(f"{n_clusters} clusters of two rows were not found: give a smaller n_clusters")
+        part = KMeans(2, n_init=10, random_state=seed).fit_predict(map[rows])
+        if np.bincount(part, minlength=2).min() < 2:  # one row apart from the others
+            away = ((map[rows] - map[rows].mean(0)) ** 2).sum(1)
+            part = np.zeros(len(rows), int)
+            part[np.argsort(-away, kind="stable")[:2]] = 1
+        labels[rows[part == 1]] = k
+    return labels
+
+
+def described(
+    chosen: Scored,
+    scored: Sequence[Scored],
+    views: Mapping[str, View],
+    n_clusters: int | str,
+    note: Callable[[str], None],
+) -> Found:
+    """What is found, with memberships, other levels, and how sure it is."""
+    view = views[chosen.view]
+    matches = matching(chosen, scored)
+    clear_score = chosen.level.persistence * above_chance(chosen.level, matches)
+    clear = bool(clear_score >= CLEAR)
+    kept = distinct_levels(scored)
+    others = [one for one in kept if one.n_clusters != chosen.n_clusters]
+    told = {
+        "clear": clear,
+        "n_clusters": chosen.n_clusters,
+        "score": round(chosen.score, 4),
+        "certainty": round(clear_score, 4),
+        "view": chosen.view,
+        "runner_up": others[0].n_clusters if others else None,
+        "by_draw": {name: by_draw(name, scored, len(v.maps)) for name, v in views.items()},
+        "levels": {str(one.n_clusters): round(one.score, 4) for one in sorted(kept, key=lambda one: one.n_clusters)},
+    }
+    if n_clusters == "auto":
+        draws = "; ".join(f"{name} {', '.join(map(str, ks))}" for name, ks in told["by_draw"].items())  # type: ignore[attr-defined]
+        note(f"{chosen.n_clusters} clusters (score {chosen.score:.2f}; by draw: {draws})")
+        if not clear:
+            note("no clear clusters here: the labels are the most plausible ones")
+    levels = [filled(views[one.view].maps[one.draw], one.level.labels) for one in kept]
+    order = np.argsort([one.n_clusters for one in kept], kind="stable")
+    stacked = np.stack([levels[i] for i in order]) if levels else np.zeros((0, len(view.values)), np.int32)
+    return Found(chosen.level.labels, memberships(chosen, matches, view), stacked.astype(np.int32), told)
+
+
+def matching(chosen: Scored, scored: Sequence[Scored]) -> list[Level]:
+    """Of each other draw of the view the level that agrees most with the chosen one."""
+    found = []
+    for draw in sorted({one.draw for one in scored if one.view == chosen.view} - {chosen.draw}):
+        levels = [one.level for one in scored if (one.view, one.draw) == (chosen.view, draw)]
+        alike = [level for level in levels if similar(level, chosen.level)]
+        if alike:
+            found.append(max(alike, key=lambda level: information(chosen.level, level)))
+    return found
+
+
+def above_chance(level: Level, matches: Sequence[Level]) -> float:
+    """Mean mutual information of a level with its matches, less what chance gives."""
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    values = []
+    for other in matches:
+        both = (level.labels >= 0) & (other.labels >= 0)
+        values.append(adjusted_mutual_info_score(level.labels[both], other.labels[both]) if both.any() else 0.0)
+    return float(np.mean(values)) if values else 0.0
+
+
+def by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[int | None]:
+    """The number of clusters that each draw of a view would take."""
+    best = [elect([one for one in scored if (one.view, one.draw) == (name, i)], "auto") for i in range(draws)]
+    return [None if one is None else one.n_clusters for one in best]
+
+
+def distinct_levels(scored: Sequence[Scored]) -> list[Scored]:
+    """The levels of the highest scores, best first, no two of them with about as many clusters."""
+    kept: list[Scored] = []
+    for one in sorted(scored, key=lambda one: -one.score):
+        apart = all(max(one.n_clusters, k.n_clusters) >= COARSER * min(one.n_clusters, k.n_clusters) for k in kept)
+        if apart and len(kept) < KEPT_LEVELS:
+            kept.append(one)
+    return kept
+
+
+def filled(map: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Labels (n,) without noise: those of the nearest row in the map (n, d) that has one."""
+    from scipy.spatial import cKDTree
+
+    known = labels >= 0
+    if known.all():
+        return labels
+    out = labels.copy()
+    out[~known] = labels[known][cKDTree(map[known]).query(map[~known])[1]]
+    return out
+
+
+def memberships(chosen: Scored, matches: Sequence[Level], view: View) -> np.ndarray:
+    """How often the draws, and a row's neighbours, say each cluster: (n, K) float32, rows sum to one.
+
+    A cluster of another draw stands for the chosen one that it shares most rows with.
+    """
+    n_clusters = chosen.n_clusters
+    map = view.maps[chosen.draw]
+    votes = one_hot(filled(map, chosen.level.labels), n_clusters)
+    for other in matches:
+        both = (chosen.level.labels >= 0) & (other.labels >= 0)
+        table = np.zeros((other.n_clusters, n_clusters))
+        np.add.at(table, (other.labels[both], chosen.level.labels[both]), 1)
+        stands_for = np.append(np.where(table.any(1), table.argmax(1), -1), -1)
+        votes += one_hot(stands_for[other.labels], n_clusters)
+    if view.near is not None:
+        votes = votes / votes.sum(1, keepdims=True)
+        around = np.zeros_like(votes)
+        for place in view.near.index.T:
+            around += votes[place]
+        votes += around / len(view.near.index.T)
+    return (votes / votes.sum(1, keepdims=True)).astype(np.float32)
+
+
+def one_hot(labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """(n,) -> (n, K) float32; rows of -1 are zero."""
+    return (labels[:, None] == np.arange(n_clusters)).astype(np.float32)
+
+
+def of_copies(distinct: np.ndarray, which: np.ndarray, n_clusters: int | str, note: Callable[[str], None]) -> Found:
+    """Where many rows are copies of few, each of these is a cluster; where fewer are asked for the nearest join."""
+    k = len(distinct)
+    if n_clusters != "auto" and int(n_clusters) > k:
+        raise InputError(f"there are {k} distinct examples, fewer than {n_clusters} clusters: ask for fewer")
+    labels = which.astype(np.int32)
+    if n_clusters != "auto":
+        labels = merged(distinct[which].astype(np.float64), labels, int(n_clusters))
+    found = int(labels.max()) + 1
+    note(f"{k} distinct rows among {len(which)}: {found} clusters")
+    told = {
+        "clear": True, "n_clusters": found, "score": 1.0, "certainty": 1.0, "view": "copies", "runner_up": None,
+        "by_draw": {}, "levels": {str(found): 1.0},
+    }  # fmt: skip
+    return Found(labels, one_hot(labels, found), labels[None], told)
+
+
+def extended(found: Found, known: np.ndarray, others: np.ndarray) -> Found:
+    """The same for rows outside the sample, (m, d), by their nearest ones in it, (n, d): those of the others alone.
+
+    A row is noise where most of its nearest ones are; memberships are their mean, a level is their majority.
+    """
+    near = neighbours.nearest_of(others, known, min(ASKED, len(known))).index
+    member = found.memberships[near].mean(1)
+    noise = (found.labels[near] < 0).mean(1) > 0.5
+    labels = np.where(noise, -1, member.argmax(1)).astype(np.int32)
+    levels = found.levels[:, near[:, 0]]
+    return Found(labels, member, levels, found.told)

@@ -1,0 +1,181 @@
+"""Density clusters of the UMAP of raw data, and a head that learns them (umap-density): the floor of all methods.
+
+    x_i    an example as a vector (d,), with metric 'cosine' divided by its root mean square
+    u_i    its UMAP coordinates in one of several draws          t_ik   its membership of cluster k
+    h(x)   the head, a classifier of examples, softmax over K clusters
+
+    1 clusters  UMAP draws of x, their density trees, the level that lasts over draws: K and t    (host/clusters.py)
+    2 head      train h on the examples that are no noise      mean_i KL(t_i || h(x_i))           (parts/classifier.py)
+
+What a network of codes is worth is how far it comes above this: it has none. The parts are UMAP (McInnes et al. 2018)
+and the tree of HDBSCAN (Campello et al. 2013); nobody published them together as a method, so there are no paper's
+values, and the presets 'quick' and 'paper' are the same.
+
+The head labels everything, the noise and what was fitted included: convolutions where examples are images, dense layers
+where they are features. It sees no augmentation. The embedding is x itself, so that figures and metrics of it are those
+of the data.
+
+Deviations: UMAP sees at most `max_samples` examples; the others follow their nearest ones before the head learns them.
+UMAP's own transform of new data is not used: it depends on what else is in the batch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images, take
+from jaxclust.errors import InputError
+from jaxclust.host.clusters import Found
+from jaxclust.methods.base import Functions, Method, Model, Result, System
+from jaxclust.methods.parts import classifier
+from jaxclust.methods.parts.centroid_model import positive
+from jaxclust.methods.parts.coders import Frame, frame, vectors
+from jaxclust.methods.parts.first_clusters import ClustersConfig, first_clusters
+from jaxclust.methods.parts.networks import compute_type, eval_mode
+from jaxclust.methods.parts.outcome import frame_of, outcome, with_clusters
+from jaxclust.numerics import fold_name
+from jaxclust.train import loop
+from jaxclust.train.phases import Phases
+from jaxclust.train.state import to_unit
+from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+
+
+@dataclass(frozen=True)
+class Config(ClustersConfig):
+    """Settings of umap-density."""
+
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    """How the raw data are compared: by distance, or by direction, whatever their length."""
+    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
+    """How features are scaled; images always lie in [0, 1]."""
+    head_epochs: float = 10
+    """Epochs of the head."""
+    min_steps: int = 800
+    """Fewest steps of the head: small data are visited more often."""
+    batch_size: int = 256
+    """Examples a batch."""
+    learning_rate: float = 2e-3
+    """Highest learning rate (Adam, after a warm-up, then a cosine)."""
+    width: float = 0.5
+    """Head: filters of the first block, as a share of the image's side; features: share of 512 and 256 units."""
+    min_filters: int = 16
+    """Head: fewest filters of the first block."""
+    form: Literal["auto", "patches", "native"] = "auto"
+    """Form of the convolutions: what the platform does best, or one of the two."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type that the head computes in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
+
+    def __post_init__(self) -> None:
+        ClustersConfig.__post_init__(self)
+        positive(self, "head_epochs", "batch_size", "learning_rate", "width", "min_filters")
+        if self.min_steps < 0:
+            raise InputError(f"min_steps is {self.min_steps}: give 0 or more")
+
+
+def compared(config: Config, images: Array) -> Array:
+    """Prepared examples (n, ...) as they are compared: as they are, or with a root mean square of one for 'cosine'."""
+    if config.metric == "euclidean":
+        return images
+    unit = to_unit(images)
+    mean = jnp.square(unit).mean(tuple(range(1, unit.ndim)), keepdims=True)
+    return unit / jnp.sqrt(jnp.maximum(mean, jnp.finfo(unit.dtype).tiny))
+
+
+# The phases
+
+
+def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """Phases: 'clusters' on the host, 'head'."""
+    view = frame(preprocess)
+    look = jax.jit(partial(inputs, config, view))
+
+    def values(rows: np.ndarray) -> np.ndarray:
+        return loop.in_batches(look, take(images, rows), together=False)
+
+    found = first_clusters(config, len(images), values, key, phases, metric=config.metric)
+    state = distilled(config, images, found, key, phases)
+    arrays = jax.device_get({"params": state.params, "stats": state.extra["stats"]})
+    meta = {"config": asdict(config), "frame": view._asdict(), "n_clusters": found.memberships.shape[1]}
+    model = Model(meta, arrays, restore(meta))
+    result = with_clusters(outcome(model, images, {"first": found.labels}), found)
+    noise = found.labels < 0
+    agreement = float((result.labels == found.labels)[~noise].mean())
+    phases.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
+    return result._replace(noise=noise, summary={**result.summary, "head_agreement": round(agreement, 5)})
+
+
+def distilled(config: Config, images: Images, found: Found, key: Key, phases: Phases) -> TrainState:
+    """The head that learns the memberships of the examples that are no noise."""
+    rows = np.flatnonzero(found.labels >= 0)
+    per_epoch = -(-len(rows) // min(config.batch_size, len(rows)))
+    epochs = max(config.head_epochs, config.min_steps / per_epoch)
+    targets = found.memberships[rows]
+    method = classifier.classifier(_spec(config, targets.shape[1], loop.total_steps(epochs, per_epoch)), targets)
+    return phases.train(
+        "head",
+        _on_compared(config, method),
+        take(images, rows),
+        key=fold_name(key, "head"),
+        epochs=epochs,
+        batch_size=config.batch_size,
+    )
+
+
+def _on_compared(config: Config, method: Method) -> Method:
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        return method.step(state, batch._replace(image=compared(config, batch.image)))
+
+    return method._replace(step=step)
+
+
+def _spec(config: Config, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
+    return classifier.ClassifierSpec(
+        n_clusters,
+        config.width,
+        config.min_filters,
+        config.learning_rate,
+        "cosine",
+        n_steps,
+        form=config.form,
+        dtype=compute_type(config.precision),
+    )
+
+
+# What a fitted one can do
+
+
+def inputs(config: Config, view: Frame, images: Array) -> Array:
+    """x, the examples (n, ...) as vectors (n, d) float32."""
+    return vectors(view, compared(config, images))
+
+
+def restore(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted model; arrays: the head's 'params' and 'stats'."""
+    config, view = Config(**meta["config"]), frame_of(meta)
+    head = classifier.module(_spec(config, meta["n_clusters"], 1))
+
+    def embed(arrays: PyTree, images: Array) -> Array:
+        return inputs(config, view, images)
+
+    def log_posterior(arrays: PyTree, images: Array) -> Array:
+        x = to_unit(compared(config, images))
+        return jax.nn.log_softmax(eval_mode(head, arrays["params"], arrays["stats"], x))
+
+    return Functions(embed, log_posterior)
+
+
+SYSTEM = System(
+    name="umap-density",
+    title="density clusters of the UMAP of raw data, and a classifier that learns them",
+    source="no paper; of McInnes et al., UMAP, 2018, and Campello et al., Density-based clustering (HDBSCAN), 2013",
+    Config=Config,
+    presets={"quick": Config(), "paper": Config()},
+    fit=fit,
+    restore=restore,
+)
