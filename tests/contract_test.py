@@ -52,7 +52,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
         "pretrain_epochs": 4, "guided_epochs": 4, "min_steps": 60, "restarts": 2, "learning_rate": 0.01,
     },
     "umap-density": {
-        "n_clusters": 3, "draws": 1, "width": 0.1, "min_filters": 4, "min_steps": 150, "batch_size": 30,
+        "n_clusters": 3, "draws": 1, "width": 0.1, "min_filters": 4, "min_steps": 150, "batch_size": 40,
         "learning_rate": 0.01,
     },
     "kmeans": {"n_clusters": 3, "restarts": 3},

@@ -54,6 +54,10 @@ SETTINGS = {
         "max_steps": 160, "batch_size": 20, "generator_learning_rate": 2e-3, "discriminator_learning_rate": 2e-3,
         "classifier_learning_rate": 2e-3, "restarts": 0,
     },
+    "umap-density": {
+        "n_clusters": 3, "draws": 1, "width": 0.03, "head_epochs": 20, "min_steps": 0, "batch_size": 10,
+        "learning_rate": 0.01,
+    },
     "kmeans": {"n_clusters": 3, "restarts": 2},
     "gmm": {"n_clusters": 3, "restarts": 2},
     "igmm": {"n_clusters": 3, "restarts": 2},

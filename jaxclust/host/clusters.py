@@ -6,16 +6,18 @@
 
     agreement(a) = mean over the other draws of the view of  max_b NMI(a, b),  b a level with 2/3 to 3/2 of a's clusters
     score(a)     = persistence(a) agreement(a)
+    excess(a)    = score(a) - the highest score of a cloud without clusters: a Gaussian of the view's covariance
 
-Mutual information is that of the rows that both call clusters. The level of the highest score is taken: its clusters
-are as large as they can be, leave little out, and come again in draws that saw other neighbours. Several views compete.
-'coarse' and 'fine' take the highest score among levels of fewer and of more clusters.
+Mutual information is that of the rows that both call clusters. The level of the highest excess is taken: its clusters
+are as large as they can be, leave little out, and come again in draws that saw other neighbours. Several views compete
+by what they have beyond such a cloud, as in the gap statistic (Tibshirani et al. 2001): UMAP divides a cloud of few
+dimensions too, the same way in every draw. 'coarse' and 'fine' take the best of the levels of fewer and more clusters.
 
 A given number K is taken from the level of that number with the highest score. Where none has it, the next finer level
 is merged, or the finest one is split: merged are the two clusters whose union adds the least to the squares within
 clusters (Ward 1963), split is the one with the most of them, by 2-means; both in the draw's coordinates.
 
-No clear clusters: the score, with mutual information less what chance gives (Vinh et al. 2010), is below CLEAR.
+No clear clusters: the excess is below CLEAR.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +36,8 @@ NEIGHBOURS = (15, 10)  # that UMAP looks at, draw by draw in turn
 COMPONENTS, EPOCHS = 10, 200  # of UMAP: for clusters, not for pictures
 SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, as a factor, to be compared
 COARSER = 1.3  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
-CLEAR = 0.5
+CLEAR = 0.1
+CLOUD = 1000  # rows of the cloud without clusters, at most
 FEW = 16  # rows below which there is no UMAP
 JITTER = 1e-5  # of the standard deviation: copies of a row are no longer the same
 KEPT_LEVELS = 8
@@ -42,12 +45,14 @@ ASKED = 5  # neighbours that say to which cluster a row outside the sample belon
 
 
 class Scored(NamedTuple):
-    """A level with its place (view's name, number of the draw) and its agreement with the other draws."""
+    """A level with its place (view's name, number of the draw), its agreement with the other draws, and the highest
+    score of a cloud without clusters."""
 
     level: Level
     view: str
     draw: int
     agreement: float
+    cloud: float = 0.0
 
     @property
     def n_clusters(self) -> int:
@@ -58,6 +63,11 @@ class Scored(NamedTuple):
     def score(self) -> float:
         """persistence * agreement, in [0, 1]."""
         return self.level.persistence * self.agreement
+
+    @property
+    def excess(self) -> float:
+        """The score beyond that of a cloud without clusters."""
+        return self.score - self.cloud
 
 
 class View(NamedTuple):
@@ -105,7 +115,10 @@ def find(
         return of_copies(distinct, which.reshape(-1), n_clusters, note)
     copies = len(distinct) < len(first)
     looked = {name: look(jittered(x, seed) if copies else x, metric, draws, seed, note) for name, x in views.items()}
-    scored = [one for name, view in looked.items() for one in scores(name, view)]
+    scored = []
+    for i, (name, view) in enumerate(looked.items()):
+        beyond = cloud(view, metric, draws, seed + 1000 * (i + 1))
+        scored += [one._replace(cloud=beyond) for one in scores(name, view)]
     asked = None if n_clusters == "auto" else int(n_clusters)
     chosen = elect(scored, granularity) if asked is None else with_number(scored, looked, asked, seed)
     if chosen is None:
@@ -160,6 +173,20 @@ def scores(name: str, view: View) -> list[Scored]:
     return found
 
 
+def cloud(view: View, metric: str, draws: int, seed: int) -> float:
+    """The highest score in a Gaussian cloud with the view's covariance, of as many rows but at most CLOUD."""
+    x = np.asarray(view.values, np.float64)
+    rows = min(len(x), CLOUD)
+    if rows < FEW:
+        return 0.0
+    values, vectors = np.linalg.eigh(np.cov(x, rowvar=False).reshape(x.shape[1], -1))
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    drawn = x.mean(0) + np.random.default_rng(seed).normal(size=(rows, x.shape[1])) @ root.T
+    seen = look(drawn.astype(np.float32), metric, draws, seed, lambda text: None)
+    best = elect(scores("cloud", seen), "auto")
+    return 0.0 if best is None else best.score
+
+
 def agreement(level: Level, others: Sequence[Level]) -> float:
     """The largest mutual information of a level with those of similarly many clusters in another draw, in [0, 1]."""
     return max((information(level, other) for other in others if similar(level, other)), default=0.0)
@@ -188,29 +215,29 @@ def entropy(shares: np.ndarray) -> float:
 
 
 def elect(scored: Sequence[Scored], granularity: Granularity) -> Scored | None:
-    """The level of the highest score; 'coarse' and 'fine': of those with fewer, or more, clusters, where there are."""
-    best = max(scored, key=lambda one: one.score, default=None)
+    """The level of the highest excess; 'coarse' and 'fine': of those with fewer, or more, clusters, where there are."""
+    best = max(scored, key=lambda one: one.excess, default=None)
     if best is None or granularity == "auto":
         return best
     if granularity == "coarse":
         rest = [one for one in scored if one.n_clusters * COARSER <= best.n_clusters]
     else:
         rest = [one for one in scored if one.n_clusters >= best.n_clusters * COARSER]
-    return max(rest, key=lambda one: one.score, default=best)
+    return max(rest, key=lambda one: one.excess, default=best)
 
 
 def with_number(scored: Sequence[Scored], views: Mapping[str, View], n_clusters: int, seed: int) -> Scored | None:
     """K clusters: the best level that has them; else the next finer one merged, or the finest one split."""
     exact = [one for one in scored if one.n_clusters == n_clusters]
     if exact:
-        return max(exact, key=lambda one: one.score)
+        return max(exact, key=lambda one: one.excess)
     finer = [one for one in scored if one.n_clusters > n_clusters]
     coarser = [one for one in scored if one.n_clusters < n_clusters]
     if finer:
-        best = min(finer, key=lambda one: (one.n_clusters, -one.score))
+        best = min(finer, key=lambda one: (one.n_clusters, -one.excess))
         change: Callable[..., np.ndarray] = merged
     elif coarser:
-        best = min(coarser, key=lambda one: (-one.n_clusters, -one.score))
+        best = min(coarser, key=lambda one: (-one.n_clusters, -one.excess))
         change = split
     else:
         name, view = next(iter(views.items()))
@@ -268,23 +295,24 @@ def described(
     """What is found, with memberships, other levels, and how sure it is."""
     view = views[chosen.view]
     matches = matching(chosen, scored)
-    clear_score = chosen.level.persistence * above_chance(chosen.level, matches)
-    clear = bool(clear_score >= CLEAR)
+    best = elect(scored, "auto")  # also where another number is asked for
+    clear = best is not None and bool(best.excess >= CLEAR)
     kept = distinct_levels(scored)
     others = [one for one in kept if one.n_clusters != chosen.n_clusters]
     told = {
         "clear": clear,
         "n_clusters": chosen.n_clusters,
         "score": round(chosen.score, 4),
-        "certainty": round(clear_score, 4),
+        "cloud": round(chosen.cloud, 4),
         "view": chosen.view,
         "runner_up": others[0].n_clusters if others else None,
         "by_draw": {name: by_draw(name, scored, len(v.maps)) for name, v in views.items()},
         "levels": {str(one.n_clusters): round(one.score, 4) for one in sorted(kept, key=lambda one: one.n_clusters)},
     }
     if n_clusters == "auto":
-        draws = "; ".join(f"{name} {', '.join(map(str, ks))}" for name, ks in told["by_draw"].items())  # type: ignore[attr-defined]
-        note(f"{chosen.n_clusters} clusters (score {chosen.score:.2f}; by draw: {draws})")
+        told_of = {name: ", ".join(map(str, by_draw(name, scored, len(v.maps)))) for name, v in views.items()}
+        draws = "; ".join(f"{name} {numbers}" for name, numbers in told_of.items())
+        note(f"score {chosen.score:.2f}, a cloud without clusters {chosen.cloud:.2f}; clusters by draw: {draws}")
         if not clear:
             note("no clear clusters here: the labels are the most plausible ones")
     levels = [filled(views[one.view].maps[one.draw], one.level.labels) for one in kept]
@@ -304,17 +332,6 @@ def matching(chosen: Scored, scored: Sequence[Scored]) -> list[Level]:
     return found
 
 
-def above_chance(level: Level, matches: Sequence[Level]) -> float:
-    """Mean mutual information of a level with its matches, less what chance gives."""
-    from sklearn.metrics import adjusted_mutual_info_score
-
-    values = []
-    for other in matches:
-        both = (level.labels >= 0) & (other.labels >= 0)
-        values.append(adjusted_mutual_info_score(level.labels[both], other.labels[both]) if both.any() else 0.0)
-    return float(np.mean(values)) if values else 0.0
-
-
 def by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[int | None]:
     """The number of clusters that each draw of a view would take."""
     best = [elect([one for one in scored if (one.view, one.draw) == (name, i)], "auto") for i in range(draws)]
@@ -322,9 +339,9 @@ def by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[int | None]
 
 
 def distinct_levels(scored: Sequence[Scored]) -> list[Scored]:
-    """The levels of the highest scores, best first, no two of them with about as many clusters."""
+    """The levels of the highest excess, best first, no two of them with about as many clusters."""
     kept: list[Scored] = []
-    for one in sorted(scored, key=lambda one: -one.score):
+    for one in sorted(scored, key=lambda one: -one.excess):
         apart = all(max(one.n_clusters, k.n_clusters) >= COARSER * min(one.n_clusters, k.n_clusters) for k in kept)
         if apart and len(kept) < KEPT_LEVELS:
             kept.append(one)
@@ -382,7 +399,7 @@ def of_copies(distinct: np.ndarray, which: np.ndarray, n_clusters: int | str, no
     found = int(labels.max()) + 1
     note(f"{k} distinct rows among {len(which)}: {found} clusters")
     told = {
-        "clear": True, "n_clusters": found, "score": 1.0, "certainty": 1.0, "view": "copies", "runner_up": None,
+        "clear": True, "n_clusters": found, "score": 1.0, "cloud": 0.0, "view": "copies", "runner_up": None,
         "by_draw": {}, "levels": {str(found): 1.0},
     }  # fmt: skip
     return Found(labels, one_hot(labels, found), labels[None], told)

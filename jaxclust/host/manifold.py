@@ -1,5 +1,7 @@
 """UMAP between two device phases: from posterior means to a space where clusters are dense (McInnes et al. 2018)."""
 
+import warnings
+
 import numpy as np
 
 from jaxclust.host.neighbours import Nearest
@@ -50,22 +52,20 @@ def of_neighbours(x: np.ndarray, near: Nearest, n_components: int, seed: int, n_
 
     near: of each row the k nearest others; UMAP counts a row among its own neighbours. The same for the same seed.
     """
-    import warnings
-
-    from umap import UMAP
-
     own = np.arange(len(x), dtype=np.int32)[:, None]
     index = np.concatenate([own, near.index], 1)
     distance = np.concatenate([np.zeros(own.shape, np.float32), near.distance], 1)
-    reducer = UMAP(
-        n_components=min(n_components, x.shape[1], len(x) - 2),
-        n_neighbors=index.shape[1],
-        min_dist=0.0,
-        n_epochs=n_epochs,
-        random_state=seed,
-        n_jobs=1,
-        precomputed_knn=(index, distance, None),
-    )
     with warnings.catch_warnings():  # new rows cannot be mapped, disconnected graphs, few rows for a spectrum
         warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        reducer = UMAP(
+            n_components=min(n_components, x.shape[1], len(x) - 2),
+            n_neighbors=index.shape[1],
+            min_dist=0.0,
+            n_epochs=n_epochs,
+            random_state=seed,
+            n_jobs=1,
+            precomputed_knn=(index, distance, None),
+        )
         return np.nan_to_num(np.asarray(reducer.fit_transform(x), np.float32))

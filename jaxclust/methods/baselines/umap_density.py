@@ -54,7 +54,7 @@ class Config(ClustersConfig):
     """How the raw data are compared: by distance, or by direction, whatever their length."""
     scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
     """How features are scaled; images always lie in [0, 1]."""
-    head_epochs: float = 10
+    head_epochs: float = 5
     """Epochs of the head."""
     min_steps: int = 800
     """Fewest steps of the head: small data are visited more often."""

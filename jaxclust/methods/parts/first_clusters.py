@@ -42,7 +42,7 @@ class ClustersConfig:
         for name in ("draws", "max_samples"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 1")
-        if self.n_clusters != "auto" and self.n_clusters < 2:
+        if isinstance(self.n_clusters, int) and self.n_clusters < 2:
             raise InputError(f"n_clusters is {self.n_clusters}: give a number of at least 2, or auto")
 
 
