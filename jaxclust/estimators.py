@@ -16,6 +16,8 @@ from jaxclust import inputs, methods, models, presets, rundir, runs
 from jaxclust.data import sources
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
+from jaxclust.methods.base import known_fields
+from jaxclust.methods.parts.levels import labels_at, numbers
 from jaxclust.methods.parts.tree import Tree
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.train.phases import Phases
@@ -64,6 +66,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
       probabilities_: (n, n_clusters_) float32, rows sum to one.
       embedding_: (n, d) float32.
       noise_: (n,) bool, examples that the density clustering left out (labels_ has a cluster for them all the same).
+      clear_: whether there are clear clusters (None where the method does not say); only after `fit`.
+      levels_: numbers of clusters that `labels_at` and `predict_at` offer beside n_clusters_.
       opinions_: labels by other criteria, by name; only after `fit`.
       summary_: latent sizes and what else the method tells; only after `fit`.
       seconds_: seconds by phase; only after `fit`.
@@ -91,6 +95,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         result = models.fit(request, images, preprocess, phases)
         self._adopt(models.fitted(request, preprocess, result), models.assignments(result), features)
         self.opinions_, self.summary_, self.seconds_ = result.opinions, result.summary, phases.seconds
+        self.clear_ = result.summary.get("clear")
         return self
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:  # noqa: N803
@@ -104,6 +109,19 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities of each cluster, (n, n_clusters_) float32, each row independent of the others."""
         return models.predict_proba(self._fitted(), self._raw(X))
+
+    @property
+    def levels_(self) -> tuple[int, ...]:
+        """Numbers of clusters of the coarser and finer levels that the same tree has, rising."""
+        return numbers(self._fitted().levels)
+
+    def labels_at(self, n_clusters: int) -> np.ndarray:
+        """Labels (n,) int32 of what was fitted, by the level of that number of clusters (one of `levels_`)."""
+        return labels_at(self._fitted().levels, n_clusters, self.labels_, self.embedding_)
+
+    def predict_at(self, X: Any, n_clusters: int) -> np.ndarray:  # noqa: N803
+        """Labels (n,) int32 of new data, by the level of that number of clusters (one of `levels_`)."""
+        return models.predict_at(self._fitted(), self._raw(X), n_clusters)
 
     def transform(self, X: Any) -> np.ndarray:  # noqa: N803
         """Embedding of new data, (n, d) float32."""
@@ -132,7 +150,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
             raise InputError(f"{directory}: holds a model of {fitted.method}, not of {cls.method}: use jaxclust.load")
         config = rundir.read_config(Path(directory))
         own = {name: config.get(name, default) for name, default in OWN.items()}
-        estimator = cls(**own, **fitted.config)
+        estimator = cls(**own, **known_fields(methods.find(cls.method).Config, fitted.config))
         columns = {"n_features_in_": fitted.preprocess.n_features} if fitted.preprocess.kind == "features" else {}
         estimator._adopt(fitted, runs.load_assignments(Path(directory)), columns)
         return estimator

@@ -15,6 +15,7 @@ from jaxclust.data import prepare
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Model, Result, System
+from jaxclust.methods.parts.levels import Levels, labels_at, of_labels
 from jaxclust.metrics import clustering
 from jaxclust.train.apply import apply_in_batches
 from jaxclust.train.phases import Phases
@@ -27,6 +28,7 @@ class Fitted(NamedTuple):
     """A fitted model with all that it takes to use it on raw data.
 
     method: its name.  config: the method's config as plain JSON.  preprocess: raw data -> input of the model.
+    levels: coarser and finer clusterings, where the method has them.
     """
 
     method: str
@@ -34,6 +36,7 @@ class Fitted(NamedTuple):
     preprocess: prepare.Preprocess
     n_clusters: int
     model: Model
+    levels: Levels | None = None
 
 
 class Assignments(NamedTuple):
@@ -106,7 +109,11 @@ def fit(request: Request, images: Images, preprocess: prepare.Preprocess, phases
 
 def fitted(request: Request, preprocess: prepare.Preprocess, result: Result) -> Fitted:
     """What is needed to use `result` on new data."""
-    return Fitted(request.system.name, asdict(request.config), preprocess, result.probabilities.shape[1], result.model)
+    levels = None
+    if result.levels is not None:
+        levels = of_labels(result.levels, result.labels, result.embedding)
+    n_clusters = result.probabilities.shape[1]
+    return Fitted(request.system.name, asdict(request.config), preprocess, n_clusters, result.model, levels)
 
 
 def assignments(result: Result) -> Assignments:
@@ -119,6 +126,12 @@ def predict_proba(fitted: Fitted, images: Images) -> np.ndarray:
     """Probabilities (n, K) float32 of raw images (n, h, w, c) or features (n, d), each independent of the others."""
     log_posterior = _apply(fitted, fitted.model.functions.log_posterior, images)
     return np.exp(log_posterior, out=log_posterior)
+
+
+def predict_at(fitted: Fitted, images: Images, n_clusters: int) -> np.ndarray:
+    """Labels (n,) int32 of raw images or features by the level with that number of clusters."""
+    labels = predict_proba(fitted, images).argmax(1)
+    return labels_at(fitted.levels, n_clusters, labels, embed(fitted, images))
 
 
 def embed(fitted: Fitted, images: Images, group: int | None = None) -> np.ndarray:

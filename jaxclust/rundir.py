@@ -13,7 +13,7 @@ from jaxclust.train import history
 
 RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"
 ENTRIES = (
-    "config.json", "metrics.json", "assignments.csv", "embedding.npy", "probabilities.npy", history.NAME, "model",
+    "config.json", "metrics.json", "assignments.csv", "embedding.npy", "probabilities.npy", "levels.npz", history.NAME, "model",
     "figures", "phases",
 )  # fmt: skip
 REPLACED = ".replaced"  # where an overwritten run waits until the new one is complete

@@ -3,6 +3,7 @@
 config.json      what was asked for, defaults included, and what it ran on; "state" says how it ended
 metrics.json     scores, latent sizes, seconds        assignments.csv    one line an example
 embedding.npy    (n, d) float32                       probabilities.npy  (n, K) float32
+levels.npz       labels (n,) by number of clusters, coarser and finer ones of the same tree
 history.jsonl    training curves                      figures/*.png
 model/           model.json and arrays/               phases/            work in progress, gone on completion
 """
@@ -27,6 +28,7 @@ from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.methods import find
 from jaxclust.methods.base import Model, Result
+from jaxclust.methods.parts.levels import Levels
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.rundir import COMPLETE
 from jaxclust.train import hosts
@@ -34,6 +36,7 @@ from jaxclust.train.checkpoint import load_dicts, save_dicts
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Reporter, Silent
 
+LEVELS = "levels.npz"  # beside model.json
 FORMAT = 1  # of model.json; raised when older files can no longer be read
 COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
 
@@ -82,6 +85,8 @@ def fit(
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
         _write_assignments(out, models.assignments(result))
+        if result.levels is not None:
+            atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
         _write_model(out / "model", models.fitted(request, preprocess, result))
         if draw is not None:
             with phases.timed("figures"):
@@ -121,6 +126,7 @@ def describe(result: Result, labels: np.ndarray | None) -> dict[str, Any]:
             opinions[name] = {key: values[key] for key in ("acc", "nmi", "ari", *left_out)}
     return {
         "n_clusters": result.probabilities.shape[1],
+        "clear": result.summary.get("clear"),
         "effective_clusters": scores["effective_clusters"],
         "noise_fraction": scores["noise_fraction"],
         "latent_dim": result.summary.get("latent_dim"),
@@ -166,7 +172,8 @@ def load(directory: Path) -> Fitted:
         preprocess = prepare.Preprocess(**saved["preprocess"])
         functions = find(saved["method"]).restore(saved["meta"])
         model = Model(saved["meta"], load_dicts(directory / "model" / "arrays"), functions)
-        return Fitted(saved["method"], config["config"], preprocess, int(saved["n_clusters"]), model)
+        levels = _read_levels(directory / "model" / LEVELS)
+        return Fitted(saved["method"], config["config"], preprocess, int(saved["n_clusters"]), model, levels)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, OSError) as error:
@@ -243,8 +250,17 @@ def _write_assignments(out: Path, assigned: Assignments) -> None:
     write_table(out / "assignments.csv", COLUMNS, zip(*columns, strict=True))
 
 
+def _read_levels(path: Path) -> Levels | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return Levels(**arrays)
+
+
 def _write_model(directory: Path, fitted: Fitted) -> None:
     save_dicts(directory / "arrays", fitted.model.arrays)
+    if fitted.levels is not None:
+        atomic.write_arrays(directory / LEVELS, fitted.levels._asdict())
     saved = {
         "format": FORMAT,
         "method": fitted.method,

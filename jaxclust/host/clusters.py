@@ -35,6 +35,7 @@ Granularity = Literal["coarse", "auto", "fine"]
 NEIGHBOURS = (15, 10)  # that UMAP looks at, draw by draw in turn
 COMPONENTS, EPOCHS = 10, 200  # of UMAP: for clusters, not for pictures
 SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, as a factor, to be compared
+MARGIN = 0.03  # by which a view after the first has to be better to be taken
 COARSER = 1.3  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
 CLEAR = 0.1
 CLOUD = 1000  # rows of the cloud without clusters, at most
@@ -117,7 +118,7 @@ def find(
     looked = {name: look(jittered(x, seed) if copies else x, metric, draws, seed, note) for name, x in views.items()}
     scored = []
     for i, (name, view) in enumerate(looked.items()):
-        beyond = cloud(view, metric, draws, seed + 1000 * (i + 1))
+        beyond = cloud(view, metric, draws, seed + 1000 * (i + 1)) + MARGIN * (i > 0)
         scored += [one._replace(cloud=beyond) for one in scores(name, view)]
     asked = None if n_clusters == "auto" else int(n_clusters)
     chosen = elect(scored, granularity) if asked is None else with_number(scored, looked, asked, seed)
@@ -174,7 +175,8 @@ def scores(name: str, view: View) -> list[Scored]:
 
 
 def cloud(view: View, metric: str, draws: int, seed: int) -> float:
-    """The highest score in a Gaussian cloud with the view's covariance, of as many rows but at most CLOUD."""
+    """The highest score in a Gaussian cloud with the view's covariance, of as many rows but at most CLOUD: the mean of
+    its draws' highest ones, which differ."""
     x = np.asarray(view.values, np.float64)
     rows = min(len(x), CLOUD)
     if rows < FEW:
@@ -183,8 +185,9 @@ def cloud(view: View, metric: str, draws: int, seed: int) -> float:
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     drawn = x.mean(0) + np.random.default_rng(seed).normal(size=(rows, x.shape[1])) @ root.T
     seen = look(drawn.astype(np.float32), metric, draws, seed, lambda text: None)
-    best = elect(scores("cloud", seen), "auto")
-    return 0.0 if best is None else best.score
+    scored = scores("cloud", seen)
+    best = [max((one.score for one in scored if one.draw == i), default=0.0) for i in range(draws)]
+    return float(np.mean(best))
 
 
 def agreement(level: Level, others: Sequence[Level]) -> float:

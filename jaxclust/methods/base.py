@@ -1,6 +1,7 @@
 """The contract of a method: four pure functions to train with, a few more to use what was trained."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,12 @@ class Result(NamedTuple):
     summary: dict[str, Any]
     plots: dict[str, np.ndarray]
     levels: np.ndarray | None = None
+
+
+def known_fields(config: type, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the saved settings that a config has: earlier versions had others."""
+    names = {field.name for field in fields(config)}
+    return {name: value for name, value in saved.items() if name in names}
 
 
 class System(NamedTuple):

@@ -47,7 +47,7 @@ from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import sampling, seeds
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Method, Model, Result, System
+from jaxclust.methods.base import Functions, Method, Model, Result, System, known_fields
 from jaxclust.methods.parts.clustering_module_config import AE_QUICK, QUICK, AEConfig, Config
 from jaxclust.methods.parts.coders import Coders, Frame, autoencoder, coders, frame, inputs_of, vectors
 from jaxclust.methods.parts.module_model import (
@@ -380,7 +380,7 @@ def restore_cm(meta: Mapping[str, Any]) -> Functions:
 
 def restore_ae_cm(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted ae-cm."""
-    return functions(coders(AEConfig(**meta["config"]), frame_of(meta)), frame_of(meta))
+    return functions(coders(AEConfig(**known_fields(AEConfig, meta["config"])), frame_of(meta)), frame_of(meta))
 
 
 SOURCE = "Boubekki et al., Joint optimization of an autoencoder for clustering and embedding, Machine Learning 2021"

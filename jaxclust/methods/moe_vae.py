@@ -22,9 +22,10 @@ The pipeline, and the parts of the text that it follows:
 
 Settings are in parts/moe_vae_config.py. Deviations, all switched off in the preset 'paper': decoders are asked for
 the image before augmentation, learning rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its
-`top_experts`, and clusters and their number are the persistent leaves that come again over several draws of UMAP
-(host/clusters.py). HDBSCAN's min_samples, which the text does not state, is 10. Of more than `max_samples` images the
-others get the clusters of their nearest ones in the sample, so that the manager learns from all (in both presets).
+`top_experts`, the manager begins with the encoder's layers (`warm_start`), and clusters and their number are the
+persistent leaves that come again over several draws of UMAP (host/clusters.py). In both presets HDBSCAN's min_samples,
+which the text does not state, is 10, and of more than `max_samples` images the others get the clusters of their nearest
+ones in the sample, so that the manager learns from all.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
 from jaxclust.host import latent_dim, sampling, seeds
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Model, Result, System
+from jaxclust.methods.base import Functions, Model, Result, System, known_fields
 from jaxclust.methods.parts import autoencoder, classifier, mixture, mixture_model
 from jaxclust.methods.parts.coders import inputs_of
 from jaxclust.methods.parts.first_clusters import first_clusters
@@ -81,7 +82,9 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
         inputs, features = partial(inputs_of, preprocess, images), preprocess.kind == "features"
         clusters = first_clusters(config, n, means.__getitem__, key, phases, inputs=inputs, features=features)
         n_clusters = clusters.memberships.shape[1]
-        manager, first = _manage(config, images, likelihood, clusters, key, phases)
+        manager, first = _manage(
+            config, images, likelihood, clusters, encoder if config.warm_start else None, key, phases
+        )
     else:
         clusters, manager = None, None
         n_clusters = int(config.n_clusters)
@@ -140,22 +143,28 @@ def _manage(
     images: Images,
     likelihood: str,
     clusters: Found,
+    encoder: TrainState | None,
     key: Key,
     phases: Phases,
 ) -> tuple[TrainState, np.ndarray]:
-    """Phase 6: the manager, trained on the images without the noise, and its labels (n,) of all of them."""
+    """Phase 6: the manager, trained on the images without the noise, and its labels (n,) of all of them.
+
+    encoder: the autoencoder whose convolutions, or hidden layers, it begins with.
+    """
     kept = clusters.labels >= 0
     epochs, n_steps = _length(config, _per_epoch(config, int(kept.sum())), config.manager_epochs)
     spec = classifier_spec(config, likelihood, clusters.memberships.shape[1], n_steps)
     method = classifier.classifier(spec, clusters.memberships[kept])
-    state = phases.train(
-        "manager",
-        method,
-        take(images, np.flatnonzero(kept)),
-        key=fold_name(key, "manager"),
-        epochs=epochs,
-        batch_size=config.batch_size,
-    )
+    of_phase, size = fold_name(key, "manager"), min(config.batch_size, int(kept.sum()))
+    start = None
+    if encoder is not None:
+        start = initial(method, fold_name(of_phase, "init"), (size, *images.shape[1:]))
+        trunk, stats = (jax.device_get(part["encoder"]["Trunk_0"]) for part in (encoder.params[0], encoder.extra))
+        start = start._replace(
+            params={**start.params, "Trunk_0": trunk}, extra={**start.extra, "stats": {"Trunk_0": stats}}
+        )
+    seen = take(images, np.flatnonzero(kept))
+    state = phases.train("manager", method, seen, key=of_phase, epochs=epochs, batch_size=size, state=start)
     arrays = {"manager": {"params": state.params, "stats": state.extra["stats"]}}
     return state, _labels(spec, arrays, images)
 
@@ -218,7 +227,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
 
 
 def _specs(meta: Mapping[str, Any]) -> tuple[autoencoder.AutoencoderSpec, mixture.MixtureSpec]:
-    config, likelihood = Config(**meta["config"]), meta["likelihood"]
+    config, likelihood = Config(**known_fields(Config, meta["config"])), meta["likelihood"]
     experts = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
     return autoencoder_spec(config, likelihood, meta["latent_dim"], 1), experts
 

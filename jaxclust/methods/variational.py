@@ -38,7 +38,7 @@ from jaxclust.data.augment import NONE
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Method, Model, Result, System
+from jaxclust.methods.base import Functions, Method, Model, Result, System, known_fields
 from jaxclust.methods.parts.autoencoder import AutoencoderSpec, autoencoder
 from jaxclust.methods.parts.coders import frame, inputs_of
 from jaxclust.methods.parts.first_clusters import first_clusters
@@ -360,7 +360,9 @@ def chosen(
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return functions(Networks(Config(**meta["config"]), meta["n_clusters"], frame_of(meta), meta["likelihood"]))
+    return functions(
+        Networks(Config(**known_fields(Config, meta["config"])), meta["n_clusters"], frame_of(meta), meta["likelihood"])
+    )
 
 
 SYSTEM = System(

@@ -19,7 +19,7 @@ from typing import Any
 from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Result, System
+from jaxclust.methods.base import Functions, Result, System, known_fields
 from jaxclust.methods.parts.centroid_model import CodeConfig, finished, functions, kmeans, pretrained
 from jaxclust.methods.parts.coders import Coders, coders, frame
 from jaxclust.methods.parts.outcome import frame_of
@@ -48,7 +48,7 @@ def able(pair: Coders) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return able(coders(CodeConfig(**meta["config"]), frame_of(meta)))
+    return able(coders(CodeConfig(**known_fields(CodeConfig, meta["config"])), frame_of(meta)))
 
 
 SYSTEM = System(

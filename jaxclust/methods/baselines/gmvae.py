@@ -25,7 +25,7 @@ import optax
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Model, Result, System
+from jaxclust.methods.base import Functions, Method, Model, Result, System, known_fields
 from jaxclust.methods.parts.autoencoder import draw
 from jaxclust.methods.parts.centroid_model import positive
 from jaxclust.methods.parts.coders import CoderConfig, Coders, Frame, coders, frame, of_gaussians
@@ -186,7 +186,7 @@ def able(config: Config, view: Frame) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return able(Config(**meta["config"]), frame_of(meta))
+    return able(Config(**known_fields(Config, meta["config"])), frame_of(meta))
 
 
 SYSTEM = System(

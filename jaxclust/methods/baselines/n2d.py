@@ -24,7 +24,7 @@ import numpy as np
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import manifold, mixtures, seeds
-from jaxclust.methods.base import Functions, Model, Result, System
+from jaxclust.methods.base import Functions, Model, Result, System, known_fields
 from jaxclust.methods.parts import classifier
 from jaxclust.methods.parts.centroid_model import CodeConfig, deviations, functions, positive, pretrained
 from jaxclust.methods.parts.coders import Coders, coders, frame
@@ -128,7 +128,7 @@ def able(config: Config, pair: Coders) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    config = Config(**meta["config"])
+    config = Config(**known_fields(Config, meta["config"]))
     return able(config, coders(config, frame_of(meta)))
 
 

@@ -32,7 +32,7 @@ from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Method, Model, Result, System
+from jaxclust.methods.base import Functions, Method, Model, Result, System, known_fields
 from jaxclust.methods.parts import classifier
 from jaxclust.methods.parts.centroid_model import positive
 from jaxclust.methods.parts.coders import Frame, frame, vectors
@@ -157,7 +157,7 @@ def inputs(config: Config, view: Frame, images: Array) -> Array:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model; arrays: the head's 'params' and 'stats'."""
-    config, view = Config(**meta["config"]), frame_of(meta)
+    config, view = Config(**known_fields(Config, meta["config"])), frame_of(meta)
     head = classifier.module(_spec(config, meta["n_clusters"], 1))
 
     def embed(arrays: PyTree, images: Array) -> Array:

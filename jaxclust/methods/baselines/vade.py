@@ -25,7 +25,7 @@ from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import seeds
-from jaxclust.methods.base import Functions, Method, Result, System
+from jaxclust.methods.base import Functions, Method, Result, System, known_fields
 from jaxclust.methods.parts.autoencoder import draw
 from jaxclust.methods.parts.centroid_model import CodeConfig, finished, functions, positive, pretrained
 from jaxclust.methods.parts.coders import Coders, coders, frame, of_gaussians
@@ -174,7 +174,7 @@ def able(config: Config, pair: Coders) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    config = Config(**meta["config"])
+    config = Config(**known_fields(Config, meta["config"]))
     return able(config, wide(config, frame_of(meta)))
 
 

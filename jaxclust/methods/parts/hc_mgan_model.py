@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxclust.methods.base import Functions
+from jaxclust.methods.base import Functions, known_fields
 from jaxclust.methods.parts import tree
 from jaxclust.methods.parts.hc_mgan_config import Config
 from jaxclust.methods.parts.networks import compute_type
@@ -95,7 +95,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
 
     arrays: 'features' and 'classifier' (S, V, ...) of each split, 'generator' (S, 2, ...) of its two children.
     """
-    nets = networks(Config(**meta["config"]), tuple(meta["shape"]))
+    nets = networks(Config(**known_fields(Config, meta["config"])), tuple(meta["shape"]))
     ways = tree.ways(meta["splits"])
     last = [_last(meta["splits"], leaf) for leaf in tree.leaves(meta["splits"])]
 

@@ -11,7 +11,7 @@ from jax import lax
 
 from jaxclust import losses
 from jaxclust.errors import InputError
-from jaxclust.methods.base import Functions
+from jaxclust.methods.base import Functions, known_fields
 from jaxclust.methods.parts import classifier
 from jaxclust.methods.parts.hrwae_gan_config import Config, augmentation
 from jaxclust.methods.parts.networks import compute_type, eval_mode
@@ -224,4 +224,6 @@ def functions(config: Config, shape: tuple[int, ...], likelihood: str, n_cluster
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return functions(Config(**meta["config"]), tuple(meta["shape"]), meta["likelihood"], meta["n_clusters"])
+    return functions(
+        Config(**known_fields(Config, meta["config"])), tuple(meta["shape"]), meta["likelihood"], meta["n_clusters"]
+    )

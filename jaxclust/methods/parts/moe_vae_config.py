@@ -28,6 +28,8 @@ class Config(MapConfig):
     """Epochs of the autoencoder."""
     search_epochs: float = 1000
     """Epochs of the first autoencoder, whose codes give the latent size."""
+    warm_start: bool = False
+    """Let the manager begin with the layers of the autoencoder's encoder."""
     latent_dim: int | Literal["auto"] = "auto"
     """Size of the latent space; 'auto' finds it."""
     search_latent_dim: int = 100
@@ -132,7 +134,8 @@ QUICK = Config(
     shift=0.05,
     umap_metric="euclidean",
     clusterer="leaves",
-    manager_epochs=10,
+    warm_start=True,
+    manager_epochs=4,
     top_experts=2,
     expert_width=0.25,
     expert_min_filters=8,

@@ -1,0 +1,72 @@
+"""Other clusterings by the tree that gave the clusters, coarser and finer, for the examples of a fit and for new ones.
+
+A level divides some clusters and joins others. Its part of each cluster is a cell, which has a mean embedding; a new
+example belongs to the nearest cell of its own cluster, and so to that cell's cluster of the level. The labels of the
+examples that were fitted are those that the tree gave.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxclust.errors import InputError
+
+FEWEST = 0.02  # share of a cluster below which its part in a level's cluster is no cell
+
+
+class Levels(NamedTuple):
+    """Levels by their cells, m of all of them.
+
+    level: (m,) int, number of clusters of the cell's level.  cluster: (m,) int, the cluster that it is a part of.
+    label: (m,) int, its cluster of the level.  mean: (m, d) float32, its mean embedding.
+    """
+
+    level: np.ndarray
+    cluster: np.ndarray
+    label: np.ndarray
+    mean: np.ndarray
+
+
+def of_labels(levels: np.ndarray, labels: np.ndarray, embedding: np.ndarray) -> Levels:
+    """The cells of levels (l, n) within the clusters `labels` (n,), with embeddings (n, d)."""
+    cells: list[tuple[int, int, int, np.ndarray]] = []
+    for of_level in levels:
+        number = int(of_level.max()) + 1
+        for cluster in np.unique(labels):
+            inside = np.flatnonzero(labels == cluster)
+            parts, counts = np.unique(of_level[inside], return_counts=True)
+            for part, count in zip(parts, counts, strict=True):
+                if count >= FEWEST * len(inside) or count == counts.max():
+                    mean = embedding[inside[of_level[inside] == part]].mean(0)
+                    cells.append((number, int(cluster), int(part), mean))
+    if not cells:
+        empty = np.zeros(0, np.int32)
+        return Levels(empty, empty, empty, np.zeros((0, embedding.shape[1]), np.float32))
+    level, cluster, label, mean = zip(*cells, strict=True)
+    return Levels(*(np.array(c, np.int32) for c in (level, cluster, label)), np.stack(mean).astype(np.float32))
+
+
+def numbers(levels: Levels | None) -> tuple[int, ...]:
+    """The numbers of clusters that there are levels of, rising."""
+    return () if levels is None else tuple(int(k) for k in np.unique(levels.level))
+
+
+def labels_at(levels: Levels | None, n_clusters: int, labels: np.ndarray, embedding: np.ndarray) -> np.ndarray:
+    """Labels (n,) int32 of the level with that number, of examples whose clusters and embeddings (n, d) are known.
+
+    Raises InputError for a number that no level has.
+    """
+    offered = numbers(levels)
+    if levels is None or n_clusters not in offered:
+        known = ", ".join(map(str, offered)) or "none"
+        raise InputError(f"there is no level of {n_clusters} clusters: choose one of {known}")
+    out = np.zeros(len(labels), np.int32)
+    of_level = levels.level == n_clusters
+    for cluster in np.unique(labels):
+        cells = np.flatnonzero(of_level & (levels.cluster == cluster))
+        if not len(cells):  # a cluster that no example of the fit was in
+            cells = np.flatnonzero(of_level)
+        rows = np.flatnonzero(labels == cluster)
+        squared = ((embedding[rows, None] - levels.mean[cells]) ** 2).sum(-1)
+        out[rows] = levels.label[cells[squared.argmin(1)]]
+    return out
