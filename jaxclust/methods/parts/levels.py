@@ -43,7 +43,8 @@ def of_labels(levels: np.ndarray, labels: np.ndarray, embedding: np.ndarray) -> 
         empty = np.zeros(0, np.int32)
         return Levels(empty, empty, empty, np.zeros((0, embedding.shape[1]), np.float32))
     level, cluster, label, mean = zip(*cells, strict=True)
-    return Levels(*(np.array(c, np.int32) for c in (level, cluster, label)), np.stack(mean).astype(np.float32))
+    whole = [np.array(column, np.int32) for column in (level, cluster, label)]
+    return Levels(whole[0], whole[1], whole[2], np.stack(mean).astype(np.float32))
 
 
 def numbers(levels: Levels | None) -> tuple[int, ...]:
