@@ -17,7 +17,8 @@ from jaxclust.train import loop
 from jaxclust.train.state import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
-PICTURED, PICTURED_PER_EXPERT, FEWEST_PICTURED = 3000, 100, 15  # points of the two-dimensional maps
+PICTURED, PICTURED_PER_EXPERT, FEWEST_PICTURED = 2000, 100, 15  # points of the two-dimensional maps
+EXPERTS = 12  # the largest, whose own latent space is mapped
 
 
 @cache
@@ -67,10 +68,11 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
     """
     n, n_clusters = result.probabilities.shape
     rows = np.sort(np.random.default_rng(seed).choice(n, min(n, PICTURED), replace=False))
-    own = [rows[result.labels[rows] == k][:PICTURED_PER_EXPERT] for k in range(n_clusters)]
+    largest = np.argsort(-np.bincount(result.labels, minlength=n_clusters), kind="stable")[:EXPERTS]
+    own = [rows[result.labels[rows] == k][:PICTURED_PER_EXPERT] for k in largest]
     own = [members for members in own if len(members) >= FEWEST_PICTURED]
     experts, shape = result.model.arrays["experts"], images.shape[1:]
-    drawn = {"map": manifold.umap(result.embedding[rows], 2, seed, n_epochs=200), "map_index": rows}
+    drawn = {"map": manifold.umap(result.embedding[rows], 2, seed, neighbors=15, n_epochs=200), "map_index": rows}
     if own:
         encode, labels = jax.jit(partial(mixture.codes, spec, shape)), [result.labels[m[0]] for m in own]
         codes = [  # in one process, where phases on the host run
@@ -78,7 +80,7 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
             for k, m in zip(labels, own, strict=True)
         ]
         own_codes = [code[:, : spec.latent_dims[k]] for k, code in zip(labels, codes, strict=True)]
-        maps = [manifold.umap(code, 2, seed, n_epochs=100) for code in own_codes]
+        maps = [manifold.umap(code, 2, seed, neighbors=10, n_epochs=50) for code in own_codes]
         drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
     answer = jax.jit(partial(mixture.reconstructions, spec, shape))
     return {**drawn, "ones": np.asarray(answer(experts, np.ones((1, *shape), np.float32))[0])[:, 0]}
