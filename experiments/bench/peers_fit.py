@@ -2,9 +2,9 @@
 
     python -m experiments.bench.peers_fit usps mnist10k        # nothing else should run meanwhile
 
-DDC (Ren et al. 2020, as in ClustPy 0.0.3) sees flattened pixels in [0, 1], with pretrain_epochs=50, and finds the number
-of clusters too. Seconds are those of the whole process, imports and compilation included. ClustPy needs PyTorch: extra
-'bench', or another interpreter by --peer-python.
+DDC (Ren et al. 2020, as in ClustPy 0.0.3) sees flattened pixels in [0, 1], with pretrain_epochs=50, and finds how many
+clusters there are too. Seconds are those of whole processes, imports and compilation included. ClustPy needs PyTorch:
+extra 'bench', or another interpreter by --peer-python.
 """
 
 import argparse

@@ -155,10 +155,8 @@ def look(x: np.ndarray, metric: str, draws: int, seed: int, note: Callable[[str]
         return View(x, None, (x,))
     sizes = [min(NEIGHBOURS[i % len(NEIGHBOURS)], len(x) - 1) for i in range(draws)]
     near = neighbours.nearest(x, max(sizes) - 1, seed)
-    maps = []
-    for i, size in enumerate(sizes):
-        maps.append(manifold.of_neighbours(x, near.first(size - 1), COMPONENTS, seed + i, EPOCHS))
-        note(f"draw {i + 1} of {draws}")
+    asked = [(size, seed + i) for i, size in enumerate(sizes)]
+    maps = manifold.draws(x, near, asked, COMPONENTS, EPOCHS, note)
     return View(x, near, tuple(maps))
 
 
