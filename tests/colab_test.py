@@ -48,7 +48,7 @@ PRINTED = {
     "quickstart": {"fit": "clusters;"},
     "clustering_module": {"ae": "10 clusters of", "sparse": "ARI "},
     "variational": {"fit": "clusters with 1 %"},
-    "hierarchical": {"fit": "group_1_gmm"},
+    "hierarchical": {"fit": "group_1"},
     "tree": {"fit": "before refinement", "cuts": "3 leaves"},
 }
 

@@ -47,7 +47,7 @@ SETTINGS = {
         "n_clusters": 3, "clusterer": "gmm", "groups": 1, "width": 0.03, "latent_dim": 2, "critic_widths": (8,),
         "draws": 1, "umap_epochs": 50, "noise_weight": 1.0, "epochs": 10, "attention_epochs": 10, "min_steps": 0,
         "batch_size": 10, "head_epochs": 30, "learning_rate": 0.01, "head_learning_rate": 0.01,
-        "schedule": "constant", "min_cluster_shares": (0.1,), "selection": "leaf",
+        "schedule": "constant",
     },
     "hc-mgan": {
         "n_clusters": 3, "start": "raw", "width": 0.05, "refinements": 0, "epochs": 1, "min_steps": 160,

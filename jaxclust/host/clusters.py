@@ -33,7 +33,7 @@ from jaxclust.host.neighbours import Nearest
 Granularity = Literal["coarse", "auto", "fine"]
 
 NEIGHBOURS = (15, 10)  # that UMAP looks at, draw by draw in turn
-COMPONENTS, EPOCHS = 10, 200  # of UMAP: for clusters, not for pictures
+COMPONENTS, EPOCHS = 10, 100  # of UMAP: for clusters, not for pictures
 SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, as a factor, to be compared
 MARGIN = 0.03  # by which a view after the first has to be better to be taken
 COARSER = 1.3  # the factor by which 'coarse' and 'fine' differ from 'auto' at least

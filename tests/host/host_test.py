@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
 from jaxclust.errors import InputError
-from jaxclust.host import consensus, density, latent_dim, manifold, mixtures
+from jaxclust.host import density, latent_dim, manifold, mixtures, neighbours
 
 X, Y = make_blobs(400, centers=4, cluster_std=0.6, random_state=0, n_features=3)
 X = X.astype(np.float32)
@@ -67,6 +67,17 @@ def test_umap_is_deterministic():
     assert (first == second).all()
 
 
+def test_umap_of_known_neighbours_keeps_blobs_apart_and_is_deterministic():
+    near = neighbours.nearest(X, 14, 0)
+    first, second = (manifold.of_neighbours(X, near, 10, 3, 50) for _ in range(2))
+    assert first.shape == (400, 3), "no more components than columns"
+    assert first.dtype == np.float32
+    assert (first == second).all()
+    assert (manifold.of_neighbours(X, near, 10, 4, 50) != first).any()
+    own = neighbours.nearest(first, 5, 0).index
+    assert (Y[own] == Y[:, None]).mean() > 0.95
+
+
 def test_hdbscan_finds_blobs_and_memberships_agree():
     found = density.hdbscan(X, 20)
     assert found.memberships.shape == (400, 4)
@@ -84,72 +95,35 @@ def test_min_cluster_size_shrinks_and_says_so():
     assert "min_cluster_size" in notes[0]
 
 
+def test_min_samples_and_selection_are_those_of_hdbscan():
+    """Two pairs of blobs: leaves are four, excess of mass takes the pairs; min_samples smooths."""
+    rng = np.random.default_rng(0)
+    centres = np.array([[0, 0], [4, 0], [40, 0], [44, 0]])
+    x = centres[np.arange(200) % 4] + rng.normal(0, 0.8, (200, 2))
+    counts = {how: density.labels(x, 20, selection=how, min_samples=5).max() + 1 for how in ("leaf", "eom")}
+    assert counts == {"leaf": 4, "eom": 2}
+    left_out = [(density.labels(x, 20, min_samples=k) < 0).sum() for k in (1, 20)]
+    assert left_out[0] != left_out[1]
+    assert density.labels(x[:8], 2, min_samples=50).shape == (8,), "no more than there are others"
+
+
 def test_no_clusters_at_all_names_the_remedy():
     rng = np.random.default_rng(0)
     with pytest.raises(InputError, match="--n-clusters"):
         density.hdbscan_or_smaller(rng.normal(size=(12, 2)), 6, print)
 
 
-TWO, THREE = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
-OTHER_THREE, NOISE = np.array([0, 1, 2, 0, 1, 2]), np.full(6, -1)
-
-
-def elected(*labellings):
-    """The labels elected, each labelling one voter."""
-    winner = consensus.elect([consensus.Candidate(labels, 0, 5, "leaf") for labels in labellings])
-    return None if winner is None else winner.labels
-
-
-def test_election_by_hand():
-    assert elected(TWO, TWO, THREE, NOISE) is TWO  # 3 comes up once, noise is no cluster
-    assert elected(TWO, TWO, THREE, OTHER_THREE, THREE) is TWO  # 3 more often, but never the same
-    assert elected(TWO, TWO, THREE, THREE, THREE) is THREE
-    assert elected(THREE, TWO, THREE, TWO) is TWO  # equal: the fewest clusters
-    assert elected(THREE) is THREE
-    assert elected(NOISE, np.zeros(6, int)) is None
-
-
-def test_the_elected_labelling_is_the_one_that_agrees_most():
-    odd = np.random.default_rng(0).integers(0, 4, 400)
-    assert elected(odd, Y, (Y + 1) % 4) is not odd
-
-
-def test_excess_of_mass_votes_where_leaves_confirm_its_partition(monkeypatch):
-    leaf = {1: THREE, 2: OTHER_THREE, 3: TWO, 4: THREE}
-    eom = {1: TWO, 2: OTHER_THREE, 3: 1 - TWO, 4: TWO}
-
-    def labels(x, size, metric, selection):
-        return (leaf if selection == "leaf" else eom)[size]
-
-    monkeypatch.setattr(density, "labels", labels)
-    monkeypatch.setattr(density, "hdbscan", lambda x, size, metric, selection: (size, selection))
-    notes = []
-    options = ("euclidean", 0, notes.append)
-    draws = [np.zeros((6, 1))] * 2
-
-    def winner(sizes, n_clusters, selection):
-        return consensus.density_clusters(draws, sizes, n_clusters, selection, *options)
-
-    assert winner([1, 3, 4], "auto", "leaf")[0] in (1, 4)
-    assert notes == ["votes for each number of clusters: 2: 2, 3: 4"]
-    assert winner([1, 3, 4], "auto", "both")[0] == 3  # all of eom is that leaf's partition, under other names or sizes
-    assert notes[1] == "votes for each number of clusters: 2: 8, 3: 4"
-    assert winner([1], "auto", "both") == (1, "leaf")  # eom finds two, as no leaf does: no vote
-    assert winner([1], 2, "both") == (1, "eom")  # but it is asked where K is given and leaves have none
-    assert winner([1, 2], 3, "both")[1] == "leaf"
-
-
-def test_consensus_finds_the_number_of_blobs():
-    draws = [X, X + np.random.default_rng(1).normal(scale=0.05, size=X.shape).astype(np.float32)]
-    found = consensus.density_clusters(draws, [15, 30, 60], "auto", "both", "euclidean", 0, lambda text: None)
-    assert found.memberships.shape[1] == 4
-    given = consensus.density_clusters(draws, [15, 30], 7, "eom", "euclidean", 0, lambda text: None)
-    assert given.memberships.shape == (400, 7)
-
-
 def test_gaussian_mixture_finds_k_by_bic(monkeypatch):
-    monkeypatch.setattr(consensus, "LARGEST_BIC", 6)
-    found = consensus.gaussian_clusters(X, "auto", 0)
+    monkeypatch.setattr(mixtures, "LARGEST_BIC", 6)
+    found = mixtures.gaussian_clusters(X, "auto", 0)
     assert found.memberships.shape[1] == 4
     assert adjusted_rand_score(Y, found.labels) > 0.97
     np.testing.assert_allclose(mixtures.gaussian_mixture(X, 4, 0).sum(1), 1.0, rtol=1e-5)
+
+
+def test_a_mixture_of_a_given_number_has_it_and_leaves_nothing_out():
+    found = mixtures.gaussian_clusters(X, 7, 0, runs=2)
+    assert found.memberships.shape == (400, 7)
+    np.testing.assert_array_equal(found.labels, found.memberships.argmax(1))
+    with pytest.raises(InputError, match=r"^3 examples are too few to find the number of clusters: set --n-clusters"):
+        mixtures.gaussian_clusters(X[:3], "auto", 0)

@@ -1,12 +1,11 @@
-"""First clusters: k-means against scikit-learn's, the manifold's labels, the number of clusters by vote."""
+"""k-means of codes against scikit-learn's, and data that it cannot tell apart."""
 
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from jaxclust.errors import InputError
-from jaxclust.host import kmeans
+from jaxclust.host import clusters, kmeans
 
 rng = np.random.default_rng(0)
 CENTRES = np.array([[0, 0, 0], [6, 0, 0], [0, 6, 0], [0, 0, 6]], np.float32)
@@ -38,30 +37,8 @@ def test_seeding_alone_takes_examples_as_centroids():
 
 
 @pytest.mark.slow
-def test_the_manifold_tells_rings_apart_where_k_means_cannot():
+def test_density_tells_rings_apart_where_k_means_cannot():
     points, truth = rings()
-    assert adjusted_rand_score(truth, kmeans.manifold_labels(points, 2, 1, 0, 1000, print)) == 1
+    found = clusters.find({"codes": points}, 2, 0, draws=1)
+    assert adjusted_rand_score(truth, found.labels) == 1
     assert adjusted_rand_score(truth, kmeans.first_centroids(points, 2, 0)["labels"]) < 0.1
-
-
-@pytest.mark.slow
-def test_examples_beyond_the_sample_have_no_label():
-    labels = kmeans.manifold_labels(BLOBS, 4, 1, 0, 120, print)
-    known = labels >= 0
-    assert 100 < known.sum() <= 120
-    assert adjusted_rand_score(TRUTH[known], labels[known]) == 1
-
-
-@pytest.mark.slow
-def test_the_number_of_clusters_is_found():
-    notes = []
-    labels = kmeans.manifold_labels(BLOBS, "auto", 2, 0, 1000, notes.append)
-    assert adjusted_rand_score(TRUTH, labels) > 0.95
-    assert labels.max() == 3
-    assert any("votes" in note for note in notes)
-
-
-@pytest.mark.slow
-def test_no_clusters_is_an_error():
-    with pytest.raises(InputError, match="n-clusters"):
-        kmeans.manifold_labels(rng.normal(size=(12, 3)).astype(np.float32), "auto", 1, 0, 1000, print)

@@ -8,7 +8,8 @@ from sklearn.datasets import make_blobs
 
 from jaxclust import methods, models
 from jaxclust.errors import InputError
-from jaxclust.host import kmeans
+from jaxclust.host import clusters
+from jaxclust.host.clusters import Found
 from jaxclust.models import Request
 from jaxclust.train.phases import Phases
 from tests import toy
@@ -135,9 +136,18 @@ def test_the_number_of_clusters_is_the_manifold_s(name, start, monkeypatch):
     from tests.host.kmeans_test import BLOBS, TRUTH
 
     asked = []
-    monkeypatch.setattr(kmeans, "manifold_labels", lambda x, k, *_: asked.append(k) or TRUTH.astype(np.int32))
+
+    def find(views, n_clusters, seed, **_):
+        asked.append(n_clusters)
+        labels = TRUTH.astype(np.int32)
+        return Found(labels, clusters.one_hot(labels, 4), labels[None], {"clear": False, "n_clusters": 4})
+
+    monkeypatch.setattr(clusters, "find", find)
     options = QUICK if name == "cm" else {**TINY_AE, "latent_dim": 4}
     _, result, _ = fit(name, BLOBS, **{**options, "n_clusters": "auto", "start": start, "restarts": 2})
     assert asked == (["auto", 4] if start == "manifold" else ["auto"])
     assert result.summary["n_clusters"] == result.probabilities.shape[1] == 4
+    assert result.summary["clear"] is False
+    assert result.summary["clusters"] == {"clear": False, "n_clusters": 4}
+    np.testing.assert_array_equal(result.levels, TRUTH[None])
     assert models.score(result.labels, TRUTH)["acc"] > 0.95

@@ -10,7 +10,7 @@ import pytest
 
 from jaxclust import losses, methods, models
 from jaxclust.errors import InputError
-from jaxclust.host import kmeans, seeds
+from jaxclust.host import manifold, sampling, seeds
 from jaxclust.methods import hrwae_gan as hr
 from jaxclust.methods.parts.hrwae_gan_config import QUICK, Config
 from jaxclust.methods.parts.hrwae_gan_model import broken, functions, gaussians, health, hierarchy, noise, sizes
@@ -274,17 +274,20 @@ def test_noise_is_what_lies_in_no_cluster(monkeypatch):
     rng = np.random.default_rng(0)
     points = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(60, 2)) + 40, rng.uniform(-400, 400, (5, 2))])
     monkeypatch.setattr(hr, "moments", lambda config, arrays, images: [(images.reshape(len(images), -1)[:, :2], None)])
-    monkeypatch.setattr(hr, "maps", lambda config, codes, draws, key: [codes])
+    monkeypatch.setattr(manifold, "umap", lambda codes, *options: codes)
     _, state = started()
-    config = dataclasses.replace(TINY, min_cluster_shares=(0.1,), selection="eom")
+    config = dataclasses.replace(TINY, clusterer="hdbscan", min_cluster_share=0.1, selection="eom", n_clusters=9)
     found = hr.noise_of(config, state, points[:, :, None, None], jax.random.key(0))["noise"]
     assert found[120:].all()
     assert found[:120].mean() < 0.2
     few = dataclasses.replace(config, max_samples=100)
     sampled = hr.noise_of(few, state, points[:, :, None, None], jax.random.key(0))["noise"]
-    left = np.setdiff1d(np.arange(125), kmeans.sample(125, 100, seeds.seed(jax.random.key(0), "sample")))
+    left = np.setdiff1d(np.arange(125), sampling.sample(125, 100, seeds.seed(jax.random.key(0), "sample")))
     assert not sampled[left].any()
     assert sampled.any()
+    none = hr.noise_of(config, state, points[:3, :, None, None], jax.random.key(0))["noise"]
+    assert none.shape == (3,)
+    assert not none.any(), "too few for clusters: no training ends for that"
 
 
 @pytest.mark.slow
@@ -297,42 +300,55 @@ def test_a_training_that_breaks_at_once_is_an_error_that_says_so(monkeypatch):
         small_fit(learning_rate=1e30)
 
 
-def test_where_hdbscan_finds_nothing_the_mixture_has_clusters(monkeypatch):
-    def nothing(*args):
-        raise InputError("fewer than two clusters found at any min_cluster_size: set --n-clusters to a number")
-
-    monkeypatch.setattr(hr, "maps", lambda config, codes, draws, key: [codes] * draws)
-    monkeypatch.setattr(hr.consensus, "lasting", nothing)
-    notes, key = StopsIn("none"), jax.random.key(0)
-    codes = np.concatenate([np.random.default_rng(k).normal(size=(20, 2)) + 50 * k for k in (0, 1)])
-    found = hr.clusters(TINY, 1, codes, key, Phases(report=notes))
-    assert found.keys() == {"gmm"}
-    assert len({tuple(np.unique(part)) for part in np.split(found["gmm"], 2)}) >= 2, "as many as BIC says"
-    assert notes.said == ["group 1: fewer than two clusters found at any min_cluster_size"]
-    with pytest.raises(InputError, match="fewer than two clusters"):
-        hr.clusters(TINY, 0, codes, key, Phases())
-    assert hr.clusters(dataclasses.replace(TINY, clusterer="gmm"), 0, codes, key, Phases()).keys() == {"gmm"}
+def clusters_of(level, phases=None, **changes):
+    """`clusters` of codes of two clumps in group 0 and of three in group 1."""
+    rng = np.random.default_rng(0)
+    codes = [(rng.normal(size=(60, 2)) + 50 * (np.arange(60) % k)[:, None], None) for k in (2, 3)]
+    config = dataclasses.replace(TINY, groups=2, min_cluster_share=0.15, **changes)
+    preprocess, images = models.prepared(config, np.tile(IMAGES, (10, 1, 1, 1)))
+    return hr.clusters(config, level, codes, preprocess, images, jax.random.key(0), phases or Phases())
 
 
-def test_a_mixture_does_not_stand_under_hdbscan_s_name(monkeypatch):
-    monkeypatch.setattr(hr, "maps", lambda config, codes, draws, key: [codes] * draws)
-    codes = np.concatenate([np.random.default_rng(k).normal(size=(40, 2)) + 50 * k for k in (0, 1)])
+def test_every_group_has_clusters_of_its_own(monkeypatch):
+    monkeypatch.setattr(manifold, "umap", lambda codes, *options: codes)
+    found = [clusters_of(level, clusterer="hdbscan") for level in (0, 1)]
+    assert [one.memberships.shape for one in found] == [(60, 2), (60, 3)]
+    for one, k in zip(found, (2, 3), strict=True):
+        kept = one.labels >= 0
+        assert kept.mean() > 0.9
+        assert len(set(zip(one.labels[kept], (np.arange(60) % k)[kept], strict=True))) == k
+
+
+def test_a_given_number_is_that_of_every_group(monkeypatch):
+    monkeypatch.setattr(manifold, "umap", lambda codes, *options: codes)
     notes = StopsIn("none")
-    given = dataclasses.replace(TINY, n_clusters=7, min_cluster_shares=(0.4,))
-    found = hr.clusters(given, 0, codes, jax.random.key(0), Phases(report=notes))
-    assert found.keys() == {"gmm"}
-    assert found["gmm"].max() == 6
-    assert notes.said[-1] == "group 0: HDBSCAN finds no 7 clusters: a Gaussian mixture has them"
-    both = hr.clusters(dataclasses.replace(given, n_clusters=2), 0, codes, jax.random.key(0), Phases())
-    assert both.keys() == {"hdbscan", "gmm"}
+    for level in (0, 1):
+        assert clusters_of(level, Phases(report=notes), clusterer="hdbscan", n_clusters=7).memberships.shape == (60, 7)
+    assert notes.said.count("HDBSCAN finds no 7 clusters: a Gaussian mixture of 7 is used") == 2
+
+
+@pytest.mark.parametrize("cluster_group", [0, 1])
+def test_inputs_are_looked_at_for_the_group_that_gives_the_labels(monkeypatch, cluster_group):
+    seen = {}
+
+    def first_clusters(config, n, codes, key, phases, *, inputs, features, name):
+        seen[name] = (codes(np.arange(3)), inputs)
+
+    monkeypatch.setattr(hr, "first_clusters", first_clusters)
+    for level in (0, 1):
+        clusters_of(level, cluster_group=cluster_group)
+    with_inputs, without = f"clusters-{cluster_group}", f"clusters-{1 - cluster_group}"
+    assert seen[without][1] is None
+    np.testing.assert_allclose(seen[with_inputs][1](np.arange(4)), IMAGES[:4].reshape(4, -1) / 255, rtol=1e-6)
+    assert not np.allclose(seen["clusters-0"][0], seen["clusters-1"][0])
 
 
 @pytest.mark.parametrize(
     ("n", "changes", "words"),
     [
-        (4, {}, "2 examples are too few for UMAP"),
-        (60, {"max_samples": 2}, "2 examples are too few for UMAP"),
-        (60, {"max_samples": 5, "n_clusters": 6}, "max_samples is 5: give at least n_clusters, 6"),
+        (4, {}, "2 examples are too few to train on"),
+        (60, {"max_samples": 3}, "max_samples is 3: give at least twice n_clusters, 2"),
+        (60, {"max_samples": 11, "n_clusters": 6}, "max_samples is 11: give at least twice n_clusters, 6"),
     ],
 )
 def test_too_few_examples_are_refused_before_the_training(n, changes, words):
@@ -392,7 +408,9 @@ def test_groups_and_samples_through_the_estimator():
     assert model.transform(BLOBS[:5], group=1).shape == (5, 16)
     assert model.sample(4).shape == model.sample(4, cluster=2).shape == (4, 8, 8, 1)
     assert model.summary_["head_agreement"] > 0.9
-    assert {"group_0_hdbscan", "group_0_gmm", "group_1_hdbscan", "group_1_gmm"} == set(model.opinions_)
+    assert set(model.opinions_) == {"group_0", "group_1"}
+    assert model.summary_["clusters_by_group"] == [3, 3]
+    assert model.summary_["clusters"]["n_clusters"] == 3
     with pytest.raises(InputError, match="group 2 does not exist: choose one of 0 to 1"):
         model.transform(BLOBS, group=2)
     with pytest.raises(InputError, match=r"cannot sample from all clusters at once \(give --cluster\)"):
@@ -408,7 +426,8 @@ def test_groups_and_samples_through_the_estimator():
         ({"held_out": 1.2}, "held_out is 1.2"),
         ({"prior_share": 2.0}, "prior_share is 2.0"),
         ({"group_decay": 1.5}, "group_decay is 1.5"),
-        ({"min_cluster_shares": ()}, "min_cluster_shares is"),
+        ({"min_cluster_share": 0.0}, "min_cluster_share is 0.0"),
+        ({"max_samples": 0}, "max_samples is 0"),
         ({"n_clusters": 1}, "n_clusters is 1"),
         ({"umap_neighbors": 1}, "umap_neighbors is 1"),
         ({"umap_components": 0}, "umap_components is 0"),
@@ -433,7 +452,7 @@ def test_a_head_that_disagrees_is_trained_again():
     config = dataclasses.replace(TINY, head_epochs=1, epochs=1, min_steps=0, head_learning_rate=3e-3)
     first = np.random.default_rng(0).integers(-1, 3, 90).astype(np.int32)  # nothing that an image tells
     notes = StopsIn("none")
-    work = (images[..., None], "bernoulli", np.arange(90), first, 3)
+    work = (images[..., None], "bernoulli", first, 3)
     _, agreement = hr.distilled(config, *work, jax.random.key(0), Phases(report=notes))
     said = [float(note.split()[4].rstrip("%")) / 100 for note in notes.said if "agrees" in note]
     assert len(said) == hr.ROUNDS

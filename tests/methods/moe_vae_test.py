@@ -19,7 +19,8 @@ from jaxclust.train.phases import Phases
 X, Y = make_blobs(240, centers=3, n_features=6, random_state=0)
 TINY = dataclasses.replace(
     QUICK, width=0.05, expert_width=0.05, epochs=20, search_epochs=2, manager_epochs=20, mixture_epochs=2,
-    expert_epochs=2, min_steps=0, draws=1, batch_size=40, search_latent_dim=6, min_cluster_shares=(0.05, 0.1, 0.2),
+    expert_epochs=2, min_steps=0, draws=1, batch_size=40, search_latent_dim=6,
+    umap_neighbors=15, umap_components=10, umap_min_dist=0.0, umap_epochs=200,
 )  # fmt: skip
 
 
@@ -34,6 +35,7 @@ def fit(config, seed=0):
     [
         {"expert_sizes": "unequal", "top_experts": "all"},
         {"loss": "damic", "clusterer": "gmm", "n_clusters": 3},
+        {"clusterer": "hdbscan", "min_cluster_share": 0.1, "n_clusters": 3},
         {"autoencoder": "wae", "wae_penalty": "gan", "n_clusters": 3},
     ],
     ids=lambda o: next(iter(o)),
@@ -43,6 +45,10 @@ def test_options_find_the_blobs(options):
     assert result.probabilities.shape == (240, 3)
     assert adjusted_rand_score(Y, result.labels) > 0.95
     assert set(result.opinions) == {"reconstruction", "manager", "first"}
+    np.testing.assert_array_equal(result.noise, result.opinions["first"] < 0)
+    assert result.summary["clusters"]["n_clusters"] == 3
+    assert result.summary["clear"] is result.summary["clusters"]["clear"]
+    assert result.levels.shape == (len(result.levels), 240)
     dims = result.summary["expert_latent_dims"]
     assert len(dims) == 3
     assert options.get("expert_sizes") == "unequal" or len(set(dims)) == 1
@@ -63,6 +69,8 @@ def test_without_pre_training_it_is_mixae():
         ({"epochs": 0}, "epochs is 0"),
         ({"explained_variance": 1.5}, "explained_variance is 1.5"),
         ({"pretrain": False}, "without pre-training"),
+        ({"draws": 0}, "draws is 0"),
+        ({"min_cluster_share": 1.0}, "min_cluster_share is 1.0"),
     ],
 )
 def test_config_errors_name_the_field_and_the_remedy(fields, match):
