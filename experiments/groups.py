@@ -1,11 +1,11 @@
-"""Prints tables 1 and 2 of Morais 2021 as Markdown: each latent group of hrwae-gan by both clusterers.
+"""Prints tables 1 and 2 of Morais 2021 as Markdown: each latent group of hrwae-gan.
 
     python -m experiments.groups
 
 Reads the complete runs of the rows of experiments/configs/hrwae_gan.py. Shares are in percent, means and standard
 deviations (n - 1) over seeds; 'best' is the run of the largest accuracy, in which points without a label are wrong.
 'broken' counts trainings that ended before their time, with the last sound state, and those that diverged before any.
-HDBSCAN's lines leave out runs in which it found no clustering of the K that is asked for.
+A group's lines leave out runs in which it had no clusters.
 MMD^2 is of the group's codes to their prior on examples that were held out. The last columns are of all runs: the
 accuracy of their labels, which the head gives to all points, what the head agrees with, and their cost.
 """
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def lines_of(row: Row, runs: Sequence[Mapping[str, Any]], diverged: int = 0) -> Iterator[list[str]]:
-    """A line for each group and clusterer of the runs; one line where there are none but `diverged` ones."""
+    """A line for each group of the runs; one line where there are none but `diverged` ones."""
     ended = sum(run["summary"]["ended"] is not None for run in runs) + diverged
     if not runs:
         if diverged:
@@ -50,32 +50,32 @@ def lines_of(row: Row, runs: Sequence[Mapping[str, Any]], diverged: int = 0) -> 
         spread([run["peak_memory_mb"] for run in runs], "{:.0f}".format),
     ]
     for level in range(len(runs[0]["summary"]["latent_dims"])):
-        for name in ("hdbscan", "gmm"):
-            key = f"group_{level}_{name}"
-            clustered = [run for run in runs if key in run["opinions"]]
-            if not clustered:
-                continue
-            found = [run["opinions"][key] for run in clustered]
-            labelled = [1 - one.get("noise_fraction", 0) for one in found]
-            counted = (str(run["summary"]["clusters_by_group"][level][name]) for run in clustered)
-            stated = row.text.get("acc") if (level, name) == (0, "hdbscan") else None
-            mmd = [run["summary"]["health"][run["summary"].get("look", 0) - 1]["mmd"][level] for run in clustered]
-            yield [
-                Path(row.data).stem,
-                settings(row),
-                str(len(clustered)),
-                str(ended),
-                str(level),
-                name,
-                " ".join(counted),
-                spread(labelled, percent),
-                spread([one.get("acc_labelled", one["acc"]) for one in found], percent),
-                spread([one["acc"] for one in found], percent),
-                percent(max(one["acc"] for one in found)),
-                "-" if stated is None else percent(stated),
-                f"{statistics.fmean(known):.3f}" if (known := [value for value in mmd if value is not None]) else "-",
-                *(of_runs if (level, name) == (0, "hdbscan") else [""] * len(of_runs)),
-            ]
+        name = row.overrides.get("clusterer", "leaves")
+        key = f"group_{level}"
+        clustered = [run for run in runs if key in run["opinions"]]
+        if not clustered:
+            continue
+        found = [run["opinions"][key] for run in clustered]
+        labelled = [1 - one.get("noise_fraction", 0) for one in found]
+        counted = (str(run["summary"]["clusters_by_group"][level]) for run in clustered)
+        stated = row.text.get("acc") if level == 0 else None
+        mmd = [run["summary"]["health"][run["summary"].get("look", 0) - 1]["mmd"][level] for run in clustered]
+        yield [
+            Path(row.data).stem,
+            settings(row),
+            str(len(clustered)),
+            str(ended),
+            str(level),
+            name,
+            " ".join(counted),
+            spread(labelled, percent),
+            spread([one.get("acc_labelled", one["acc"]) for one in found], percent),
+            spread([one["acc"] for one in found], percent),
+            percent(max(one["acc"] for one in found)),
+            "-" if stated is None else percent(stated),
+            f"{statistics.fmean(known):.3f}" if (known := [value for value in mmd if value is not None]) else "-",
+            *(of_runs if level == 0 else [""] * len(of_runs)),
+        ]
 
 
 def percent(share: float) -> str:

@@ -15,22 +15,20 @@ def made_up(acc, noise, ended=None):
     noisy = {**scores, "acc_labelled": acc / (1 - noise), "noise_fraction": noise}
     summary = {
         "latent_dims": [16, 16],
-        "clusters_by_group": [{"hdbscan": 10, "gmm": 10}, {"hdbscan": 12, "gmm": 12}],
+        "clusters_by_group": [10, 12],
         "health": [{"mmd": [9.0, 9.0]}, {"mmd": [0.1, 0.3]}],
         "head_agreement": 0.99,
         "ended": ended,
     }
     run = {"acc": 0.9, "seconds": 60.0, "peak_memory_mb": 1000.0, "summary": summary}
-    opinions = {f"group_{i}_{name}": s for i in (0, 1) for name, s in (("hdbscan", noisy), ("gmm", scores))}
+    opinions = {"group_0": noisy, "group_1": scores}
     return {**run, "opinions": opinions}
 
 
-def test_a_line_for_each_group_and_clusterer():
+def test_a_line_for_each_group():
     row = configs.find("hrwae_gan_mnist10k_l2")
     lines = list(groups.lines_of(row, [made_up(0.6, 0.25), made_up(0.8, 0.2, "why")]))
-    assert [tuple(line[4:7]) for line in lines] == [
-        ("0", "hdbscan", "10 10"), ("0", "gmm", "10 10"), ("1", "hdbscan", "12 12"), ("1", "gmm", "12 12"),
-    ]  # fmt: skip
+    assert [tuple(line[4:7]) for line in lines] == [("0", "leaves", "10 10"), ("1", "leaves", "12 12")]
     assert all(len(line) == len(groups.HEADER) for line in lines)
     first = dict(zip(groups.HEADER, lines[0], strict=True))
     assert first["broken"] == "1"
@@ -46,7 +44,7 @@ def test_a_group_without_clusters_and_a_look_that_is_not_finite_leave_gaps():
     run["opinions"] = {name: scores for name, scores in run["opinions"].items() if name.startswith("group_0")}
     run["summary"]["health"][-1]["mmd"] = [None, 0.3]
     lines = list(groups.lines_of(configs.find("hrwae_gan_usps_l2"), [run]))
-    assert [line[4] for line in lines] == ["0", "0"]
+    assert [line[4] for line in lines] == ["0"]
     assert dict(zip(groups.HEADER, lines[0], strict=True))["MMD^2"] == "-"
 
 

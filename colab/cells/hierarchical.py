@@ -57,7 +57,7 @@ print(images.shape, images.dtype)
         """
 model = HRWAEGAN(n_clusters=K, groups=2, seed=0, verbose=True, **HRWAE).fit(images)
 print("labels: ARI", round(adjusted_rand_score(classes, model.labels_), 3))
-for name, labels in model.opinions_.items():  # every group by both clusterers, -1 where HDBSCAN sees noise
+for name, labels in model.opinions_.items():  # every group, -1 where it has noise
     print(f"{name}: ARI {adjusted_rand_score(classes, labels):.3f}, noise {np.mean(labels < 0):.1%}")
 """,
     ),

@@ -6,7 +6,8 @@
 
     agreement(a) = mean over the other draws of the view of  max_b NMI(a, b),  b a level with 2/3 to 3/2 of a's clusters
     score(a)     = persistence(a) agreement(a)
-    excess(a)    = score(a) - the highest score of a cloud without clusters: a Gaussian of the view's covariance
+    excess(a)    = (score(a) - c) / (1 - c),  c the highest score of clouds without clusters, Gaussian and even ones of
+                   the view's covariance: 1 is all that there can be, 0 what such a cloud has too
 
 Mutual information is that of the rows that both call clusters. The level of the highest excess is taken: its clusters
 are as large as they can be, leave little out, and come again in draws that saw other neighbours. Several views compete
@@ -36,9 +37,9 @@ NEIGHBOURS = (15, 10)  # that UMAP looks at, draw by draw in turn
 COMPONENTS, EPOCHS = 10, 100  # of UMAP: for clusters, not for pictures
 SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, as a factor, to be compared
 MARGIN = 0.03  # by which a view after the first has to be better to be taken
-COARSER = 1.3  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
-CLEAR = 0.1
-CLOUD = 1000  # rows of the cloud without clusters, at most
+COARSER = 1.5  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
+CLEAR = 0.45
+CLOUD, FEW_ROWS = 2000, 500  # most rows of a cloud without clusters; of fewer than the latter there are twice as many
 FEW = 16  # rows below which there is no UMAP
 JITTER = 1e-5  # of the standard deviation: copies of a row are no longer the same
 KEPT_LEVELS = 8
@@ -67,8 +68,8 @@ class Scored(NamedTuple):
 
     @property
     def excess(self) -> float:
-        """The score beyond that of a cloud without clusters."""
-        return self.score - self.cloud
+        """What the score has beyond that of a cloud without clusters, as a share of what it can have; at most 1."""
+        return (self.score - self.cloud) / max(1 - self.cloud, 1e-6)
 
 
 class View(NamedTuple):
@@ -126,7 +127,8 @@ def find(
         maps = looked[next(iter(views))].maps
         labels = split(maps[0], np.zeros(len(first), np.int32), 2, seed)
         chosen = Scored(Level(labels, 2, 0.0, 0.0), next(iter(views)), 0, 0.0)
-    return described(chosen, scored, looked, n_clusters, note)
+    found = described(chosen, scored, looked, n_clusters, note)
+    return alike(found, which.reshape(-1)) if copies else found
 
 
 def check(x: np.ndarray, n_clusters: int | str) -> None:
@@ -173,19 +175,22 @@ def scores(name: str, view: View) -> list[Scored]:
 
 
 def cloud(view: View, metric: str, draws: int, seed: int) -> float:
-    """The highest score in a Gaussian cloud with the view's covariance, of as many rows but at most CLOUD: the mean of
-    its draws' highest ones, which differ."""
+    """The score of clouds without clusters that have the view's covariance, of as many rows but at most CLOUD: the mean
+    of a cloud's draws' highest ones. Gaussian and even ones are drawn in turn, and the highest counts."""
     x = np.asarray(view.values, np.float64)
     rows = min(len(x), CLOUD)
     if rows < FEW:
         return 0.0
     values, vectors = np.linalg.eigh(np.cov(x, rowvar=False).reshape(x.shape[1], -1))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    drawn = x.mean(0) + np.random.default_rng(seed).normal(size=(rows, x.shape[1])) @ root.T
-    seen = look(drawn.astype(np.float32), metric, draws, seed, lambda text: None)
-    scored = scores("cloud", seen)
-    best = [max((one.score for one in scored if one.draw == i), default=0.0) for i in range(draws)]
-    return float(np.mean(best))
+    rng, found = np.random.default_rng(seed), []
+    for i in range(4 if rows < FEW_ROWS else 2):
+        shape, half = (rows, x.shape[1]), np.sqrt(3)  # of an even distribution of variance one
+        drawn = x.mean(0) + (rng.uniform(-half, half, shape) if i % 2 else rng.normal(size=shape)) @ root.T
+        seen = look(drawn.astype(np.float32), metric, draws, seed, lambda text: None)
+        scored = scores("cloud", seen)
+        found.append(np.mean([max((one.score for one in scored if one.draw == k), default=0.0) for k in range(draws)]))
+    return float(max(found))
 
 
 def agreement(level: Level, others: Sequence[Level]) -> float:
@@ -275,8 +280,8 @@ def split(map: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) -> np
             members.append(np.flatnonzero(labels < 0))
             squares.append(0.0)
         rows = members[int(np.argmax(squares))]
-        if len(rows) < 4:
-            raise InputError(f"{n_clusters} clusters of two rows were not found: give a smaller n_clusters")
+        if len(rows) < 4:  # parts of three are left: as many equal parts, along the widest direction
+            return in_equal_parts(map, n_clusters)
         part = KMeans(2, n_init=10, random_state=seed).fit_predict(map[rows])
         if np.bincount(part, minlength=2).min() < 2:  # one row apart from the others
             away = ((map[rows] - map[rows].mean(0)) ** 2).sum(1)
@@ -284,6 +289,36 @@ def split(map: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int) -> np
             part[np.argsort(-away, kind="stable")[:2]] = 1
         labels[rows[part == 1]] = k
     return labels
+
+
+def in_equal_parts(map: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Labels (n,) of n_clusters parts with as many rows each, by their places on the first principal axis."""
+    centred = map - map.mean(0)
+    place = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+    labels = np.empty(len(map), np.int32)
+    for part, rows in enumerate(np.array_split(np.argsort(place, kind="stable"), n_clusters)):
+        labels[rows] = part
+    return labels
+
+
+def alike(found: Found, which: np.ndarray) -> Found:
+    """The same with copies of a row, which (n,) says of what, alike: their mean membership and commonest label."""
+    k, rows = found.memberships.shape[1], int(which.max()) + 1
+    member = np.zeros((rows, k))
+    np.add.at(member, which, found.memberships)
+    count = np.bincount(which, minlength=rows)
+    noise = np.bincount(which, found.labels < 0, minlength=rows) > count / 2
+    votes = np.zeros((rows, k))
+    known = found.labels >= 0
+    np.add.at(votes, (which[known], found.labels[known]), 1)
+    labels = np.where(noise, -1, votes.argmax(1)).astype(np.int32)[which]
+    first = np.zeros(rows, int)
+    first[which[::-1]] = np.arange(len(which))[::-1]
+    missing = set(range(k)) - set(labels.tolist())
+    if missing:  # copies of one row were several clusters: those stay as they were found
+        return found
+    member = (member / count[:, None])[which].astype(np.float32)
+    return Found(labels, member, found.levels[:, first][:, which], found.told)
 
 
 def described(

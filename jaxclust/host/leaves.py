@@ -82,7 +82,7 @@ def of_condensed(condensed: Any, n: int, smallest: int) -> Tree:
 def levels(tree: Tree, fewest: int = 2) -> list[Level]:
     """The clusterings of a tree with at least that many clusters, one for each number of them: the most persistent."""
     best: dict[int, tuple[float, float, np.ndarray]] = {}
-    for size in np.unique(tree.birth[1:]):
+    for size in np.unique([tree.birth[1:], tree.death[1:]]):
         alive = (tree.birth <= size) & (tree.death > size)
         alive[0] = False
         count, persistence = int(alive.sum()), float(tree.death[alive].sum() / len(tree.last))

@@ -48,7 +48,7 @@ from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Method, Model, Result, System
 from jaxclust.methods.parts import classifier
 from jaxclust.methods.parts.coders import inputs_of
-from jaxclust.methods.parts.first_clusters import first_clusters, found_of
+from jaxclust.methods.parts.first_clusters import Values, first_clusters, found_of
 from jaxclust.methods.parts.hrwae_gan_config import QUICK, Config, augmentation
 from jaxclust.methods.parts.hrwae_gan_model import (
     broken,
@@ -204,6 +204,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     codes = moments(config, arrays, images)
     found = [clusters(config, level, codes, preprocess, images, key, phases) for level in range(config.groups)]
     first = found[config.cluster_group]
+    assert first is not None
     n_clusters = first.memberships.shape[1]
     head, agreement = distilled(config, images, preprocess.likelihood, first.labels, n_clusters, key, phases)
 
@@ -214,12 +215,12 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     summary = {
         "latent_dim": sizes[config.cluster_group],
         "latent_dims": sizes,
-        "clusters_by_group": [one.memberships.shape[1] for one in found],
+        "clusters_by_group": [None if one is None else one.memberships.shape[1] for one in found],
         "head_agreement": agreement,
         **told,
     }
     model = Model(meta, jax.device_get(fitted), restore(meta))
-    opinions = {f"group_{level}": one.labels for level, one in enumerate(found)}
+    opinions = {f"group_{level}": one.labels for level, one in enumerate(found) if one is not None}
     result = outcome(model, images, opinions, **summary)._replace(noise=first.labels < 0)
     return with_clusters(result, first)
 
@@ -334,10 +335,30 @@ def clusters(
     images: Images,
     key: Key,
     phases: Phases,
-) -> Found:
-    """Clusters of the codes of group `level`, in the phase 'clusters-level'. Lower groups have as many as the one that
-    gives the labels, where that number is given."""
+) -> Found | None:
+    """Clusters of the codes of group `level`, in the phase 'clusters-level'. None, with a note, where a group has none
+    that does not give the labels."""
     inputs = partial(inputs_of, preprocess, images) if level == config.cluster_group else None
+    try:
+        return group_clusters(config, level, codes, preprocess, images, inputs, key, phases)
+    except InputError as error:
+        if level == config.cluster_group:
+            raise
+        phases.note(f"group {level}: {str(error).partition(':')[0]}")
+        return None
+
+
+def group_clusters(
+    config: Config,
+    level: int,
+    codes: list[tuple[np.ndarray, np.ndarray]],
+    preprocess: Preprocess,
+    images: Images,
+    inputs: Values | None,
+    key: Key,
+    phases: Phases,
+) -> Found:
+    """The same; raises InputError where there are none."""
     return first_clusters(
         config,
         len(images),

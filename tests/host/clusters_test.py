@@ -81,14 +81,14 @@ def test_blobs_of_unequal_size_are_found(sizes):
 def test_blobs_are_clear(sizes, draws):
     found = find(blobs(sizes)[0], draws=draws)
     assert found.told["clear"] is True
-    assert found.told["score"] - found.told["cloud"] >= clusters.CLEAR
+    assert (found.told["score"] - found.told["cloud"]) / (1 - found.told["cloud"]) >= clusters.CLEAR
 
 
 @pytest.mark.parametrize(
     ("kind", "n", "d"),
     [
-        ("normal", 60, 5), ("uniform", 200, 2), ("uniform", 150, 20),
-        pytest.param("normal", 200, 10, marks=pytest.mark.slow),
+        ("normal", 300, 5), ("uniform", 150, 20), pytest.param("normal", 200, 10, marks=pytest.mark.slow),
+        pytest.param("uniform", 2000, 2, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_noise_has_no_clear_clusters(kind, n, d):
@@ -240,8 +240,7 @@ def test_noise_is_split_where_no_cluster_is_large_enough():
     found = clusters.split(map, labels, 3, 0)
     np.testing.assert_array_equal(found[:6], labels[:6])
     assert (found == 2).sum() >= 2
-    with pytest.raises(InputError, match="6 clusters of two rows were not found: give a smaller n_clusters"):
-        clusters.split(map, labels, 6, 0)
+    np.testing.assert_array_equal(np.bincount(clusters.split(map, labels, 6, 0)), [2] * 6)
 
 
 # few rows, copies, bad input
@@ -266,11 +265,6 @@ def test_of_every_number_of_rows_there_are_labels_or_one_line(n):
         find(x, n // 2 + 1)
 
 
-@pytest.mark.xfail(
-    reason="parts of three rows are left over, which are not divided: of more than n / 3 clusters some are not found",
-    raises=InputError,
-    strict=True,
-)
 def test_as_many_clusters_as_pairs_are_found():
     x = np.random.default_rng(10).normal(size=(10, 3)).astype(np.float32)
     sound(find(x, 5), 10, 5)
@@ -356,7 +350,7 @@ def scored(k, score, cloud=0.0, draw=0):
 
 
 def test_election_by_hand():
-    two, five, nine = scored(2, 0.9, 0.5), scored(5, 0.8, 0.3), scored(9, 0.6, 0.3)
+    two, five, nine = scored(2, 0.9, 0.7), scored(5, 0.8, 0.3), scored(9, 0.6, 0.3)
     assert clusters.elect([two, five, nine], "auto") is five, "by what is beyond the cloud"
     assert clusters.elect([two, five, nine], "coarse") is two
     assert clusters.elect([two, five, nine], "fine") is nine
@@ -368,7 +362,7 @@ def test_election_by_hand():
 
 def test_levels_that_are_told_differ_in_number():
     kept = clusters.distinct_levels([scored(k, 1 - k / 100) for k in (10, 11, 12, 13, 17, 2, 3)])
-    assert [one.n_clusters for one in kept] == [2, 3, 10, 13, 17]
+    assert [one.n_clusters for one in kept] == [2, 3, 10, 17]
     many = clusters.distinct_levels([scored(2**i, 1.0) for i in range(1, 12)])
     assert len(many) == clusters.KEPT_LEVELS
 
