@@ -1,0 +1,28 @@
+"""Whole fits with the number of clusters found, never given, on sets of 2 to 100 classes; umap-density beside them.
+
+    python -m experiments.run found
+    python -m experiments.table found
+
+Hardware: 2 CPU cores. Settings of the search (jaxclust/host/clusters.py) were chosen on digits, fmnist10k, palm_16 and
+isolet; the other sets only confirm. digits, USPS, mnist10k and fmnist10k by moe-vae are rows of their own
+(moe_vae_digits, ...). What is asked of the means is in experiments/RESULTS.md.
+"""
+
+from experiments.configs import Row
+
+THREE = (0, 1, 2)
+IMAGES = ("digits", "usps", "mnist10k", "fmnist10k", "palm_16", "orl_32", "cifar10k")
+FEATURES = ("isolet", "segment", "pendigits")
+
+
+def row(method: str, data: str) -> Row:
+    """A method's preset quick on a set, K found."""
+    file = data if data == "digits" else f"{data}.npz"
+    return Row(f"found_{method.replace('-', '_')}_{data}", method, file, "quick", {}, THREE, {})
+
+
+ROWS = (
+    *(row("moe-vae", data) for data in ("palm_16", "orl_32", "cifar10k")),
+    *(row("ae-cm", data) for data in FEATURES),
+    *(row("umap-density", data) for data in (*IMAGES, *FEATURES)),
+)
