@@ -3,9 +3,9 @@
     python -m experiments.run found
     python -m experiments.table found
 
-Hardware: 2 CPU cores. Settings of the search (jaxclust/host/clusters.py) were chosen on digits, fmnist10k, palm_16 and
-isolet; the other sets only confirm. digits, USPS, mnist10k and fmnist10k by moe-vae are rows of their own
-(moe_vae_digits, ...). What is asked of the means is in experiments/RESULTS.md.
+Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
+Settings of the search (jaxclust/host/clusters.py) were chosen on digits, fmnist10k, palm_16 and isolet; the other sets
+only confirm. digits, USPS, mnist10k and fmnist10k by moe-vae are rows of their own (moe_vae_digits, ...).
 """
 
 from experiments.configs import Row
@@ -18,7 +18,7 @@ FEATURES = ("isolet", "segment", "pendigits")
 def row(method: str, data: str) -> Row:
     """A method's preset quick on a set, K found."""
     file = data if data == "digits" else f"{data}.npz"
-    return Row(f"found_{method.replace('-', '_')}_{data}", method, file, "quick", {}, THREE, {})
+    return Row(f"{method.replace('-', '_')}_{data}_found", method, file, "quick", {}, THREE, {})
 
 
 ROWS = (
