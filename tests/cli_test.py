@@ -298,3 +298,5 @@ def test_the_table_says_why_a_training_ended_early():
     }  # fmt: skip
     assert "training     ended early: the critic of group 0" in run_table(metrics, Path("runs/x"))
     assert "ended" not in run_table({**metrics, "summary": {"ended": None}}, Path("runs/x"))
+    assert "not clear" not in run_table(metrics, Path("runs/x"))
+    assert "not clear ones" in run_table({**metrics, "clear": False}, Path("runs/x"))

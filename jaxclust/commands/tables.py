@@ -19,8 +19,12 @@ def columns(rows: Iterable[Sequence[Any]], indent: str = "") -> str:
 def run_table(metrics: Mapping[str, Any], out: Path) -> str:
     """The end of `fit`: what was found, scores, seconds, and where it all is."""
     found, effective = metrics["n_clusters"], metrics["effective_clusters"]
+    unclear = "; not clear ones" if metrics.get("clear") is False else ""
     rows: list[tuple[str, str]] = [
-        ("clusters", str(found) if found == effective else f"{found}, of which {effective} hold 1% or more"),
+        (
+            "clusters",
+            (str(found) if found == effective else f"{found}, of which {effective} hold 1% or more") + unclear,
+        ),
         ("noise", f"{100 * metrics['noise_fraction']:.1f}%"),
     ]
     if metrics["latent_dim"] is not None:
