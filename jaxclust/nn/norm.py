@@ -30,7 +30,8 @@ class BatchNorm(nn.Module):
     def __call__(self, x: Array, weight: Array | None = None, train: bool = True) -> Array:
         """Return x (b, ..., c) normalised, in `dtype` or by default its own.
 
-        weight: (b,), at least 0: an example of weight 0 (padding) has no part in the statistics.
+        weight: (b,), at least 0: an example of weight 0 (padding) has no part in the statistics. Where all are 0, as of
+        an expert that no image is routed to, values stay of their size.
         train: normalise by the batch and update the running statistics; otherwise by the running ones.
         """
         channels = (x.shape[-1],)
@@ -66,7 +67,8 @@ def _normalise_forward(x: Array, weight: Array, scale: Array, bias: Array, epsil
     weighted = share.reshape(-1, *(1,) * (x.ndim - 1)) * x
     mean = weighted.sum(axes)
     var = jnp.maximum((weighted * x).sum(axes) - mean * mean, 0.0)
-    deviation = lax.rsqrt(var + epsilon)
+    # of no examples the variance is 0, and each layer would make their values 1 / sqrt(epsilon) times as large
+    deviation = lax.rsqrt(jnp.where(weight.sum() > 0, var, 1.0) + epsilon)
     factor = scale * deviation
     return (x * factor + (bias - mean * factor), mean, var), (x, share, scale, mean, deviation)
 
