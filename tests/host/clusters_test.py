@@ -58,7 +58,10 @@ def test_separated_blobs_are_found_exactly(k, each):
 @pytest.mark.parametrize(
     "sizes",
     [
-        [60, 30, 30],
+        pytest.param(
+            [60, 30, 30],
+            marks=pytest.mark.xfail(reason="the same, less so: it hangs on versions and machines", strict=False),
+        ),
         pytest.param(
             [200, 20],
             marks=[
