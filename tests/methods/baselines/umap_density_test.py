@@ -94,7 +94,7 @@ def test_a_given_number_is_kept(n_clusters):
 
 
 def test_rows_outside_the_sample_are_learned_too():
-    _, result = fit(blobs()[0], max_samples=80, **QUICK)
+    _, result = fit(blobs()[0], **{**QUICK, "max_samples": 120, "draws": 4})
     assert models.score(result.labels, blobs()[1])["acc"] > 0.98
     assert (result.opinions["first"] >= 0).sum() > 150
 
