@@ -91,7 +91,8 @@ def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path
     (_, alone), alone_code = finish(one)
     assert (code, other_code, alone_code) == (0, 0, 0), err + other + alone
     assert "clusters" in out
-    assert not [line for line in silent.splitlines() if not line.startswith("[Gloo]")], silent
+    # Threads write Gloo's lines into each other.
+    assert not [line for line in silent.splitlines() if "[Gloo]" not in line and "peer ranks" not in line], silent
     assert not (tmp_path / "never").exists()
     first, second = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert [(line["phase"], line["step"]) for line in first] == [(line["phase"], line["step"]) for line in second]
