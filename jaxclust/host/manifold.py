@@ -10,11 +10,14 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from jaxclust.host.neighbours import Nearest
+from jaxclust.host.neighbours import Nearest, nearest
 
 MIN_NEIGHBORS = 10  # the floor of the text's N // 300
 MAX_NEIGHBORS = 100  # its cap
@@ -44,18 +47,9 @@ def umap(
 
     metric: 'euclidean', or 'manhattan', which goes with L1-normalised rows in the text.
     """
-    from umap import UMAP  # seconds of imports: only where it is used
-
-    reducer = UMAP(
-        n_components=min(n_components, len(x) - 2),
-        n_neighbors=min(neighbors or n_neighbors(len(x)), len(x) - 1),
-        metric=metric,
-        random_state=seed,
-        min_dist=min_dist,
-        n_epochs=n_epochs,
-        n_jobs=1,
-    )
-    return np.asarray(reducer.fit_transform(x), np.float32)
+    k = min(neighbors or n_neighbors(len(x)), len(x) - 1)
+    near = nearest(np.asarray(x, np.float32), k - 1, seed) if metric == "euclidean" and k > 1 else None
+    return _mapped(x, near, n_components, seed, n_neighbors=k, metric=metric, min_dist=min_dist, n_epochs=n_epochs)
 
 
 def of_neighbours(x: np.ndarray, near: Nearest, n_components: int, seed: int, n_epochs: int) -> np.ndarray:
@@ -63,23 +57,36 @@ def of_neighbours(x: np.ndarray, near: Nearest, n_components: int, seed: int, n_
 
     near: of each row the k nearest others; UMAP counts a row among its own neighbours. The same for the same seed.
     """
-    own = np.arange(len(x), dtype=np.int32)[:, None]
-    index = np.concatenate([own, near.index], 1)
-    distance = np.concatenate([np.zeros(own.shape, np.float32), near.distance], 1)
+    k = near.index.shape[1] + 1
+    return np.nan_to_num(
+        _mapped(x, near, min(n_components, x.shape[1]), seed, n_neighbors=k, min_dist=0.0, n_epochs=n_epochs)
+    )
+
+
+def _mapped(x: np.ndarray, near: Nearest | None, n_components: int, seed: int, **options: Any) -> np.ndarray:
+    if near is not None:
+        own = np.arange(len(x), dtype=np.int32)[:, None]
+        index = np.concatenate([own, near.index], 1)
+        distance = np.concatenate([np.zeros(own.shape, np.float32), near.distance], 1)
+        options["precomputed_knn"] = (index, distance, None)
     with warnings.catch_warnings():  # new rows cannot be mapped, disconnected graphs, few rows for a spectrum
         warnings.simplefilter("ignore")
-        from umap import UMAP
+        reducer = _umap()(n_components=min(n_components, len(x) - 2), random_state=seed, n_jobs=1, **options)
+        return np.asarray(reducer.fit_transform(x), np.float32)
 
-        reducer = UMAP(
-            n_components=min(n_components, x.shape[1], len(x) - 2),
-            n_neighbors=index.shape[1],
-            min_dist=0.0,
-            n_epochs=n_epochs,
-            random_state=seed,
-            n_jobs=1,
-            precomputed_knn=(index, distance, None),
-        )
-        return np.nan_to_num(np.asarray(reducer.fit_transform(x), np.float32))
+
+@cache
+def _umap() -> Any:
+    """The class, imported where it is first used: that takes seconds.
+
+    What it compiles for every process anew, five seconds' worth, is kept beside it for the next one.
+    """
+    from umap import UMAP, umap_
+
+    for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+        with suppress(RuntimeError, OSError):  # no place to keep it
+            function.enable_caching()
+    return UMAP
 
 
 def draws(

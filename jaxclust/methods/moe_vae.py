@@ -52,6 +52,7 @@ from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.apply import apply_in_batches
 from jaxclust.train.phases import Phases, initial
+from jaxclust.train.programs import options
 from jaxclust.typing import Key, PyTree, TrainState
 
 
@@ -135,7 +136,7 @@ def autoencode(
     spec = autoencoder_spec(config, likelihood, latent, n_steps)
     method = autoencoder.autoencoder(spec, images.shape[1:])
     state = phases.train(name, method, images, key=fold_name(key, name), epochs=epochs, batch_size=config.batch_size)
-    return state, partial(loop.in_batches, partial(jax.jit(method.embed), state))
+    return state, partial(loop.in_batches, partial(jax.jit(method.embed, compiler_options=options()), state))
 
 
 def _manage(
@@ -185,7 +186,9 @@ def _mix(
     one = mixture.stage_one(spec, shape)
     state = initial(one, fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
     if manager is not None:
-        state = jax.jit(partial(mixture.with_manager, spec))(state, manager.params, manager.extra["stats"])
+        state = jax.jit(partial(mixture.with_manager, spec), compiler_options=options(once=True))(
+            state, manager.params, manager.extra["stats"]
+        )
     state = phases.train(
         "mixture",
         one,
@@ -202,7 +205,9 @@ def _mix(
     epochs, n_steps = _length(config, batches.per_epoch, config.expert_epochs)
     spec = spec._replace(n_steps=n_steps)
     two = mixture.stage_two(spec, shape)
-    state = jax.jit(partial(mixture.stage_two_state, spec))(arrays["experts"], fold_name(key, "experts"))
+    state = jax.jit(partial(mixture.stage_two_state, spec), compiler_options=options(once=True))(
+        arrays["experts"], fold_name(key, "experts")
+    )
     state = phases.train(
         "experts",
         two,

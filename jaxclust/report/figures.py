@@ -16,6 +16,7 @@ from jaxclust.methods.parts.tree import memberships
 from jaxclust.report import grids, plots, trees
 from jaxclust.report.colours import DPI
 from jaxclust.train import history
+from jaxclust.train.programs import options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -215,7 +216,7 @@ def _samples(result: Result, clusters: NDArray[np.integer], key: "Key", crop: Cr
 
     sample = result.model.functions.sample
     assert sample is not None
-    draw = jax.jit(sample, static_argnums=2)
+    draw = jax.jit(sample, static_argnums=2, compiler_options=options(once=True))
     drawn = [
         crop(np.asarray(draw(result.model.arrays, jax.random.fold_in(key, int(k)), SAMPLES, jnp.int32(k))))
         for k in clusters
@@ -235,7 +236,9 @@ def _latent_walk(result: Result, cluster: int, size: int, width: int, crop: Crop
     for i in range(walked):
         latent[i, :, i] = STEPS
     flat = jnp.asarray(latent.reshape(-1, width))
-    made = crop(np.asarray(jax.jit(decode)(result.model.arrays, flat, jnp.int32(cluster))))
+    made = crop(
+        np.asarray(jax.jit(decode, compiler_options=options(once=True))(result.model.arrays, flat, jnp.int32(cluster)))
+    )
     return grids.latent_walk(made.reshape(DIMENSIONS, len(STEPS), *made.shape[1:])[:walked], STEPS, cluster)
 
 
@@ -248,11 +251,13 @@ def _decoded(result: Result, shares: NDArray[np.float32], crop: Crop, *, of_clus
     assert functions.decode is not None
     if of_clusters:
         assert functions.between is not None
-        latent = np.asarray(jax.jit(functions.between)(arrays, shares))
+        latent = np.asarray(jax.jit(functions.between, compiler_options=options(once=True))(arrays, shares))
     else:
         assert functions.centroids is not None
         latent = shares @ np.asarray(functions.centroids(arrays))
-    return crop(np.asarray(jax.jit(functions.decode)(arrays, latent, jnp.int32(0))))
+    return crop(
+        np.asarray(jax.jit(functions.decode, compiler_options=options(once=True))(arrays, latent, jnp.int32(0)))
+    )
 
 
 def _centroids(result: Result, crop: Crop) -> "Figure | None":

@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxclust.data.rows import Images
 from jaxclust.train.loop import in_batches
+from jaxclust.train.programs import options
 from jaxclust.typing import Array, PyTree
 
 BATCH = 256
@@ -28,4 +29,4 @@ def apply_in_batches(
     if len(images) == 0:
         raise ValueError("there are no examples to apply a model to")
     placed = jax.device_put(arrays, jax.local_devices()[0])  # always stated: else it may be compiled twice
-    return in_batches(partial(jax.jit(function), placed), images, batch_size, together)
+    return in_batches(partial(jax.jit(function, compiler_options=options()), placed), images, batch_size, together)

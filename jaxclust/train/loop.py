@@ -17,6 +17,7 @@ from jaxclust.data.rows import Images, Rows, blocks
 from jaxclust.errors import Diverged
 from jaxclust.train import feed, hosts
 from jaxclust.train import mesh as meshes
+from jaxclust.train.programs import options
 from jaxclust.typing import Array, Batch, PyTree, TrainState
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
@@ -59,7 +60,6 @@ def run_chunk(
 def chunk_program(platform: str, shardings: PyTree = None) -> Callable[..., tuple[TrainState, PyTree]]:
     """The compiled form of a chunk for a platform: 'cpu', 'gpu', 'tpu'.
 
-    On a CPU LLVM optimises at level 1: the products are library calls, and compiling takes half as long.
     shardings: of the state's leaves, which they keep; None on one device.
     """
     leaves, treedef = jax.tree.flatten(shardings)
@@ -88,9 +88,14 @@ def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: An
         state, terms = lax.scan(body, state, (images if streamed else images[index], index, weight))
         return state, jax.tree.map(lambda values: values.mean(0), terms)
 
-    options = {"xla_backend_optimization_level": 1} if platform == "cpu" else None
     out = (treedef.unflatten(leaves), NamedSharding(leaves[0].mesh, PartitionSpec())) if leaves else None
-    return jax.jit(chunk, static_argnums=(0, 5, 6), donate_argnums=1, out_shardings=out, compiler_options=options)
+    return jax.jit(
+        chunk,
+        static_argnums=(0, 5, 6),
+        donate_argnums=1,
+        out_shardings=out,
+        compiler_options=options(platform=platform),
+    )
 
 
 def draw(rows: Draw, size: int, state: TrainState, steps: Array) -> Array:

@@ -22,6 +22,7 @@ from jaxclust.numerics import fold_name
 from jaxclust.train import history, hosts, loop
 from jaxclust.train import mesh as meshes
 from jaxclust.train.checkpoint import Checkpoints
+from jaxclust.train.programs import options
 from jaxclust.train.progress import Reporter, Silent
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
@@ -258,6 +259,5 @@ def _restore(checkpoints: Checkpoints | None, template: TrainState) -> TrainStat
 
 
 def initial(method: Trainable, key: Key, batch_shape: tuple[int, ...]) -> TrainState:
-    """`method.init` as one program; on a CPU without optimisation, which takes a fraction of the time to compile."""
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(method.init, static_argnums=1, compiler_options=options)(key, batch_shape)
+    """`method.init` as one program."""
+    return jax.jit(method.init, static_argnums=1, compiler_options=options(once=True))(key, batch_shape)

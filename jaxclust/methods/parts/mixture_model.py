@@ -14,6 +14,7 @@ from jaxclust.methods.parts import autoencoder, classifier, mixture
 from jaxclust.methods.parts.networks import eval_mode
 from jaxclust.nn.autoencoders import Classifier
 from jaxclust.train import loop
+from jaxclust.train.programs import options
 from jaxclust.train.state import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
@@ -74,7 +75,10 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
     experts, shape = result.model.arrays["experts"], images.shape[1:]
     drawn = {"map": manifold.umap(result.embedding[rows], 2, seed, neighbors=15, n_epochs=200), "map_index": rows}
     if own:
-        encode, labels = jax.jit(partial(mixture.codes, spec, shape)), [result.labels[m[0]] for m in own]
+        encode, labels = (
+            jax.jit(partial(mixture.codes, spec, shape), compiler_options=options()),
+            [result.labels[m[0]] for m in own],
+        )
         codes = [  # in one process, where phases on the host run
             loop.in_batches(partial(encode, experts, k), images[m], PICTURED_PER_EXPERT, together=False)
             for k, m in zip(labels, own, strict=True)
@@ -82,5 +86,5 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
         own_codes = [code[:, : spec.latent_dims[k]] for k, code in zip(labels, codes, strict=True)]
         maps = [manifold.umap(code, 2, seed, neighbors=10, n_epochs=50) for code in own_codes]
         drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
-    answer = jax.jit(partial(mixture.reconstructions, spec, shape))
+    answer = jax.jit(partial(mixture.reconstructions, spec, shape), compiler_options=options(once=True))
     return {**drawn, "ones": np.asarray(answer(experts, np.ones((1, *shape), np.float32))[0])[:, 0]}

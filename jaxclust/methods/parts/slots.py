@@ -19,6 +19,7 @@ from jaxclust.methods.base import Method
 from jaxclust.methods.parts.population import keys, over_members
 from jaxclust.numerics import fold_name
 from jaxclust.train.loop import MAX_CHUNK
+from jaxclust.train.programs import options
 from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
 
 SOUND, COLLAPSED, NOT_FINITE = range(3)  # how a training ends
@@ -124,9 +125,8 @@ def several(
 
 @cache
 def compiled(begin: Callable[[Key, Start], TrainState]) -> Callable[[Key, Start], TrainState]:
-    """`Slots.begin` as one program; on a CPU without optimisation, which takes a fraction of the time to compile."""
-    options = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
-    return jax.jit(begin, compiler_options=options)
+    """`Slots.begin` as one program."""
+    return jax.jit(begin, compiler_options=options(once=True))
 
 
 def advanced(
