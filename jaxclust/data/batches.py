@@ -22,6 +22,14 @@ class Batches(NamedTuple):
     groups: int = 1
 
 
+def even(n: int, most: int) -> int:
+    """The size, at most `most`, of as few batches as can hold n examples, with no small one at the end.
+
+    On a few examples batch statistics, and losses of the shares of clusters in a batch, say next to nothing.
+    """
+    return -(-n // -(-n // min(most, n)))
+
+
 def shuffled(n: int, size: int, seed: int) -> Batches:
     """All n examples in a new random order every epoch; the last batch of an epoch is padded with weight 0."""
     size = min(size, n)

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxclust import atomic
-from jaxclust.data.batches import Batches, shuffled
+from jaxclust.data.batches import Batches, even, shuffled
 from jaxclust.data.rows import Images
 from jaxclust.host import seeds
 from jaxclust.numerics import fold_name
@@ -132,7 +132,7 @@ class Phases:
           images: (n, ...) uint8 or float32, or `Rows`.
           key: gives the initial state and the order of the examples.
           epochs: how often every example is visited.
-          batch_size: examples a batch, or else `batches`, their order.
+          batch_size: most examples a batch (batches.even), or else `batches`, their order.
           state: where to start, instead of a fresh one; it is donated.
 
         Raises:
@@ -143,7 +143,7 @@ class Phases:
         if batches is None:
             if batch_size is None:
                 raise TypeError("give batch_size or batches")
-            batches = shuffled(len(images), batch_size, seeds.seed(key, "order"))
+            batches = shuffled(len(images), even(len(images), batch_size), seeds.seed(key, "order"))
         total = loop.total_steps(epochs, batches.per_epoch)
         shape = (batches.size, *images.shape[1:])
         self.report.phase(name)

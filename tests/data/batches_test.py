@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxclust.data.batches import grouped, shuffled
+from jaxclust.data.batches import even, grouped, shuffled
 
 
 def test_every_example_once_an_epoch_and_padding_without_weight():
@@ -43,3 +43,13 @@ def test_groups_stay_apart_and_are_visited_evenly():
     assert (weights[:, [0, 2]] == 1).all()
     assert sorted(parts[:3, 0].ravel()) == list(range(12))
     assert np.bincount(parts[:, 2].ravel(), minlength=17)[12:].tolist() == [4] * 5
+
+
+@pytest.mark.parametrize(("n", "most", "size"), [(1797, 256, 225), (9298, 100, 100), (10, 4, 4), (9, 4, 3), (3, 9, 3)])
+def test_no_batch_is_much_smaller_than_the_others(n, most, size):
+    assert even(n, most) == size
+    batches = shuffled(n, even(n, most), 0)
+    assert batches.per_epoch == -(-n // most)
+    weight = batches.indices(0, batches.per_epoch)[1]
+    assert weight.sum() == n
+    assert weight.sum(1).min() > size - batches.per_epoch

@@ -18,6 +18,6 @@ def test_a_program_computes_the_same_however_it_is_compiled(once):
         return jax.nn.softmax(jnp.sin(x) @ x.T - jnp.exp(-(x**2)).sum(-1)), jax.random.normal(jax.random.key(0), (5,))
 
     x = jnp.linspace(-1, 1, 60).reshape(12, 5)
-    ours = jax.jit(function, compiler_options=programs.options(once, "cpu"))(x)
-    for ours, theirs in zip(ours, jax.jit(function)(x), strict=True):
+    outputs = jax.jit(function, compiler_options=programs.options(once, "cpu"))(x)
+    for ours, theirs in zip(outputs, jax.jit(function)(x), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
