@@ -79,7 +79,7 @@ def _mapped(x: np.ndarray, near: Nearest | None, n_components: int, seed: int, *
 def _umap() -> Any:
     """The class, imported where it is first used: that takes seconds.
 
-    What it compiles for every process anew, five seconds' worth, is kept beside it for the next one.
+    What it compiles anew for every process is kept beside it for the next one.
     """
     from umap import UMAP, umap_
 

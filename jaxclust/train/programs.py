@@ -8,9 +8,9 @@ import jax
 def options(once: bool = False, platform: str | None = None) -> dict[str, Any] | None:
     """Compiler options of jax.jit for a platform, 'cpu', 'gpu' or 'tpu'; by default JAX's default backend.
 
-    On a CPU the products are library calls: what LLVM makes of the rest hardly changes how fast a step is, and
-    compiling takes half as long at its level 1, two thirds of that without XLA's fusion emitters. once: of a program
-    that runs a single time, at level 0.
+    On a CPU the products are library calls: what LLVM makes of the rest hardly changes how fast a step is, but
+    compiling takes longer at its higher levels and with XLA's fusion emitters.
+    once: of a program that runs a single time.
     """
     if (platform or jax.default_backend()) != "cpu":
         return None

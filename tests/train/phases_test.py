@@ -176,3 +176,22 @@ def test_a_name_is_used_once():
     phases.compute("a", dict)
     with pytest.raises(ValueError, match="used once"):
         phases.compute("a", dict)
+
+
+def test_the_last_batch_of_an_epoch_is_no_smaller_than_the_others():
+    """100 examples, at most 33 a batch: four batches of 25, not three of 33 and one of a single example."""
+    seen = []
+
+    class Terms(Silent):
+        def progress(self, done, total, examples_per_second, terms):
+            seen.append(terms["squared"])
+
+    def step(state, batch):
+        state, terms = METHOD.step(state, batch)
+        return state, {**terms, "squared": batch.weight.sum() ** 2}
+
+    Phases(report=Terms()).train(
+        "a", METHOD._replace(step=step), IMAGES, key=jax.random.key(0), epochs=8, batch_size=33
+    )
+    assert seen
+    np.testing.assert_allclose(seen, 25**2)

@@ -55,7 +55,7 @@ class Config(CoderConfig):
     epochs: float = 300
     """Epochs of the training."""
     batch_size: int = 256
-    """Examples a batch."""
+    """Most examples a batch; all batches of an epoch are of one size."""
     learning_rate: float = 1e-3
     """Learning rate (Adam)."""
     scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"

@@ -59,7 +59,7 @@ class Config(ClustersConfig):
     min_steps: int = 800
     """Fewest steps of the head: small data are visited more often."""
     batch_size: int = 256
-    """Examples a batch."""
+    """Most examples a batch; all batches of an epoch are of one size."""
     learning_rate: float = 2e-3
     """Highest learning rate (Adam, after a warm-up, then a cosine)."""
     width: float = 0.5

@@ -37,7 +37,7 @@ class CodeConfig(CoderConfig):
     pretrain_epochs: float = 100
     """Epochs of the autoencoder alone."""
     batch_size: int = 256
-    """Examples a batch."""
+    """Most examples a batch; all batches of an epoch are of one size."""
     learning_rate: float = 1e-3
     """Learning rate (Adam)."""
     scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"

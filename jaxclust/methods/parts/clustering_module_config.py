@@ -27,7 +27,7 @@ class Config(ClustersConfig):
     min_steps: int = 0
     """Fewest steps of the last training, and of the others in proportion: small data are visited more often."""
     batch_size: int = 150
-    """Examples a batch."""
+    """Most examples a batch; all batches of an epoch are of one size."""
     learning_rate: float = 1e-3
     """Learning rate (Adam)."""
     scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"

@@ -54,7 +54,7 @@ class Config(MapConfig):
     min_steps: int = 0
     """Fewest steps of it, and of the head in proportion: small data are visited more often."""
     batch_size: int = 100
-    """Examples a batch."""
+    """Most examples a batch; all batches of an epoch are of one size."""
     learning_rate: float = 2e-4
     """Learning rate of encoder and decoder (Adam)."""
     critic_learning_rate: float = 2e-4

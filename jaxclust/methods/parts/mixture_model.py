@@ -75,10 +75,8 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
     experts, shape = result.model.arrays["experts"], images.shape[1:]
     drawn = {"map": manifold.umap(result.embedding[rows], 2, seed, neighbors=15, n_epochs=200), "map_index": rows}
     if own:
-        encode, labels = (
-            jax.jit(partial(mixture.codes, spec, shape), compiler_options=options()),
-            [result.labels[m[0]] for m in own],
-        )
+        encode = jax.jit(partial(mixture.codes, spec, shape), compiler_options=options())
+        labels = [result.labels[m[0]] for m in own]
         codes = [  # in one process, where phases on the host run
             loop.in_batches(partial(encode, experts, k), images[m], PICTURED_PER_EXPERT, together=False)
             for k, m in zip(labels, own, strict=True)

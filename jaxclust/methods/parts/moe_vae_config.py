@@ -41,7 +41,7 @@ class Config(MapConfig):
     expert_sizes: Literal["equal", "unequal"] = "equal"
     """One latent size for all experts (the rounded mean of the clusters'), or each its own."""
     batch_size: int = 100
-    """Examples a batch."""
+    """Most examples a batch; all batches of an epoch are of one size."""
     min_steps: int = 0
     """Fewest steps of the autoencoder, and of the other trainings in proportion: small data are visited more often."""
     learning_rate: float = 5e-4

@@ -62,7 +62,7 @@ class Config(ClustersConfig):
     min_steps: int = 0
     """Fewest steps of it, and of the others in proportion: small data are visited more often."""
     batch_size: int = 100
-    """Examples a batch; each comes with its augmented image."""
+    """Most examples a batch; each comes with its augmented image."""
     learning_rate: float = 1e-3
     """Learning rate (Adam)."""
     reconstruction_weights: tuple[float, ...] = (1.0,)
