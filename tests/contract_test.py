@@ -65,7 +65,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     "dkm": {**CODES, "pretrain_epochs": 20, "epochs": 20},
     "n2d": {**CODES, "pretrain_epochs": 20, "classifier_epochs": 20},
     "vade": {**CODES, "pretrain_epochs": 20, "epochs": 20},
-    "gmvae": {**CODES, "epochs": 150, "latent_dim": 2, "noise_dim": 1, "reconstruction_weight": 10.0},
+    "gmvae": {**CODES, "epochs": 150, "batch_size": 25, "latent_dim": 2, "noise_dim": 2, "reconstruction_weight": 10.0},
 }  # fmt: skip
 IMAGES, LABELS = toy.blobs(150)
 IMAGES = IMAGES[..., None]
