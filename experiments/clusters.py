@@ -5,7 +5,7 @@ Markdown tables: the sets on which its settings were chosen, those that only con
 for ACC alone. What the sets are: cluster_sets.py.
 
     ACC           of the most likely cluster of every row; mean and standard deviation over seeds
-    clear         whether it says that there are clear clusters; by seed
+    clear         whether it says that there are clear clusters, and the mean excess that says so; by seed
     seconds       by seed, without what numba compiles at the first use: that stands below the tables
     K, jitter     with the first seed, after normal noise of 1e-5 of each column's deviation
     K, one core   with the first seed, in a process that has one core and one thread; '-' where that cannot be set
@@ -184,7 +184,7 @@ def cells(result: Mapping[str, Any]) -> list[str]:
         _known(result["true"]),
         " ".join(str(run["n_clusters"]) for run in runs),
         spread((run["acc"] for run in runs), lambda share: f"{100 * share:.1f}"),
-        " ".join("yes" if run["clear"] else "no" for run in runs),
+        ", ".join(f"{'yes' if run['clear'] else 'no'} {run['excess']:.2f}" for run in runs),
         " ".join(f"{run['seconds']:.1f}" for run in runs),
         _known(result.get("jittered")),
         _known(result.get("one_core")),

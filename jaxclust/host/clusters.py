@@ -18,7 +18,7 @@ A given number K is taken from the level of that number with the highest score. 
 is merged, or the finest one is split: merged are the two clusters whose union adds the least to the squares within
 clusters (Ward 1963), split is the one with the most of them, by 2-means; both in the draw's coordinates.
 
-No clear clusters: the excess is below CLEAR.
+No clear clusters: the draws' highest excesses are below CLEAR on the mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +39,7 @@ COMPONENTS, EPOCHS = 10, 100  # of UMAP: for clusters, not for pictures
 SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, as a factor, to be compared
 MARGIN = 0.03  # by which a view after the first has to be better to be taken
 COARSER = 1.5  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
-CLEAR = 0.45
+CLEAR = 0.25
 CLOUD, FEW_ROWS = 2000, 500  # most rows of a cloud without clusters; of fewer than the latter there are twice as many
 FEW = 16  # rows below which there is no UMAP
 JITTER = 1e-5  # of the standard deviation: copies of a row are no longer the same
@@ -87,7 +87,7 @@ class Found(NamedTuple):
     labels:      (n,) int32, -1 is noise.
     memberships: (n, K) float32, rows sum to one; the noise rows too.
     levels:      (l, n) int32, other clusterings of the same rows without noise, fewest clusters first.
-    told:        plain JSON: 'clear', 'n_clusters', 'score', 'runner_up', 'by_draw', 'view', 'levels'.
+    told:        plain JSON: 'clear', 'n_clusters', 'score', 'cloud', 'excess', 'runner_up', 'by_draw', 'view', 'levels'.
     """
 
     labels: np.ndarray
@@ -284,8 +284,8 @@ def described(
     """What is found, with memberships, other levels, and how sure it is."""
     view = views[chosen.view]
     matches = matching(chosen, scored)
-    best = elect(scored, "auto")  # also where another number is asked for
-    clear = best is not None and bool(best.excess >= CLEAR)
+    excess = mean_excess(scored, views)
+    clear = bool(excess >= CLEAR)
     kept = distinct_levels(scored)
     others = [one for one in kept if one.n_clusters != chosen.n_clusters]
     told = {
@@ -293,6 +293,7 @@ def described(
         "n_clusters": chosen.n_clusters,
         "score": round(chosen.score, 4),
         "cloud": round(chosen.cloud, 4),
+        "excess": round(excess, 4),
         "view": chosen.view,
         "runner_up": others[0].n_clusters if others else None,
         "by_draw": {name: by_draw(name, scored, len(v.maps)) for name, v in views.items()},
@@ -321,10 +322,23 @@ def matching(chosen: Scored, scored: Sequence[Scored]) -> list[Level]:
     return found
 
 
+def best_by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[Scored | None]:
+    """The level that each draw of a view would take."""
+    return [elect([one for one in scored if (one.view, one.draw) == (name, i)], "auto") for i in range(draws)]
+
+
 def by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[int | None]:
     """The number of clusters that each draw of a view would take."""
-    best = [elect([one for one in scored if (one.view, one.draw) == (name, i)], "auto") for i in range(draws)]
-    return [None if one is None else one.n_clusters for one in best]
+    return [None if one is None else one.n_clusters for one in best_by_draw(name, scored, draws)]
+
+
+def mean_excess(scored: Sequence[Scored], views: Mapping[str, View]) -> float:
+    """The mean of the draws' highest excesses in the view of the best level: a cloud's score is such a mean too."""
+    best = elect(scored, "auto")
+    if best is None:
+        return 0.0
+    of_draws = best_by_draw(best.view, scored, len(views[best.view].maps))
+    return float(np.mean([0.0 if one is None else one.excess for one in of_draws]))
 
 
 def distinct_levels(scored: Sequence[Scored]) -> list[Scored]:
@@ -388,8 +402,8 @@ def of_copies(distinct: np.ndarray, which: np.ndarray, n_clusters: int | str, no
     found = int(labels.max()) + 1
     note(f"{k} distinct rows among {len(which)}: {found} clusters")
     told = {
-        "clear": True, "n_clusters": found, "score": 1.0, "cloud": 0.0, "view": "copies", "runner_up": None,
-        "by_draw": {}, "levels": {str(found): 1.0},
+        "clear": True, "n_clusters": found, "score": 1.0, "cloud": 0.0, "excess": 1.0, "view": "copies",
+        "runner_up": None, "by_draw": {}, "levels": {str(found): 1.0},
     }  # fmt: skip
     return Found(labels, one_hot(labels, found), labels[None], told)
 

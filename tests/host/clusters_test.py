@@ -84,7 +84,7 @@ def test_blobs_of_unequal_size_are_found(sizes):
 def test_blobs_are_clear(sizes, draws):
     found = find(blobs(sizes)[0], draws=draws)
     assert found.told["clear"] is True
-    assert (found.told["score"] - found.told["cloud"]) / (1 - found.told["cloud"]) >= clusters.CLEAR
+    assert clusters.CLEAR <= found.told["excess"] <= 1
 
 
 @pytest.mark.parametrize(
