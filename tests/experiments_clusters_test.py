@@ -33,7 +33,8 @@ def found_by_rows(monkeypatch):
         x = views["inputs"]
         labels = np.arange(len(x)) % x.shape[1]
         member = np.eye(x.shape[1], dtype=np.float32)[labels]
-        return clusters.clusters.Found(labels, member, labels[None], {"n_clusters": x.shape[1], "clear": seed > 0})
+        told = {"n_clusters": x.shape[1], "clear": seed > 0, "excess": seed / 4}
+        return clusters.clusters.Found(labels, member, labels[None], told)
 
     def half(x):
         return np.where(np.arange(len(x)) < len(x) // 2, 0, -1), x
@@ -119,7 +120,7 @@ def test_the_cells_of_a_set(found_by_rows, monkeypatch, tmp_path, capsys):
     # 150 rows in turn to 4 clusters: two of them have 13 rows of a class, and 3 * 13 / 150 are right
     assert cells[:4] == ["iris", "150, 4", "3", "4 4"]
     assert cells[4] == "26.0 ± 0.0"
-    assert cells[5] == "no yes"
+    assert cells[5] == "no 0.00, yes 0.25"
     assert cells[7:9] == ["4", "5"]
     assert cells[9].startswith("1, 33.3 (33.3), ")  # the first 75 rows are 50 of class 0
     assert cells[10] == "-"
@@ -138,7 +139,7 @@ def test_groups_are_printed_apart_and_codes_are_served(found_by_rows, tmp_path, 
     assert clusters.main(["--codes", str(codes), "--seeds", "0", "--no-checks", "--no-peers"]) == 0
     printed = capsys.readouterr().out
     assert lines(printed)[:-1] == ["saved codes:", "data", "codes"]
-    assert "| codes | 20, 2 | 2 | 2 | 100.0 | no |" in printed
+    assert "| codes | 20, 2 | 2 | 2 | 100.0 | no 0.00 |" in printed
 
 
 @pytest.mark.parametrize(
