@@ -131,6 +131,27 @@ def test_predict_writes_to_standard_output(fitted, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 41
 
 
+def test_predict_labels_by_a_level_of_the_run_s_tree(fitted, capsys):
+    """Cells by hand: of three clusters the first two are one."""
+    mean = np.zeros((3, np.load("run/embedding.npy").shape[1]), np.float32)
+    cells = {"level": [2, 2, 2], "cluster": [0, 1, 2], "label": [0, 0, 1]}
+    np.savez("run/model/levels.npz", mean=mean, **{name: np.int32(value) for name, value in cells.items()})
+    try:
+        assert jaxclust("predict", "run", "new.npz", "--level", "2", "--out", "level.csv") == 0
+        assert jaxclust("predict", "run", "new.npz", "--out", "labels.csv") == 0
+        found = rows("level.csv")
+        assert set(found[0]) == {"index", "label"}
+        expected = ["1" if row["label"] == "2" else "0" for row in rows("labels.csv")]
+        assert [row["label"] for row in found] == expected
+        capsys.readouterr()
+        assert jaxclust("predict", "run", "new.npz", "--level", "7") == 2
+        assert "there is no level of 7 clusters: choose one of 2" in capsys.readouterr().err
+    finally:
+        Path("run/model/levels.npz").unlink()
+    assert jaxclust("predict", "run", "new.npz", "--level", "2") == 2
+    assert "choose one of none" in capsys.readouterr().err
+
+
 def test_evaluate_compares_and_writes_nothing(fitted, capsys):
     before = sorted(Path().rglob("*.*"))
     assert jaxclust("evaluate", "run", "new.npz") == 0

@@ -1,6 +1,7 @@
 """`jaxclust predict`, `sample` and `evaluate`: what a fitted run is good for."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -13,6 +14,7 @@ from jaxclust.commands.tables import columns, score_rows
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
+from jaxclust.methods.parts.levels import check_level, labels_at
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Data = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
@@ -45,6 +47,9 @@ class Predict(_OnData):
 
     out: File = None
     """CSV to write; standard output if not given."""
+    level: Annotated[int | None, tyro.conf.arg(metavar="K")] = None
+    """Label by the coarser or finer level of K clusters, of those that the run found (levels in metrics.json); then
+    without probabilities."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,18 @@ class Sample:
 def predict(argv: list[str]) -> None:
     """The command `jaxclust predict`."""
     options = _parse(Predict, "predict", argv)
-    probabilities, _, _ = _predicted(options)
-    header, labels, highest = ("index", "label", "probability"), probabilities.argmax(1), probabilities.max(1)
-    rows = ((index, labels[index], f"{highest[index]:.6f}") for index in range(len(labels)))
+    fitted = _load(options.run)
+    if options.level is not None:
+        check_level(fitted.levels, options.level)
+    probabilities, _, embedding = _predicted(fitted, options, embed=options.level is not None)
+    header: tuple[str, ...] = ("index", "label", "probability")
+    labels, highest = probabilities.argmax(1), probabilities.max(1)
+    rows: Iterable[tuple[object, ...]]
+    if options.level is None:
+        rows = ((index, labels[index], f"{highest[index]:.6f}") for index in range(len(labels)))
+    else:
+        assert embedding is not None
+        header, rows = header[:2], enumerate(labels_at(fitted.levels, options.level, labels, embedding))
     if options.out is None:
         runs.print_table(sys.stdout, header, rows)
         return
@@ -87,7 +101,7 @@ def predict(argv: list[str]) -> None:
 def evaluate(argv: list[str]) -> None:
     """The command `jaxclust evaluate`."""
     options = _parse(Evaluate, "evaluate", argv)
-    probabilities, dataset, embedding = _predicted(options, embed=True)
+    probabilities, dataset, embedding = _predicted(_load(options.run), options, embed=True)
     if dataset.labels is None:
         raise InputError(f"{options.data}: has no classes to compare with: jaxclust predict labels it")
     scores = models.score(probabilities.argmax(1), dataset.labels, None, embedding)
@@ -129,8 +143,9 @@ def _load(run: Path) -> models.Fitted:
     return runs.load(run)
 
 
-def _predicted(options: _OnData, embed: bool = False) -> tuple[np.ndarray, Dataset, np.ndarray | None]:
-    fitted = _load(options.run)
+def _predicted(
+    fitted: models.Fitted, options: _OnData, embed: bool = False
+) -> tuple[np.ndarray, Dataset, np.ndarray | None]:
     if options.out is not None:
         _check_parent(options.out)
     size = options.image_size or rundir.read_config(options.run).get("image_size")

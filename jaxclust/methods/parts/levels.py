@@ -52,15 +52,21 @@ def numbers(levels: Levels | None) -> tuple[int, ...]:
     return () if levels is None else tuple(int(k) for k in np.unique(levels.level))
 
 
+def check_level(levels: Levels | None, n_clusters: int) -> Levels:
+    """The levels, of which one has that number of clusters; raises InputError for a number that none has."""
+    offered = numbers(levels)
+    if levels is None or n_clusters not in offered:
+        known = ", ".join(map(str, offered)) or "none"
+        raise InputError(f"there is no level of {n_clusters} clusters: choose one of {known}")
+    return levels
+
+
 def labels_at(levels: Levels | None, n_clusters: int, labels: np.ndarray, embedding: np.ndarray) -> np.ndarray:
     """Labels (n,) int32 of the level with that number, of examples whose clusters and embeddings (n, d) are known.
 
     Raises InputError for a number that no level has.
     """
-    offered = numbers(levels)
-    if levels is None or n_clusters not in offered:
-        known = ", ".join(map(str, offered)) or "none"
-        raise InputError(f"there is no level of {n_clusters} clusters: choose one of {known}")
+    levels = check_level(levels, n_clusters)
     out = np.zeros(len(labels), np.int32)
     of_level = levels.level == n_clusters
     for cluster in np.unique(labels):
