@@ -30,6 +30,8 @@ def test_bad_settings_are_named():
     for name in ("dec", "idec", "dcn", "dkm", "n2d", "ae-kmeans"):
         with pytest.raises(InputError, match="pretrain_epochs is 0: give a number above 0"):
             methods.find(name).Config(pretrain_epochs=0)
+        if name == "n2d":  # it finds K
+            continue
         with pytest.raises(InputError, match="n_clusters is 'auto': give a whole number"):
             models.check_config(methods.find(name).Config(n_clusters="auto"))
     with pytest.raises(InputError, match="clustering_weight is 0"):
@@ -43,6 +45,22 @@ def test_the_manifold_is_clustered_on_a_bounded_sample():
     found = n2d.clusters(n2d.Config(n_clusters=3, max_samples=200), codes, jax.random.key(0))
     assert found["map"].shape == found["responsibilities"].shape == (200, 3)
     assert models.score(found["responsibilities"].argmax(1), classes[found["rows"]])["acc"] > 0.95
+
+
+@pytest.mark.slow
+def test_n2d_finds_the_number_of_clusters_and_tells_how_sure_it_is():
+    classes = np.arange(300) % 4
+    x = (np.eye(4)[classes] * 8 + np.random.default_rng(0).normal(size=(300, 4))).astype(np.float32)
+    system, phases = methods.find("n2d"), Phases()
+    config = dataclasses.replace(system.presets["quick"], hidden=(16,), latent_dim=3, classifier_epochs=30)
+    preprocess, rows = models.prepared(config, sources.load(x).images)
+    result = models.fit(Request(system, config), rows, preprocess, phases)
+    assert list(phases.seconds) == ["autoencoder", "clusters", "classifier"]
+    assert result.summary["n_clusters"] == 4
+    assert result.summary["clear"] is True
+    assert result.levels is not None
+    assert models.score(result.labels, classes)["acc"] > 0.95
+    assert set(result.opinions) == {"first", "nearest_centroid"}
 
 
 @pytest.mark.slow
