@@ -22,10 +22,11 @@ The pipeline, and the parts of the text that it follows:
 
 Settings are in parts/moe_vae_config.py. Deviations, all switched off in the preset 'paper': decoders are asked for
 the image before augmentation, learning rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its
-`top_experts`, the manager begins with the encoder's layers (`warm_start`), and clusters and their number are the
-persistent leaves that come again over several draws of UMAP (host/clusters.py). In both presets HDBSCAN's min_samples,
-which the text does not state, is 10, and of more than `max_samples` images the others get the clusters of their nearest
-ones in the sample, so that the manager learns from all.
+`top_experts`, the first block of autoencoder and manager is one convolution (`stem`), the manager begins with the
+encoder's layers (`warm_start`), and clusters and their number are the persistent leaves that come again over several
+draws of UMAP (host/clusters.py). In both presets HDBSCAN's min_samples, which the text does not state, is 10, and of
+more than `max_samples` images the others get the clusters of their nearest ones in the sample, so that the manager
+learns from all.
 """
 
 from collections.abc import Callable, Mapping

@@ -33,12 +33,15 @@ class Trunk(nn.Module):
 
     log2(D) - 1 blocks, each halving the side. The first half (rounded up) are general: two 3x3 convolutions,
     the receptive field of one 5x5; the rest are specific: one. Every convolution is followed by batch norm and Mish.
+    With `stem` 'single' the first block has one too, so that nothing but the image has the image's size: most of the
+    time goes into what has.
     """
 
     width: float = 1.0
     floor: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
+    stem: str = "pair"
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
@@ -46,8 +49,8 @@ class Trunk(nn.Module):
             return Hidden(hidden_widths(self.width), self.dtype)(x, weight, train)
         filters = block_filters(x.shape[1], self.width, self.floor)
         for i, count in enumerate(filters):
-            strides = (1, 2) if i < ceil(len(filters) / 2) else (2,)
-            for stride in strides:
+            pair = i < ceil(len(filters) / 2) and (i > 0 or self.stem == "pair")
+            for stride in (1, 2) if pair else (2,):
                 x = Conv(count, stride, form=self.form, dtype=self.dtype)(x)
                 x = mish(BatchNorm()(x, weight, train))
         return x.reshape(x.shape[0], -1)
@@ -61,10 +64,11 @@ class Encoder(nn.Module):
     floor: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
+    stem: str = "pair"
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> tuple[Array, Array]:
-        h = Trunk(self.width, self.floor, self.form, self.dtype)(x, weight, train)
+        h = Trunk(self.width, self.floor, self.form, self.dtype, self.stem)(x, weight, train)
         mean = nn.Dense(self.latent_dim, name="mean")(h)
         log_var = nn.Dense(self.latent_dim, name="log_var", kernel_init=nn.initializers.zeros)(h)
         return mean.astype(jnp.float32), jnp.clip(log_var.astype(jnp.float32), -LOG_VAR_LIMIT, LOG_VAR_LIMIT)
@@ -78,21 +82,26 @@ class Coder(nn.Module):
     floor: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
+    stem: str = "pair"
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
-        h = Trunk(self.width, self.floor, self.form, self.dtype)(x, weight, train)
+        h = Trunk(self.width, self.floor, self.form, self.dtype, self.stem)(x, weight, train)
         return nn.Dense(self.latent_dim, name="code")(h).astype(jnp.float32)
 
 
 class Decoder(nn.Module):
-    """The trunk mirrored: (b, latent_dim) -> (b, *shape) float32, logits or means; shape (D, D, c) or (d,)."""
+    """The trunk mirrored: (b, latent_dim) -> (b, *shape) float32, logits or means; shape (D, D, c) or (d,).
+
+    With `stem` 'single' the last transposed convolution gives the image.
+    """
 
     shape: tuple[int, ...]
     width: float = 1.0
     floor: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
+    stem: str = "pair"
 
     @nn.compact
     def __call__(self, z: Array, weight: Array | None = None, train: bool = False) -> Array:
@@ -108,13 +117,16 @@ class Decoder(nn.Module):
 
         x = nn.Dense(4 * filters[-1], use_bias=False, dtype=self.dtype)(z)
         x = activate(x.reshape(-1, 2, 2, filters[-1]))
+        how = {"form": self.form, "dtype": self.dtype}
         for i in range(len(filters) - 1, -1, -1):
+            if i == 0 and self.stem == "single":
+                return ConvTranspose(channels, use_bias=True, **how, name="output")(x).astype(jnp.float32)
             below = filters[i - 1] if i else filters[0]
             general = i < ceil(len(filters) / 2)
-            x = activate(ConvTranspose(filters[i] if general else below, form=self.form, dtype=self.dtype)(x))
+            x = activate(ConvTranspose(filters[i] if general else below, **how)(x))
             if general and i:
-                x = activate(Conv(below, form=self.form, dtype=self.dtype)(x))
-        return Conv(channels, use_bias=True, form=self.form, dtype=self.dtype, name="output")(x).astype(jnp.float32)
+                x = activate(Conv(below, **how)(x))
+        return Conv(channels, use_bias=True, **how, name="output")(x).astype(jnp.float32)
 
 
 class Classifier(nn.Module):
@@ -125,8 +137,9 @@ class Classifier(nn.Module):
     floor: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
+    stem: str = "pair"
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
-        h = Trunk(self.width, self.floor, self.form, self.dtype)(x, weight, train)
+        h = Trunk(self.width, self.floor, self.form, self.dtype, self.stem)(x, weight, train)
         return nn.Dense(self.n_classes, name="logits")(h).astype(jnp.float32)

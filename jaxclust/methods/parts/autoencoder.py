@@ -54,6 +54,7 @@ class AutoencoderSpec(NamedTuple):
     clean_target: bool = False
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
+    stem: str = "pair"
 
 
 class Critic(nn.Module):
@@ -69,8 +70,8 @@ class Critic(nn.Module):
 def modules(spec: AutoencoderSpec, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:
     """Encoder and decoder for examples of `shape`, (D, D, c) or (d,)."""
     return (
-        Encoder(spec.latent_dim, spec.width, spec.floor, spec.form, spec.dtype),
-        Decoder(shape, spec.width, spec.floor, spec.form, spec.dtype),
+        Encoder(spec.latent_dim, spec.width, spec.floor, spec.form, spec.dtype, spec.stem),
+        Decoder(shape, spec.width, spec.floor, spec.form, spec.dtype, spec.stem),
     )
 
 

@@ -31,11 +31,12 @@ class ClassifierSpec(NamedTuple):
     augmentation: Augmentation = Augmentation()
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
+    stem: str = "pair"
 
 
 def module(spec: ClassifierSpec) -> Classifier:
     """The network, from examples to logits over the classes."""
-    return Classifier(spec.n_classes, spec.width, spec.floor, spec.form, spec.dtype)
+    return Classifier(spec.n_classes, spec.width, spec.floor, spec.form, spec.dtype, spec.stem)
 
 
 def classifier(spec: ClassifierSpec, targets: np.ndarray) -> Method:

@@ -24,6 +24,8 @@ class Config(MapConfig):
     """Filters of the first block, as a share of the image's side (features: of 512 hidden units)."""
     min_filters: int = 1
     """Fewest filters of the first block, for small images at small widths."""
+    stem: Literal["pair", "single"] = "pair"
+    """First block of autoencoder and manager: two convolutions, the text's, or one that halves the side at once."""
     epochs: float = 1000
     """Epochs of the autoencoder."""
     search_epochs: float = 1000
@@ -122,6 +124,7 @@ class Config(MapConfig):
 QUICK = Config(
     width=0.5,
     min_filters=32,
+    stem="single",
     epochs=10,
     search_epochs=3,
     min_steps=800,
@@ -171,6 +174,7 @@ def autoencoder_spec(config: Config, likelihood: str, latent: int, n_steps: int)
         likelihood=likelihood,
         width=config.width,
         floor=config.min_filters,
+        stem=config.stem,
         learning_rate=config.learning_rate,
         n_steps=n_steps,
         ramp_steps=round(config.kl_ramp * n_steps),
@@ -191,6 +195,7 @@ def classifier_spec(config: Config, likelihood: str, n_clusters: int, n_steps: i
         n_classes=n_clusters,
         width=config.width,
         floor=config.min_filters,
+        stem=config.stem,
         learning_rate=config.manager_learning_rate,
         n_steps=n_steps,
         **_shared(config, likelihood),
