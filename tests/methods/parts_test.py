@@ -8,7 +8,7 @@ import pytest
 from jaxclust.data.augment import NONE
 from jaxclust.data.batches import grouped, shuffled
 from jaxclust.methods.parts import autoencoder, classifier, mixture
-from jaxclust.nn.autoencoders import block_filters
+from jaxclust.nn.autoencoders import Decoder, Trunk, block_filters
 from jaxclust.train import loop
 from jaxclust.train.phases import initial
 from jaxclust.typing import Batch
@@ -46,6 +46,20 @@ def test_filters_follow_the_side():
     assert block_filters(32, 1.0) == (32, 64, 128, 256)
     assert block_filters(16, 1.0) == (16, 32, 64)
     assert block_filters(8, 0.5, floor=16) == (16, 32)
+
+
+@pytest.mark.parametrize(("stem", "convolutions", "full"), [("pair", 6, True), ("single", 5, False)])
+def test_with_a_single_stem_only_the_image_has_its_size(stem, convolutions, full):
+    """Kernels of the four blocks, 2 2 1 1 or 1 2 1 1, and whether any map but the image has its side."""
+    images, codes = jax.ShapeDtypeStruct((2, 32, 32, 1), jnp.float32), jax.ShapeDtypeStruct((2, 5), jnp.float32)
+    for network, x in ((Trunk(stem=stem), images), (Decoder((32, 32, 1), stem=stem), codes)):
+        variables = jax.eval_shape(lambda x, n=network: n.init(jax.random.key(0), x, train=True), x)
+        kernels = [leaf for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4]
+        assert len(kernels) == convolutions
+        program = str(jax.make_jaxpr(lambda v, x, n=network: n.apply(v, x))(variables, x))
+        assert ("[2,32,32,32]" in program) is full
+        shape = (2, 2 * 2 * 256) if x is images else (2, 32, 32, 1)
+        assert jax.eval_shape(network.apply, variables, x).shape == shape
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: "-".join(map(str, k.values())))
