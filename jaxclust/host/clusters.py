@@ -87,7 +87,8 @@ class Found(NamedTuple):
     labels:      (n,) int32, -1 is noise.
     memberships: (n, K) float32, rows sum to one; the noise rows too.
     levels:      (l, n) int32, other clusterings of the same rows without noise, fewest clusters first.
-    told:        plain JSON: 'clear', 'n_clusters', 'score', 'cloud', 'excess', 'view', 'runner_up', 'by_draw', 'levels'
+    told:        plain JSON: 'clear', 'n_clusters', 'score', 'cloud', 'excess', 'view', 'runner_up', 'by_draw',
+                 'levels'.
     """
 
     labels: np.ndarray

@@ -82,11 +82,10 @@ class Coder(nn.Module):
     floor: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
-    stem: str = "pair"
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
-        h = Trunk(self.width, self.floor, self.form, self.dtype, self.stem)(x, weight, train)
+        h = Trunk(self.width, self.floor, self.form, self.dtype)(x, weight, train)
         return nn.Dense(self.latent_dim, name="code")(h).astype(jnp.float32)
 
 
@@ -118,15 +117,19 @@ class Decoder(nn.Module):
         x = nn.Dense(4 * filters[-1], use_bias=False, dtype=self.dtype)(z)
         x = activate(x.reshape(-1, 2, 2, filters[-1]))
         how = {"form": self.form, "dtype": self.dtype}
-        for i in range(len(filters) - 1, -1, -1):
-            if i == 0 and self.stem == "single":
-                return ConvTranspose(channels, use_bias=True, **how, name="output")(x).astype(jnp.float32)
-            below = filters[i - 1] if i else filters[0]
-            general = i < ceil(len(filters) / 2)
-            x = activate(ConvTranspose(filters[i] if general else below, **how)(x))
-            if general and i:
+        for i in range(len(filters) - 1, 0, -1):
+            below = filters[i - 1]
+            if i < ceil(len(filters) / 2):
+                x = activate(ConvTranspose(filters[i], **how)(x))
                 x = activate(Conv(below, **how)(x))
-        return Conv(channels, use_bias=True, **how, name="output")(x).astype(jnp.float32)
+            else:
+                x = activate(ConvTranspose(below, **how)(x))
+        if self.stem == "single":
+            x = ConvTranspose(channels, use_bias=True, **how, name="output")(x)
+        else:
+            x = activate(ConvTranspose(filters[0], **how)(x))
+            x = Conv(channels, use_bias=True, **how, name="output")(x)
+        return x.astype(jnp.float32)
 
 
 class Classifier(nn.Module):
