@@ -40,7 +40,8 @@ SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, 
 MARGIN = 0.03  # by which a view after the first has to be better to be taken
 COARSER = 1.5  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
 CLEAR = 0.25
-CLOUD, FEW_ROWS = 2000, 500  # most rows of a cloud without clusters; of fewer than the latter there are twice as many
+CLOUD, CLOUDS = 2000, 4  # most rows of a cloud without clusters, and how many such clouds
+FEW_ROWS = 500  # below which the data differ from another sample as much as clouds do: the highest cloud counts
 FEW = 16  # rows below which there is no UMAP
 JITTER = 1e-5  # of the standard deviation: copies of a row are no longer the same
 KEPT_LEVELS = 8
@@ -177,22 +178,30 @@ def scores(name: str, view: View) -> list[Scored]:
 
 
 def cloud(view: View, metric: str, draws: int, seed: int) -> float:
-    """The score of clouds without clusters that have the view's covariance, of as many rows but at most CLOUD: the mean
-    of a cloud's draws' highest ones. Gaussian and even ones are drawn in turn, and the highest counts."""
+    """The score of clouds without clusters that have the view's covariance, of as many rows but at most CLOUD.
+
+    A cloud's score is the mean of its draws' highest ones. Clouds differ more than draws of one do, so there are CLOUDS
+    of them, Gaussian and even ones in turn, with two draws each. The kind with the higher mean counts. Of few rows
+    there are all draws, and the highest cloud counts.
+    """
     x = np.asarray(view.values, np.float64)
     rows = min(len(x), CLOUD)
+    draws = draws if rows < FEW_ROWS else min(draws, 2)
     if rows < FEW:
         return 0.0
     values, vectors = np.linalg.eigh(np.cov(x, rowvar=False).reshape(x.shape[1], -1))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     rng, found = np.random.default_rng(seed), []
-    for i in range(4 if rows < FEW_ROWS else 2):
+    for i in range(CLOUDS):
         shape, half = (rows, x.shape[1]), np.sqrt(3)  # of an even distribution of variance one
         drawn = x.mean(0) + (rng.uniform(-half, half, shape) if i % 2 else rng.normal(size=shape)) @ root.T
-        seen = look(drawn.astype(np.float32), metric, draws, seed, lambda text: None)
+        seen = look(drawn.astype(np.float32), metric, draws, seed + i, lambda text: None)
         scored = scores("cloud", seen)
-        found.append(np.mean([max((one.score for one in scored if one.draw == k), default=0.0) for k in range(draws)]))
-    return float(max(found))
+        best = [max((one.score for one in scored if one.draw == k), default=0.0) for k in range(len(seen.maps))]
+        found.append(float(np.mean(best)))
+    if rows < FEW_ROWS:
+        return max(found)
+    return max(float(np.mean(found[0::2])), float(np.mean(found[1::2])))
 
 
 def agreement(level: Level, others: Sequence[Level]) -> float:
