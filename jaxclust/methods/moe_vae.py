@@ -96,7 +96,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     dims = latent_dim.cluster_latent_dims(means[sample], first[sample], n_clusters, config.expert_explained_variance)
     if config.expert_sizes == "equal":
         dims = np.full(n_clusters, round(float(dims.mean())))
-    experts = _mix(config, images, likelihood, dims, manager, key, phases)
+    experts, log_posterior = _mix(config, images, likelihood, dims, manager, key, phases)
 
     meta = {
         "config": asdict(config),
@@ -108,7 +108,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     encoder_arrays = {"params": encoder.params[0]["encoder"], "stats": encoder.extra["encoder"]}
     model = Model(meta, jax.device_get({"encoder": encoder_arrays, **experts}), restore(meta))
     plots = {"explained_variance": latent_dim.explained_variance(codes), "expert_latent_dims": dims}
-    result = _result(model, images, means, clusters, first, plots)
+    result = _result(model, images, means, np.exp(log_posterior), clusters, first, plots)
     if phases.kept:
         spec, seed = _specs(meta)[1], seeds.seed(key, "pictures")
         result.plots.update(phases.compute("pictures", lambda: mixture_model.pictures(spec, result, images, seed)))
@@ -168,7 +168,7 @@ def _manage(
     seen = take(images, np.flatnonzero(kept))
     state = phases.train("manager", method, seen, key=of_phase, epochs=epochs, batch_size=size, state=start)
     arrays = {"manager": {"params": state.params, "stats": state.extra["stats"]}}
-    return state, _labels(spec, arrays, images)
+    return state, _log_posterior(spec, arrays, images).argmax(1)
 
 
 def _mix(
@@ -179,8 +179,9 @@ def _mix(
     manager: TrainState | None,
     key: Key,
     phases: Phases,
-) -> dict[str, PyTree]:
-    """Phase 8: stages 1 and 2 of the mixture; params and statistics of the manager and of the experts."""
+) -> tuple[dict[str, PyTree], np.ndarray]:
+    """Phase 8: stages 1 and 2 of the mixture; params and statistics of the manager and of the experts, and what the
+    manager says about all images (n, K)."""
     shape, n = images.shape[1:], len(images)
     epochs, n_steps = _length(config, _per_epoch(config, n), config.mixture_epochs)
     spec = mixture_spec(config, likelihood, dims, n_steps)
@@ -200,9 +201,9 @@ def _mix(
         state=state,
     )
     arrays = {name: {"params": state.params[name], "stats": state.extra[name]} for name in ("manager", "experts")}
-    batches = grouped(
-        _labels(spec.manager, arrays, images), len(dims), config.expert_batch_size, seeds.seed(key, "experts")
-    )
+    log_posterior = _log_posterior(spec.manager, arrays, images)
+    labels, seed = log_posterior.argmax(1), seeds.seed(key, "experts")
+    batches = grouped(labels, len(dims), config.expert_batch_size, seed)
     epochs, n_steps = _length(config, batches.per_epoch, config.expert_epochs)
     spec = spec._replace(n_steps=n_steps)
     two = mixture.stage_two(spec, shape)
@@ -218,13 +219,13 @@ def _mix(
         batches=batches,
         state=state,
     )
-    return {"manager": arrays["manager"], "experts": {"params": state.params, "stats": state.extra}}
+    return {"manager": arrays["manager"], "experts": {"params": state.params, "stats": state.extra}}, log_posterior
 
 
-def _labels(spec: classifier.ClassifierSpec, arrays: PyTree, images: Images) -> np.ndarray:
-    """What the manager says about all images: (n,)."""
+def _log_posterior(spec: classifier.ClassifierSpec, arrays: PyTree, images: Images) -> np.ndarray:
+    """What the manager says about all images: (n, K)."""
     posterior = mixture_model.posterior(classifier.module(spec))
-    return apply_in_batches(posterior, {"manager": arrays["manager"]}, images).argmax(1)
+    return apply_in_batches(posterior, {"manager": arrays["manager"]}, images)
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:
@@ -242,17 +243,15 @@ def _result(
     model: Model,
     images: Images,
     means: np.ndarray,
+    probabilities: np.ndarray,
     clusters: Found | None,
     first: np.ndarray,
     plots: dict[str, np.ndarray],
 ) -> Result:
     """Everything that the phases found out about the images that they saw."""
-    apply = partial(apply_in_batches, arrays=model.arrays, images=images)
-    manager = {"manager": model.arrays["manager"]}  # the rest would make it another program
-    probabilities = np.exp(apply_in_batches(model.functions.log_posterior, manager, images))
     labels = probabilities.argmax(1).astype(np.int32)
     assert model.functions.second_opinion is not None
-    opinions = {"reconstruction": apply(model.functions.second_opinion)}
+    opinions = {"reconstruction": apply_in_batches(model.functions.second_opinion, model.arrays, images)}
     noise = np.zeros(len(images), bool)
     if clusters is not None:
         opinions["manager"] = first.astype(np.int32)
