@@ -32,12 +32,12 @@ import numpy as np
 from experiments import cluster_sets, configs
 from experiments.cluster_sets import SETS, Data
 from experiments.table import spread
-from jaxclust import atomic, environment
 from jaxclust.errors import InputError
 from jaxclust.host import clusters
-from jaxclust.methods.parts.first_clusters import ClustersConfig
+from jaxclust.methods.shared.first_clusters import ClustersConfig
 from jaxclust.metrics.clustering import accuracy
-from jaxclust.rundir import read_json
+from jaxclust.runs.lifecycle import read_json
+from jaxclust.system import atomic, environment
 
 JITTER = 1e-5  # of a column's standard deviation
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")

@@ -19,8 +19,8 @@ from experiments import configs
 from jaxclust import models
 from jaxclust.data import sources
 from jaxclust.errors import InputError
-from jaxclust.methods.parts.hc_mgan_config import QUICK
-from jaxclust.methods.parts.hc_mgan_split import Place, Split, by_cuts, key_of
+from jaxclust.methods.hc_mgan.config import QUICK
+from jaxclust.methods.hc_mgan.split import Place, Split, by_cuts, key_of
 from jaxclust.metrics.clustering import accuracy, nmi
 
 DATA = ("digits", "usps", "mnist10k", "fmnist10k")

@@ -22,12 +22,12 @@ from experiments import configs
 from experiments.table import complete_runs, spread
 from jaxclust import models, runs
 from jaxclust.data import prepare, sources
-from jaxclust.data.batches import shuffled
 from jaxclust.errors import InputError
-from jaxclust.methods.parts.autoencoder import AutoencoderSpec, autoencoder
+from jaxclust.methods.shared.autoencoder import AutoencoderSpec, autoencoder
 from jaxclust.metrics.images import frechet_distance
 from jaxclust.report import grids
 from jaxclust.train import loop
+from jaxclust.train.batches import shuffled
 from jaxclust.train.phases import initial
 
 DRAWN, SHOWN = 5000, 12

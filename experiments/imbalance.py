@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxclust import atomic
 from jaxclust.data import sources
+from jaxclust.system import atomic
 
 NAME = re.compile(r"(?P<source>\w+)_imbalanced_(?P<percent>\d+)\.npz")
 

@@ -18,8 +18,8 @@ from experiments import configs
 from jaxclust.data import prepare, sources
 from jaxclust.errors import InputError
 from jaxclust.host import latent_dim
-from jaxclust.methods import moe_vae
-from jaxclust.methods.parts.moe_vae_config import QUICK
+from jaxclust.methods.moe_vae import fit as moe_vae
+from jaxclust.methods.moe_vae.config import QUICK
 from jaxclust.numerics import fold_name
 from jaxclust.train.phases import Phases
 

@@ -22,19 +22,20 @@ import numpy as np
 
 from experiments.bench import _cases as cases
 from experiments.bench import _timing as timing
-from jaxclust import atomic, environment, losses
-from jaxclust.data.augment import NONE
+from jaxclust import losses
 from jaxclust.errors import InputError
-from jaxclust.methods.parts import autoencoder
-from jaxclust.methods.parts.networks import init, train_mode
+from jaxclust.methods.shared import autoencoder
+from jaxclust.nn.apply import init, train_mode
+from jaxclust.system import atomic, environment
+from jaxclust.train.augment import NONE
 from jaxclust.train.loop import chunk_program
 from jaxclust.typing import Array, PyTree
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results" / "devices"
 TESTS = (  # what computes on the device; metrics, files and reports are the host's
-    "tests/nn", "tests/losses_test.py", "tests/numerics_test.py", "tests/data/augment_test.py",
-    "tests/methods/parts_test.py", "tests/train/loop_test.py",
+    "tests/nn", "tests/losses_test.py", "tests/numerics_test.py", "tests/train/augment_test.py",
+    "tests/methods/shared_test.py", "tests/train/loop_test.py",
 )  # fmt: skip
 PRECISIONS = (  # name, compute type, JAX's precision of products, allowed relative error of the loss and of gradients
     ("float32, highest", jnp.float32, "highest", 1e-5, 1e-3),

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from experiments import configs
 from experiments.configs import Row
-from jaxclust import atomic, rundir
 from jaxclust.errors import InputError
+from jaxclust.runs import lifecycle
+from jaxclust.system import atomic
 
 DIVERGED = 3  # the exit code of a `jaxclust fit` whose training diverged
 
@@ -91,8 +92,8 @@ def how_to_go_on(row: Row, out: Path) -> str | None:
     """None where `out` holds a complete run of the row; else the option with which fit can use `out`, '' for none."""
     if not (out / "config.json").is_file():
         return ""
-    config = rundir.read_config(out)
-    if config["state"] != rundir.COMPLETE:
+    config = lifecycle.read_config(out)
+    if config["state"] != lifecycle.COMPLETE:
         return "--resume"
     changed = configs.differences(row, config)
     if changed:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from experiments import configs
-from jaxclust import atomic
 from jaxclust.data import sources
 from jaxclust.errors import InputError
+from jaxclust.system import atomic
 from jaxclust.train import history
 
 SIZES = (10_000, 70_000, 280_000)

@@ -15,8 +15,9 @@ from typing import Any
 
 from experiments import configs
 from experiments.configs import Row
-from jaxclust import methods, rundir
+from jaxclust import methods
 from jaxclust.errors import InputError
+from jaxclust.runs import lifecycle
 
 Metrics = Mapping[str, Any]
 HEADER = (
@@ -69,20 +70,20 @@ def complete_runs(row: Row, out: Path) -> tuple[dict[int, Metrics], list[tuple[P
     """
     found: dict[int, Metrics] = {}
     stale: list[tuple[Path, list[str]]] = []
-    if row.method not in methods.SYSTEMS:
+    if row.method not in methods.METHODS:
         return found, stale
     for path in sorted((out / row.name).glob("*/metrics.json"), key=lambda p: (len(p.parent.name), p.parent.name)):
-        config = rundir.read_config(path.parent)
-        if config["state"] != rundir.COMPLETE:
+        config = lifecycle.read_config(path.parent)
+        if config["state"] != lifecycle.COMPLETE:
             continue
         changed = configs.differences(row, config)
         if changed:
             stale.append((path.parent, changed))
         else:
-            metrics = rundir.read_json(path)
+            metrics = lifecycle.read_json(path)
             held_out = path.with_name(configs.HELD_OUT)
             if held_out.is_file():
-                metrics["held_out"] = rundir.read_json(held_out)
+                metrics["held_out"] = lifecycle.read_json(held_out)
             found[int(metrics["seed"])] = metrics
     return dict(sorted(found.items())), stale
 
@@ -140,7 +141,7 @@ def restarts(run: Metrics) -> list[Mapping[str, float | None]]:
 def settings(row: Row) -> str:
     """The preset and what differs from it; all that the row states, where this version has no such method."""
     stated = dict(row.overrides)
-    if row.method in methods.SYSTEMS:
+    if row.method in methods.METHODS:
         preset = methods.find(row.method).presets[row.preset]
         stated = {name: value for name, value in stated.items() if getattr(preset, name) != value}
     return ", ".join([row.preset, *(f"{name}={value}" for name, value in stated.items())])

@@ -16,8 +16,8 @@ from experiments import configs
 from jaxclust.data import prepare, sources
 from jaxclust.data.dataset import TRAIN
 from jaxclust.errors import InputError
-from jaxclust.methods.parts import classifier
-from jaxclust.methods.parts.moe_vae_config import QUICK, classifier_spec
+from jaxclust.methods.moe_vae.config import QUICK, classifier_spec
+from jaxclust.methods.shared import classifier
 from jaxclust.train import loop
 from jaxclust.train.phases import Phases
 
@@ -32,10 +32,10 @@ def supervised(seed: int, epochs: float) -> tuple[float, float]:
     images = prepare.apply(preprocess, data.images)
     n_steps = loop.total_steps(epochs, -(-int(train.sum()) // QUICK.batch_size))
     spec = classifier_spec(QUICK, preprocess.likelihood, 10, n_steps)
-    method = classifier.classifier(spec, np.eye(10, dtype=np.float32)[data.labels[train]])
+    training = classifier.classifier(spec, np.eye(10, dtype=np.float32)[data.labels[train]])
     key = jax.random.key(seed)
-    state = Phases().train("labels", method, images[train], key=key, epochs=epochs, batch_size=QUICK.batch_size)
-    posterior = jax.jit(method.log_posterior)
+    state = Phases().train("labels", training, images[train], key=key, epochs=epochs, batch_size=QUICK.batch_size)
+    posterior = jax.jit(training.log_posterior)
     right = loop.in_batches(lambda rows: posterior(state, rows), images).argmax(1) == data.labels
     return float(right[train].mean()), float(right[~train].mean())
 

@@ -19,17 +19,18 @@ import numpy as np
 from experiments import configs
 from jaxclust import models
 from jaxclust.data import sources
-from jaxclust.data.batches import shuffled
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.host import manifold
-from jaxclust.methods import variational as vc
-from jaxclust.methods.parts.coders import frame
-from jaxclust.methods.parts.variational_config import QUICK
-from jaxclust.methods.parts.variational_model import Networks, functions
+from jaxclust.methods.shared.coders import frame
+from jaxclust.methods.vc import fit as vc
+from jaxclust.methods.vc import training as vc_training
+from jaxclust.methods.vc.config import QUICK
+from jaxclust.methods.vc.model import Networks, functions
 from jaxclust.report import colours
 from jaxclust.train import loop
-from jaxclust.typing import TrainState
+from jaxclust.train.batches import shuffled
+from jaxclust.train.training import TrainState
 
 SHOWN, DRAWN = 2000, 100  # images, and draws of each cluster
 FIGURE = configs.ROOT / "experiments" / "figures" / "vc_epochs.png"
@@ -67,12 +68,12 @@ def train(data: str, epochs: Sequence[float], seed: int) -> tuple[list[Moment], 
     nets = Networks(config, int(config.n_clusters), frame(preprocess), preprocess.likelihood)
     nets.check()
     plan = vc.plan_of(config, len(images), int(np.prod(images.shape[1:])))
-    method = vc.variational_clustering(config, nets.n_clusters, nets, plan)
+    training = vc_training.variational_clustering(config, nets.n_clusters, nets, plan)
     batches, rows = shuffled(len(images), config.batch_size, seed), np.arange(0, len(images), -(-len(images) // SHOWN))
-    state = method.init(jax.random.key(seed), (config.batch_size, *images.shape[1:]))
+    state = training.init(jax.random.key(seed), (config.batch_size, *images.shape[1:]))
     moments = []
     for epoch in epochs:
-        state = loop.run(method.step, state, images, batches, loop.total_steps(epoch, batches.per_epoch))
+        state = loop.run(training.step, state, images, batches, loop.total_steps(epoch, batches.per_epoch))
         moments.append(look(nets, state, images[rows], epoch))
         print(f"after {epoch:g} epochs {moments[-1].used} of {nets.n_clusters} clusters have 1 % or more", flush=True)
     return moments, dataset.labels[rows]

@@ -1,4 +1,4 @@
-"""Fit a system to raw data and use what was fitted on raw data: everything in memory, no run directory."""
+"""Fit a method to raw data and use what was fitted on raw data: everything in memory, no run directory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -14,10 +14,10 @@ import numpy as np
 from jaxclust.data import prepare
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
-from jaxclust.methods.base import Model, Result, System
-from jaxclust.methods.parts.levels import Levels, labels_at, of_labels
+from jaxclust.levels import Levels, labels_at, of_labels
+from jaxclust.methods.base import Method, Model, Result
 from jaxclust.metrics import clustering
-from jaxclust.train.apply import apply_in_batches
+from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, PyTree
 
@@ -51,9 +51,9 @@ class Assignments(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """A method, its config (an instance of system.Config) and the seed."""
+    """A method, its config (an instance of method.Config) and the seed."""
 
-    system: System
+    method: Method
     config: Any
     seed: int = 0
 
@@ -101,7 +101,7 @@ def check_seed(seed: int) -> None:
 def fit(request: Request, images: Images, preprocess: prepare.Preprocess, phases: Phases) -> Result:
     """The method on prepared images. Raises InputError where fewer than two clusters come out."""
     key = jax.random.key(request.seed)
-    result = request.system.fit(request.config, images, preprocess, key, phases)
+    result = request.method.fit(request.config, images, preprocess, key, phases)
     if result.probabilities.shape[1] < 2:
         raise InputError("one cluster was found: give the number that you expect with --n-clusters")
     return result
@@ -113,7 +113,7 @@ def fitted(request: Request, preprocess: prepare.Preprocess, result: Result) -> 
     if result.levels is not None:
         levels = of_labels(result.levels, result.labels, result.embedding)
     n_clusters = result.probabilities.shape[1]
-    return Fitted(request.system.name, asdict(request.config), preprocess, n_clusters, result.model, levels)
+    return Fitted(request.method.name, asdict(request.config), preprocess, n_clusters, result.model, levels)
 
 
 def assignments(result: Result) -> Assignments:

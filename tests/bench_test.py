@@ -58,7 +58,7 @@ def test_pytorch_trains_the_same_networks():
     peers = pytest.importorskip("experiments.bench._peers")
 
     def ours(case):
-        state = jax.eval_shape(lambda key: case.method.init(key, (case.batch, *case.shape)), jax.random.key(0))
+        state = jax.eval_shape(lambda key: case.training.init(key, (case.batch, *case.shape)), jax.random.key(0))
         return sum(leaf.size for leaf in jax.tree.leaves(state.params))
 
     def theirs(module):
@@ -137,7 +137,7 @@ def test_throughput_without_torch_prints_and_writes_its_rows(without_torch, caps
 def test_the_mixture_is_measured_in_the_library_s_steps(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        timing, "training", lambda method, data, batch, steps: asked.append(data.shape) or (lambda: 1.0)
+        timing, "training", lambda training, data, batch, steps: asked.append(data.shape) or (lambda: 1.0)
     )
     monkeypatch.setattr(timing, "product", lambda n: lambda: 1.0)
     rows = throughput.mixture(throughput.Bench(TINY, 2, 1.0, False, None))

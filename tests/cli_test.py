@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxclust import __version__, cli, environment
+from jaxclust import __version__
+from jaxclust.cli.main import main as cli
+from jaxclust.system import environment
 from tests import toy as toys
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = "import sys; from jaxclust import methods, cli; methods.SYSTEMS['toy'] = 'tests.toy'"
+PROGRAM = "import sys; from jaxclust import methods, cli; methods.METHODS['toy'] = 'tests.toy'"
 
 
 @pytest.fixture
@@ -192,7 +194,7 @@ def test_doctor(capsys, monkeypatch, tmp_path):
 
 
 def test_doctor_names_what_is_missing(capsys, monkeypatch):
-    from jaxclust.commands import doctor
+    from jaxclust.cli.main import doctor
 
     monkeypatch.setattr(doctor.environment, "versions", lambda: {"jax": "1", "umap-learn": None})
     assert "not installed: umap-learn" in next(doctor.remarks())
@@ -311,7 +313,7 @@ with interrupts.answered():
 
 
 def test_the_table_says_why_a_training_ended_early():
-    from jaxclust.commands.tables import run_table
+    from jaxclust.cli.tables import run_table
 
     metrics = {
         "n_clusters": 3, "effective_clusters": 3, "noise_fraction": 0.0, "latent_dim": 4, "expert_latent_dims": None,

@@ -1,4 +1,4 @@
-"""Shared by all tests: the toy system in the registry and float64, where a test asks; a cache of compiled programs."""
+"""Shared by all tests: the toy method in the registry and float64, where a test asks; a cache of compiled programs."""
 
 import os
 import tempfile
@@ -33,12 +33,12 @@ def _few_programs():
 
 @pytest.fixture
 def toy(monkeypatch):
-    """The toy system, found by its name like any other."""
+    """The toy method, found by its name like any other."""
     from jaxclust import methods
     from tests import toy as module
 
-    monkeypatch.setitem(methods.SYSTEMS, "toy", "tests.toy")
-    return module.SYSTEM
+    monkeypatch.setitem(methods.METHODS, "toy", "tests.toy")
+    return module.METHOD
 
 
 @pytest.fixture

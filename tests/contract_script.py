@@ -13,14 +13,14 @@ from jaxclust.train.phases import Phases
 from tests.contract_test import IMAGES, METHODS, Trainings, request_of
 
 
-def fit(system):
+def fit(method):
     """Labels (n,), and the terms of each training's first chunk."""
-    request, trainings = request_of(system), Trainings()
+    request, trainings = request_of(method), Trainings()
     preprocess, images = models.prepared(request.config, sources.load(IMAGES).images)
     result = models.fit(request, images, preprocess, Phases(report=trainings, mesh=mesh.make_mesh()))
     return {"labels": result.labels.tolist(), "terms": trainings.terms}
 
 
 if __name__ == "__main__":
-    methods.SYSTEMS["toy"] = METHODS["toy"]
+    methods.METHODS["toy"] = METHODS["toy"]
     json.dump({name: fit(methods.find(name)) for name in METHODS}, sys.stdout)

@@ -1,4 +1,4 @@
-"""What holds for every method. A new one joins by its entry in methods.SYSTEMS, and in TINY for a quick fit."""
+"""What holds for every method. A new one joins by its entry in methods.METHODS, and in TINY for a quick fit."""
 
 import dataclasses
 import json
@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from jaxclust import atomic, estimators, methods, models
-from jaxclust.commands import fit as fit_command
+from jaxclust import estimators, methods, models
+from jaxclust.cli import fit as fit_command
 from jaxclust.data import sources
 from jaxclust.models import Request
+from jaxclust.system import atomic
 from jaxclust.train import checkpoint
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent
 from tests import toy
 
-METHODS = {**methods.SYSTEMS, "toy": "tests.toy"}
+METHODS = {**methods.METHODS, "toy": "tests.toy"}
 CODES = {"n_clusters": 3, "hidden": (16,), "latent_dim": 4, "batch_size": 20, "learning_rate": 0.01}
 TINY = {  # changes to the preset 'quick' that make a fit of the three blobs take seconds
     "toy": {},
@@ -74,37 +75,37 @@ IMAGES = IMAGES[..., None]
 
 def pytest_generate_tests(metafunc):
     """Every test for every method; those that fit are slow, but for the toy's."""
-    if "system" in metafunc.fixturenames:
+    if "method" in metafunc.fixturenames:
         fits = "fitted" in metafunc.fixturenames
         marks = {name: [pytest.mark.slow] if fits and name != "toy" else [] for name in METHODS}
         params = [pytest.param(name, marks=marks[name]) for name in METHODS]
-        metafunc.parametrize("system", params, indirect=True, scope="module")
+        metafunc.parametrize("method", params, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
-def system(request):
+def method(request):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(methods.SYSTEMS, "toy", "tests.toy")
+        patch.setitem(methods.METHODS, "toy", "tests.toy")
         yield methods.find(request.param)
 
 
-def request_of(system):
-    return Request(system, dataclasses.replace(system.presets["quick"], **TINY[system.name]))
+def request_of(method):
+    return Request(method, dataclasses.replace(method.presets["quick"], **TINY[method.name]))
 
 
-def run(system, phases, streamed=False):
-    request = request_of(system)
+def run(method, phases, streamed=False):
+    request = request_of(method)
     raw = sources.load(IMAGES, stream="on" if streamed else "off").images
     preprocess, images = models.prepared(request.config, raw)
     return models.fit(request, images, preprocess, phases), preprocess
 
 
 @pytest.fixture(scope="module")
-def fitted(system):
+def fitted(method):
     trainings = Trainings()
     with compilations() as programs:
-        result, preprocess = run(system, Phases(report=trainings))
-    return models.fitted(request_of(system), preprocess, result), result, trainings.terms, programs
+        result, preprocess = run(method, Phases(report=trainings))
+    return models.fitted(request_of(method), preprocess, result), result, trainings.terms, programs
 
 
 @contextmanager
@@ -156,43 +157,43 @@ class StopIn(Silent):
 # what it says about itself
 
 
-def test_names_and_texts(system):
-    assert system.name in METHODS
-    assert system.title
-    assert "\n" not in system.title
-    assert any(character.isdigit() for character in system.source), "a source has a year"
+def test_names_and_texts(method):
+    assert method.name in METHODS
+    assert method.title
+    assert "\n" not in method.title
+    assert any(character.isdigit() for character in method.source), "a source has a year"
 
 
-def test_presets(system):
-    assert {"quick", "paper"} <= set(system.presets)
-    assert all(type(config) is system.Config for config in system.presets.values())
-    if system.name != "toy":
-        assert system.presets["paper"] == system.Config(), "a config's defaults are the paper's values"
+def test_presets(method):
+    assert {"quick", "paper"} <= set(method.presets)
+    assert all(type(config) is method.Config for config in method.presets.values())
+    if method.name != "toy":
+        assert method.presets["paper"] == method.Config(), "a config's defaults are the paper's values"
 
 
-def test_the_config_is_frozen_plain_and_checked(system):
-    config = system.presets["quick"]
+def test_the_config_is_frozen_plain_and_checked(method):
+    config = method.presets["quick"]
     assert hasattr(config, "n_clusters")
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.n_clusters = 3
     models.check_config(config)
     plain = json.loads(json.dumps(atomic.plain(dataclasses.asdict(config))))
     again = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
-    assert system.Config(**again) == config
+    assert method.Config(**again) == config
 
 
-def test_every_field_is_an_option_of_its_own(system):
+def test_every_field_is_an_option_of_its_own(method):
     general = {field.name for field in dataclasses.fields(fit_command.Options)}
-    assert not general & {field.name for field in dataclasses.fields(system.Config)}
-    options, config = fit_command.parse(system, ["digits", "--n-clusters", "7"])
+    assert not general & {field.name for field in dataclasses.fields(method.Config)}
+    options, config = fit_command.parse(method, ["digits", "--n-clusters", "7"])
     assert (options.data, options.preset) == ("digits", "quick")
-    assert config == dataclasses.replace(system.presets["quick"], n_clusters=7)
+    assert config == dataclasses.replace(method.presets["quick"], n_clusters=7)
 
 
-def test_it_has_an_estimator(system):
-    if system.name != "toy":
-        (estimator,) = (found for found in estimators.ESTIMATORS if found.method == system.name)
-        fields = [field.name for field in dataclasses.fields(system.Config)]
+def test_it_has_an_estimator(method):
+    if method.name != "toy":
+        (estimator,) = (found for found in estimators.ESTIMATORS if found.method == method.name)
+        fields = [field.name for field in dataclasses.fields(method.Config)]
         assert set(estimator().get_params()) == {*fields, "preset", "seed", "verbose"}
         assert estimator.__doc__
 
@@ -233,13 +234,13 @@ def test_blobs_are_separated(fitted):
     assert models.score(fitted[1].labels, LABELS)["acc"] > 0.9
 
 
-def test_a_model_from_disk_is_the_model(system, fitted, tmp_path):
+def test_a_model_from_disk_is_the_model(method, fitted, tmp_path):
     model, _, _, _ = fitted
     checkpoint.save_dicts(tmp_path / "arrays", model.model.arrays)
     meta = json.loads(json.dumps(atomic.plain(dict(model.model.meta))))
     loaded = model._replace(
         model=model.model._replace(
-            meta=meta, arrays=checkpoint.load_dicts(tmp_path / "arrays"), functions=system.restore(meta)
+            meta=meta, arrays=checkpoint.load_dicts(tmp_path / "arrays"), functions=method.restore(meta)
         )
     )
     np.testing.assert_array_equal(models.predict_proba(loaded, IMAGES), models.predict_proba(model, IMAGES))
@@ -274,18 +275,18 @@ def test_samples_and_reconstructions_are_finite_and_in_range(fitted):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_resumed_fit_equals_a_straight_one(system, fitted, tmp_path, streamed):
+def test_a_resumed_fit_equals_a_straight_one(method, fitted, tmp_path, streamed):
     """Interrupted in its last training and resumed, from a directory; its images on the device or streamed.
 
     One that trains nothing is run to its end, and reads again what its phases found. What is streamed and resumed is
     compared with what is neither, so only the toy and the first method are asked for both.
     """
-    if not streamed and system.name not in ("toy", "moe-vae"):
+    if not streamed and method.name not in ("toy", "moe-vae"):
         pytest.skip("streamed: True asks for more")
     _, straight, trainings, _ = fitted
     with pytest.raises(KeyboardInterrupt) if trainings else nullcontext():
-        run(system, Phases(tmp_path, StopIn(list(trainings)[-1] if trainings else ""), save_every=0.0), streamed)
-    resumed, _ = run(system, Phases(tmp_path), streamed)
+        run(method, Phases(tmp_path, StopIn(list(trainings)[-1] if trainings else ""), save_every=0.0), streamed)
+    resumed, _ = run(method, Phases(tmp_path), streamed)
     np.testing.assert_array_equal(resumed.labels, straight.labels)
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
     for ours, theirs in zip(*(jax.tree.leaves(r.model.arrays) for r in (resumed, straight)), strict=True):
@@ -305,10 +306,10 @@ def eight_devices():
 
 
 @pytest.mark.slow
-def test_eight_devices_find_what_one_finds(system, fitted, eight_devices):
+def test_eight_devices_find_what_one_finds(method, fitted, eight_devices):
     """Clusters may be numbered otherwise: rounding decides which comes first. So may trainings after the first."""
     _, result, trainings, _ = fitted
-    many = eight_devices[system.name]
+    many = eight_devices[method.name]
     assert adjusted_rand_score(result.labels, many["labels"]) == 1
     assert list(trainings)[:1] == list(many["terms"])[:1]
     for name in list(trainings)[:1]:

@@ -12,8 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxclust
-from jaxclust import InputError, RunExists, cli, estimators, inputs
-from jaxclust.estimators import DeepClusterer, MoEVAE
+from jaxclust import InputError, RunExists, estimators
+from jaxclust.cli.main import main as cli
+from jaxclust.estimators import DeepClusterer, MoEVAE, inputs
 from tests import toy as toys
 
 X, Y = toys.blobs(150)
@@ -110,7 +111,7 @@ def test_parameters_follow_scikit_learn(Toy):  # noqa: N803
 
 
 def test_parameters_left_out_have_the_preset_s_value(Toy):  # noqa: N803
-    assert Toy()._request().config == toys.SYSTEM.presets["quick"]
+    assert Toy()._request().config == toys.METHOD.presets["quick"]
     assert Toy(preset="paper", n_clusters=5)._request().config == toys.ToyConfig(n_clusters=5, epochs=400)
 
 

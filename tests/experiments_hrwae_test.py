@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import configs, frechet, groups, run, table
-from jaxclust.commands import fit as fit_command
+from jaxclust.cli import fit as fit_command
 from jaxclust.metrics.images import frechet_distance
 from tests import toy
 from tests.contract_test import TINY

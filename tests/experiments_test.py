@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from experiments import configs, cuts, imbalance, latent_sizes, run, streaming, table, vc_epochs
-from jaxclust import InputError, atomic, methods
-from jaxclust.commands import fit as fit_command
+from jaxclust import InputError, methods
+from jaxclust.cli import fit as fit_command
 from jaxclust.data.sources import BUILT_IN
+from jaxclust.system import atomic
 from tests.made_up_runs import columns, metrics, write
 
 ROWS = [row for rows in configs.tables().values() for row in rows]
-DISTINCT = list({(row.method, *row.overrides): row for row in ROWS if row.method in methods.SYSTEMS}.values())
+DISTINCT = list({(row.method, *row.overrides): row for row in ROWS if row.method in methods.METHODS}.values())
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: row.name)

@@ -3,7 +3,7 @@
 import dataclasses
 
 from experiments import configs
-from jaxclust import atomic
+from jaxclust.system import atomic
 
 
 def metrics(seed, **changes):

@@ -8,7 +8,7 @@ import pytest
 
 import jaxclust
 from jaxclust import methods
-from jaxclust.commands import fit as fit_command
+from jaxclust.cli import fit as fit_command
 from jaxclust.data.sources import BUILT_IN
 
 ROOT = Path(__file__).parents[1]

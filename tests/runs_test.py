@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jaxclust import models, rundir, runs
+from jaxclust import models, runs
 from jaxclust.data import sources
 from jaxclust.errors import InputError, RunExists
 from jaxclust.models import Request
+from jaxclust.runs import lifecycle
 from jaxclust.train import history
 from jaxclust.train.progress import Silent
 from tests import toy
@@ -41,7 +42,7 @@ def dataset(n=150, labelled=True):
 
 def fit(out, config=CONFIG, data=None, **kwargs):
     seed = kwargs.pop("seed", 0)
-    return runs.fit(Request(toy.SYSTEM, config, seed), data or dataset(), out, **kwargs)
+    return runs.fit(Request(toy.METHOD, config, seed), data or dataset(), out, **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +192,7 @@ def test_overwriting_replaces_the_run_and_nothing_else(tmp_path):
     metrics = fit(tmp_path / "run", replace(CONFIG, n_clusters=4), overwrite=True)
     assert metrics["n_clusters"] == 4
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
-    assert not (tmp_path / "run" / rundir.REPLACED).exists()
+    assert not (tmp_path / "run" / lifecycle.REPLACED).exists()
 
 
 def bad_requests():
@@ -243,13 +244,13 @@ def test_an_interrupted_overwriting_gives_way_to_the_next(tmp_path):
     fit(out)
     with pytest.raises(KeyboardInterrupt):
         fit(out, report=StopAfter(2), overwrite=True)
-    assert (out / rundir.REPLACED / "metrics.json").exists()
+    assert (out / lifecycle.REPLACED / "metrics.json").exists()
     with pytest.raises(KeyboardInterrupt):
         fit(out, report=StopAfter(2), overwrite=True)
-    assert (out / rundir.REPLACED / "metrics.json").exists()
+    assert (out / lifecycle.REPLACED / "metrics.json").exists()
     fit(out, resume=True)
     assert state(out) == "complete"
-    assert not (out / rundir.REPLACED).exists()
+    assert not (out / lifecycle.REPLACED).exists()
 
 
 def test_resuming_a_complete_run_does_nothing(tmp_path):

@@ -9,11 +9,11 @@ from sklearn.base import clone
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
-from jaxclust import estimators, inputs, methods
-from jaxclust.estimators import DeepClusterer
+from jaxclust import estimators, methods
+from jaxclust.estimators import DeepClusterer, inputs
 
 with pytest.MonkeyPatch.context() as patch:
-    patch.setitem(methods.SYSTEMS, "toy", "tests.toy")
+    patch.setitem(methods.METHODS, "toy", "tests.toy")
 
     class Toy(DeepClusterer, method="toy"):
         """The toy as an estimator, of a module, so that it can be pickled."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxclust import cli, load_data
+from jaxclust import load_data
+from jaxclust.cli.main import main as cli
 from jaxclust.estimators import DeepClusterer
 from tests import toy as toys
 
@@ -35,7 +36,7 @@ def write(name, n):
 
 def fit(path, mode):
     data = sources.load(path, stream=mode)
-    request = models.Request(toy.SYSTEM, toy.ToyConfig(epochs=1, batch_size=256))
+    request = models.Request(toy.METHOD, toy.ToyConfig(epochs=1, batch_size=256))
     preprocess, images = models.prepared(request.config, data.images)
     return models.fit(request, images, preprocess, Phases())
 

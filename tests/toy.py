@@ -1,4 +1,4 @@
-"""A small system with the full contract, so that the shell around the methods is tested in seconds.
+"""A small method with the full contract, so that the shell around the methods is tested in seconds.
 
 Two phases: `seeds` on the host (k-means++ on a few points), `centres` on the device (soft k-means by gradient descent).
 """
@@ -13,11 +13,11 @@ import numpy as np
 import optax
 
 from jaxclust.host import seeds
-from jaxclust.methods.base import Functions, Method, Model, Result, System
+from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.numerics import fold_name, squared_distances, weighted_mean
-from jaxclust.train.apply import apply_in_batches
+from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.phases import Phases
-from jaxclust.train.state import advance, new_state, step_key, to_unit
+from jaxclust.train.training import Training, advance, new_state, step_key, to_unit
 
 POINTS = 1000  # the first, that k-means++ sees
 
@@ -66,7 +66,7 @@ def _step(learning_rate: float, noise: float) -> Any:
     return step
 
 
-def make(config: ToyConfig, centres: np.ndarray) -> Method:
+def make(config: ToyConfig, centres: np.ndarray) -> Training:
     def init(key: jax.Array, batch_shape: tuple[int, ...]) -> Any:
         optimiser = optax.adam(config.learning_rate)
         return new_state({"centres": jnp.asarray(centres)}, optimiser, {"seen": jnp.zeros(())}, key)
@@ -75,7 +75,7 @@ def make(config: ToyConfig, centres: np.ndarray) -> Method:
         return _log_posterior(state.params["centres"], images)
 
     step = _step(config.learning_rate, config.noise)
-    return Method(init, step, lambda state, images: _flat(images)[:, :2], log_posterior)
+    return Training(init, step, lambda state, images: _flat(images)[:, :2], log_posterior)
 
 
 def restore(meta: Any) -> Functions:
@@ -112,9 +112,9 @@ def fit(config: ToyConfig, images: np.ndarray, preprocess: Any, key: jax.Array, 
         return {"centres": chosen.astype(np.float32)}
 
     centres = phases.compute("seeds", find_seeds)["centres"]
-    method = make(config, centres)
+    training = make(config, centres)
     state = phases.train(
-        "centres", method, images, key=fold_name(key, "centres"), epochs=config.epochs, batch_size=config.batch_size
+        "centres", training, images, key=fold_name(key, "centres"), epochs=config.epochs, batch_size=config.batch_size
     )
     meta = {"shape": preprocess.shape, "latent_dim": config.latent_dim}
     model = Model(meta, {"centres": state.params["centres"]}, restore(meta))
@@ -132,7 +132,7 @@ def fit(config: ToyConfig, images: np.ndarray, preprocess: Any, key: jax.Array, 
     )
 
 
-SYSTEM = System(
+METHOD = Method(
     "toy", "soft k-means, for tests", "nobody, 2026", ToyConfig,
     {"paper": ToyConfig(epochs=400), "quick": ToyConfig()}, fit, restore,
 )  # fmt: skip

@@ -12,27 +12,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust import losses
-from jaxclust.data.augment import NONE
-from jaxclust.methods.base import Method
-from jaxclust.methods.clustering_module import Length, ae_clustering_module, clustering_module
+from jaxclust.methods.clustering_module.config import AEConfig
+from jaxclust.methods.clustering_module.fit import Length, ae_clustering_module, clustering_module
 from jaxclust.methods.hc_mgan import training
-from jaxclust.methods.hrwae_gan import hrwae_gan
-from jaxclust.methods.parts import autoencoder, mixture
-from jaxclust.methods.parts.classifier import ClassifierSpec, module
-from jaxclust.methods.parts.clustering_module_config import AEConfig
-from jaxclust.methods.parts.coders import Frame, coders
-from jaxclust.methods.parts.hc_mgan_config import Config as HCMGANConfig
-from jaxclust.methods.parts.hrwae_gan_config import QUICK as HRWAE
-from jaxclust.methods.parts.networks import adam, init, train_mode
-from jaxclust.methods.parts.population import population
-from jaxclust.methods.parts.variational_config import QUICK
-from jaxclust.methods.parts.variational_model import Networks
-from jaxclust.methods.variational import Plan, variational_clustering
+from jaxclust.methods.hc_mgan.config import Config as HCMGANConfig
+from jaxclust.methods.hrwae_gan.config import QUICK as HRWAE
+from jaxclust.methods.hrwae_gan.fit import hrwae_gan
+from jaxclust.methods.moe_vae import mixture
+from jaxclust.methods.shared import autoencoder
+from jaxclust.methods.shared.classifier import ClassifierSpec, module
+from jaxclust.methods.shared.coders import Frame, coders
+from jaxclust.methods.shared.population import population
+from jaxclust.methods.vc.config import QUICK
+from jaxclust.methods.vc.fit import Plan, variational_clustering
+from jaxclust.methods.vc.model import Networks
+from jaxclust.nn.apply import init, train_mode
 from jaxclust.nn.conv import Conv, ConvTranspose
 from jaxclust.nn.mlp import Hidden
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.state import advance, new_state
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+from jaxclust.train.augment import NONE
+from jaxclust.train.optimisers import adam
+from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
+from jaxclust.typing import Array, Key, PyTree
 
 BATCH, FIRST, LATENT = 100, 32, 32  # of the convolutional networks; FIRST: filters of the first block
 WIDTHS, MLP_BATCH = (784, 500, 500, 2000, 10), 256  # widths and batch of Xie et al. 2016
@@ -42,7 +43,7 @@ CLUSTERS = 10  # of a clustering module
 class Case(NamedTuple):
     """A training step to measure: `flops` of a step, on `batch` examples of `shape`, uint8 images or float32."""
 
-    method: Method
+    training: Training
     shape: tuple[int, ...]
     batch: int
     flops: float
@@ -115,7 +116,7 @@ def mlp(widths: tuple[int, ...] = WIDTHS, batch: int = MLP_BATCH, dtype: Any = j
         return advance(state, grads, optimiser, stats), {"loss": value}
 
     flops = step_flops(forward_flops(network, (batch, widths[0])))
-    return Case(Method(start, step), widths[:1], batch, flops)
+    return Case(Training(start, step), widths[:1], batch, flops)
 
 
 def ae_cm(side: int, batch: int = MLP_BATCH, count: int = 1) -> Case:
@@ -139,8 +140,8 @@ def restarts(count: int = 20) -> list[tuple[str, int, Case, Case]]:
     uci = ae_clustering_module(small, 3, length, pair)
     alone = clustering_module(small, 3, dim, length, None)
 
-    def case(method: Method, size: int, n: int) -> Case:
-        return Case(population(method, n, size), (dim,), 20, 0.0)
+    def case(training: Training, size: int, n: int) -> Case:
+        return Case(population(training, n, size), (dim,), 20, 0.0)
 
     return [
         ("ae-cm 256-500-500-2000-10", count, *paper),
@@ -170,7 +171,7 @@ def hc_mgan(refine: bool, side: int, width: float, batch: int = BATCH, slots: in
     """Raw splits, or refinements, of hc-mgan on grey images (side, side, 1): so many leaves at a time, `batch` real
     examples of each group."""
     shape, config = (side, side, 1), HCMGANConfig(width=width, batch_size=batch, concurrent=slots)
-    return Case(training(config, shape, slots, refine).method, shape, batch * slots * (1 + refine), 0.0)
+    return Case(training(config, shape, slots, refine).training, shape, batch * slots * (1 + refine), 0.0)
 
 
 def forward_flops(network: nn.Module, shape: tuple[int, ...]) -> list[float]:

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.data.batches import shuffled
-from jaxclust.methods.base import Method
+from jaxclust.train.batches import shuffled
 from jaxclust.train.loop import run_chunk
+from jaxclust.train.training import Training
 from jaxclust.typing import Array
 
 Timer = Callable[[], float]  # runs once, returns seconds a step
@@ -31,16 +31,16 @@ class Row(NamedTuple):
     ratio: float | None
 
 
-def training(method: Method, data: np.ndarray, batch: int, steps: int) -> Timer:
+def training(training: Training, data: np.ndarray, batch: int, steps: int) -> Timer:
     """A timer of `steps` training steps in the library's loop, data (n, ...) resident on the device."""
-    state = method.init(jax.random.key(0), (batch, *data.shape[1:]))
+    state = training.init(jax.random.key(0), (batch, *data.shape[1:]))
     images, batches = jax.device_put(data), shuffled(len(data), batch, 0)
 
     def timer() -> float:
         nonlocal state
         index, weight = jax.device_put(batches.indices(int(state.step), steps))
         start = time.perf_counter()
-        state, terms = run_chunk(method.step, state, images, index, weight, rows=method.rows)
+        state, terms = run_chunk(training.step, state, images, index, weight, rows=training.rows)
         jax.block_until_ready((state, terms))
         return (time.perf_counter() - start) / steps
 

@@ -24,11 +24,12 @@ from jax.sharding import Mesh
 from experiments.bench import _hlo, _targets
 from experiments.bench._targets import Target
 from experiments.bench.steps import IMAGES, STEPS, Step
-from jaxclust import atomic
 from jaxclust.errors import InputError
+from jaxclust.system import atomic
 from jaxclust.train import loop
 from jaxclust.train import mesh as meshes
-from jaxclust.typing import Batch, PyTree
+from jaxclust.train.training import Batch
+from jaxclust.typing import PyTree
 
 MOST_FLOAT32 = 0.05  # of the multiply-adds: heads and augmentation are float32
 MOST_REPEATED = 1.5  # work of all chips to that of the whole program: 4 if unsharded, near 1.4 on GPUs if sharded
@@ -107,7 +108,7 @@ def arguments(step: Step, mesh: Mesh, sharded: bool = True) -> tuple[Any, ...]:
     """What the chunk program takes: state, images, index, weight, as shapes with the shardings of the loop."""
     steps = loop.chunk_steps(-(-IMAGES // step.batch))
     state = step.state()
-    shardings = meshes.of_state(mesh, state, step.method().stacked)
+    shardings = meshes.of_state(mesh, state, step.training().stacked)
     state = jax.tree.map(lambda a, place: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), state, shardings)
     everywhere = meshes.replicated(mesh)
     over = meshes.of_batches(mesh, shardings) if sharded else everywhere
@@ -122,7 +123,7 @@ def arguments(step: Step, mesh: Mesh, sharded: bool = True) -> tuple[Any, ...]:
 def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Lowered, Mesh, PyTree]:
     """The chunk program of the step for the target, its mesh and its state; `fault` is a control's name."""
     mesh = mesh_of(step, target)
-    function = step.method().step
+    function = step.training().step
     if fault == "calls the host":
         function = _calling_the_host(function)
     given = arguments(step, mesh, sharded=fault != "unsharded batch")
@@ -130,7 +131,7 @@ def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Low
     program = loop.chunk_program(target.platform, as_it_was)
     if fault == "no donation":
         program = jax.jit(program.__wrapped__, static_argnums=(0, 5, 6))  # type: ignore[attr-defined]
-    lowered = meshes.within(mesh, program.lower)(function, *given, False, step.method().rows)
+    lowered = meshes.within(mesh, program.lower)(function, *given, False, step.training().rows)
     return lowered, mesh, given[0]
 
 
@@ -216,8 +217,8 @@ def exported(step: Step) -> int:
     from jax import export
 
     mesh = meshes.make_mesh(jax.devices("cpu")[:1])
-    method = step.method()
-    chunk = partial(loop.chunk_program("cpu").__wrapped__, method.step, rows=method.rows)  # type: ignore[attr-defined]
+    training = step.training()
+    chunk = partial(loop.chunk_program("cpu").__wrapped__, training.step, rows=training.rows)  # type: ignore[attr-defined]
     program = jax.jit(chunk, donate_argnums=0)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments(step, mesh))
     return len(export.export(program, platforms=EXPORTS)(*shapes).mlir_module_serialized)

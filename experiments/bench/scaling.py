@@ -17,7 +17,7 @@ import jax
 
 from experiments.bench import _cases as cases
 from experiments.bench import _timing as timing
-from jaxclust import atomic
+from jaxclust.system import atomic
 
 
 class Sizes(NamedTuple):
@@ -77,7 +77,7 @@ GROUPS: dict[str, tuple[str, Callable[[Sizes], list[Point]]]] = {
 def measure(name: str, points: list[Point], steps: int, rounds: int, limit: float) -> Growth:
     """Time the points in interleaved rounds and fit the exponents."""
     timers = {
-        str(size): timing.training(case.method, case.data(rows), case.batch, steps) for size, case, rows in points
+        str(size): timing.training(case.training, case.data(rows), case.batch, steps) for size, case, rows in points
     }
     seconds = timing.interleaved(timers, rounds, limit)
     return growth(name, [point.size for point in points], seconds, [point.case.flops for point in points])

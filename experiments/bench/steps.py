@@ -12,22 +12,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.methods.base import Method
-from jaxclust.methods.clustering_module import Length, ae_clustering_module
+from jaxclust.methods.clustering_module.config import AEConfig
+from jaxclust.methods.clustering_module.fit import Length, ae_clustering_module
 from jaxclust.methods.hc_mgan import training
-from jaxclust.methods.hrwae_gan import hrwae_gan
-from jaxclust.methods.parts import autoencoder, classifier, mixture
-from jaxclust.methods.parts.clustering_module_config import AEConfig
-from jaxclust.methods.parts.coders import Frame, coders
-from jaxclust.methods.parts.hc_mgan_config import Config as HCMGANConfig
-from jaxclust.methods.parts.hrwae_gan_config import Config as HRWAEConfig
-from jaxclust.methods.parts.moe_vae_config import Config, autoencoder_spec, classifier_spec, mixture_spec
-from jaxclust.methods.parts.population import population
-from jaxclust.methods.parts.slots import Start
-from jaxclust.methods.parts.variational_config import Config as VCConfig
-from jaxclust.methods.parts.variational_model import Networks
-from jaxclust.methods.variational import Plan, variational_clustering
-from jaxclust.typing import Key, PyTree, TrainState
+from jaxclust.methods.hc_mgan.config import Config as HCMGANConfig
+from jaxclust.methods.hc_mgan.slots import Start
+from jaxclust.methods.hrwae_gan.config import Config as HRWAEConfig
+from jaxclust.methods.hrwae_gan.fit import hrwae_gan
+from jaxclust.methods.moe_vae import mixture
+from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, classifier_spec, mixture_spec
+from jaxclust.methods.shared import autoencoder, classifier
+from jaxclust.methods.shared.coders import Frame, coders
+from jaxclust.methods.shared.population import population
+from jaxclust.methods.vc.config import Config as VCConfig
+from jaxclust.methods.vc.fit import Plan, variational_clustering
+from jaxclust.methods.vc.model import Networks
+from jaxclust.train.training import Training, TrainState
+from jaxclust.typing import Key, PyTree
 
 IMAGES = 70_000  # rows of the data set that lies on the device: MNIST's and Fashion-MNIST's
 CLUSTERS = 10
@@ -43,7 +44,7 @@ class Step(NamedTuple):
     side:    of its images, (side, side, 1) uint8.
     batch:   examples in one batch, over all devices and experts.
     experts: networks stacked on a leading axis of the state's leaves; 1 for a network on its own.
-    build:   config -> Method. Config has the fields `precision` and `form`.
+    build:   config -> Training. Config has the fields `precision` and `form`.
     config:  the settings, of moe-vae, ae-cm, vc, hrwae-gan or hc-mgan.
     zeros:   what the arithmetic of a GPU program is multiplied by because XLA writes zeros between the taps of some
              gradients and counts them: of 13 passes through hc-mgan's features 5 are gradients of 5 x 5 convolutions of
@@ -54,7 +55,7 @@ class Step(NamedTuple):
     side: int
     batch: int
     experts: int
-    build: Callable[[Any, tuple[int, ...]], Method]
+    build: Callable[[Any, tuple[int, ...]], Training]
     config: Any
     zeros: float = 1.0
 
@@ -63,13 +64,13 @@ class Step(NamedTuple):
         """Of one example."""
         return (self.side, self.side, 1)
 
-    def method(self) -> Method:
+    def training(self) -> Training:
         """The training itself."""
         return self.build(self.config, self.shape)
 
     def state(self) -> PyTree:
         """Shapes and types of its state: a TrainState of jax.ShapeDtypeStruct."""
-        init = self.method().init
+        init = self.training().init
         return jax.eval_shape(lambda key: init(key, (self.batch, *self.shape)), jax.random.key(0))
 
     def with_batch(self, batch: int) -> "Step":
@@ -81,40 +82,40 @@ class Step(NamedTuple):
         return self._replace(config=replace(self.config, precision=precision))
 
 
-def _autoencoder(config: Config, shape: tuple[int, ...]) -> Method:
+def _autoencoder(config: Config, shape: tuple[int, ...]) -> Training:
     return autoencoder.autoencoder(autoencoder_spec(config, "bernoulli", LATENT, N_STEPS), shape)
 
 
-def _manager(config: Config, shape: tuple[int, ...]) -> Method:
+def _manager(config: Config, shape: tuple[int, ...]) -> Training:
     targets = np.broadcast_to(np.float32(1 / CLUSTERS), (IMAGES, CLUSTERS))
     return classifier.classifier(classifier_spec(config, "bernoulli", CLUSTERS, N_STEPS), targets)
 
 
-def _stage_one(config: Config, shape: tuple[int, ...]) -> Method:
+def _stage_one(config: Config, shape: tuple[int, ...]) -> Training:
     return mixture.stage_one(mixture_spec(config, "bernoulli", np.full(CLUSTERS, LATENT), N_STEPS), shape)
 
 
-def _stage_two(config: Config, shape: tuple[int, ...]) -> Method:
+def _stage_two(config: Config, shape: tuple[int, ...]) -> Training:
     return mixture.stage_two(mixture_spec(config, "bernoulli", np.full(CLUSTERS, LATENT), N_STEPS), shape)
 
 
-def _ae_cm(config: AEConfig, shape: tuple[int, ...]) -> Method:
+def _ae_cm(config: AEConfig, shape: tuple[int, ...]) -> Training:
     pair = coders(config, Frame(shape, *shape[:2]))
     one = ae_clustering_module(config, CLUSTERS, Length(N_STEPS, 1), pair)
     return population(one, config.restarts, pair.size)
 
 
-def _vc(config: VCConfig, shape: tuple[int, ...]) -> Method:
+def _vc(config: VCConfig, shape: tuple[int, ...]) -> Training:
     nets = Networks(config, CLUSTERS, Frame(shape, *shape[:2]), "bernoulli")
     plan = Plan((config.reconstruction_weights, ()), (config.consistency_weights, (N_STEPS // 4, N_STEPS // 2)))
     return variational_clustering(config, CLUSTERS, nets, plan)
 
 
-def _hrwae_gan(config: HRWAEConfig, shape: tuple[int, ...]) -> Method:
+def _hrwae_gan(config: HRWAEConfig, shape: tuple[int, ...]) -> Training:
     return hrwae_gan(config, shape, "bernoulli", N_STEPS)
 
 
-def _hc_mgan(refine: bool, config: HCMGANConfig, shape: tuple[int, ...]) -> Method:
+def _hc_mgan(refine: bool, config: HCMGANConfig, shape: tuple[int, ...]) -> Training:
     several = training(config, shape, SLOTS, refine)
     groups = several.groups
 
@@ -122,7 +123,7 @@ def _hc_mgan(refine: bool, config: HCMGANConfig, shape: tuple[int, ...]) -> Meth
         cdf = jnp.ones((SLOTS, groups, IMAGES))
         return several.begin(key, Start(jax.random.split(key, SLOTS), cdf, jnp.full(SLOTS, N_STEPS)))
 
-    return several.method._replace(init=init)
+    return several.training._replace(init=init)
 
 
 # The text's settings (preset 'paper'), in the compute type and the convolutions of an accelerator. At 32 x 32 its first

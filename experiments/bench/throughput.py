@@ -18,7 +18,7 @@ import jax
 from experiments.bench import _cases as cases
 from experiments.bench import _timing as timing
 from experiments.bench._timing import Row, Seconds, Timer
-from jaxclust import atomic
+from jaxclust.system import atomic
 
 OURS, CEILING, ALONE = "jaxclust", "ceiling", "jaxclust, one VAE by itself"
 TOP_EXPERTS = (2, 1)  # of a routed step; the library's default comes first
@@ -65,7 +65,7 @@ class Bench(NamedTuple):
 
     def ours(self, case: cases.Case, steps: int) -> Timer:
         """The library's loop on ten batches of random data."""
-        return timing.training(case.method, case.data(10 * case.batch), case.batch, steps)
+        return timing.training(case.training, case.data(10 * case.batch), case.batch, steps)
 
     def theirs(self, make: Callable[..., Any], shape: tuple[int, ...], batch: int, steps: int) -> dict[str, Timer]:
         """PyTorch's trainings by name. make(wrap) returns the module; wrap goes around what can be compiled."""

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from experiments import imbalance
-from jaxclust import atomic, methods
+from jaxclust import methods
 from jaxclust.errors import InputError
+from jaxclust.system import atomic
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "experiments" / "out"

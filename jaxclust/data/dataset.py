@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxclust.data.rows import Images, Rows, as_rows, blocks, limits, take
+from jaxclust.data.readers import memory
+from jaxclust.data.rows import Images, Rows, blocks, limits, take
 from jaxclust.errors import InputError
 
 TRAIN, TEST = 0, 1
@@ -69,7 +70,7 @@ def build(
 
 def standard(name: str, images: Any) -> Images:
     """(n, h, w, c) uint8 or float32, or (n, d) float32: the same numbers, checked. `name` starts the error's line."""
-    array = as_rows(images)
+    array = memory.read(images)
     if isinstance(array, Rows) and array.checked:
         return array
     if array.dtype == object or array.dtype.kind not in "buif":

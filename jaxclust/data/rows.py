@@ -77,22 +77,6 @@ class Rows:
 Images: TypeAlias = np.ndarray | Rows
 
 
-def as_rows(images: Any) -> Images:
-    """`images` as an array, or as `Rows` where they are, or should stay, in parts.
-
-    A matrix of scipy.sparse (n, d) and a data frame of numbers become float32: see `sparse.given` and `frames.given`.
-    """
-    if isinstance(images, Rows | np.ndarray):
-        return images
-    from scipy.sparse import issparse
-
-    from jaxclust.data import frames, sparse  # they give Rows
-
-    if issparse(images):
-        return sparse.given(images)
-    return frames.given(images) if frames.is_frame(images) else np.asarray(images)
-
-
 def of_array(array: np.ndarray) -> Rows:
     """An array in memory, to be fed to the device part by part."""
     return Rows(array.shape, array.dtype, lambda numbers: array[numbers])

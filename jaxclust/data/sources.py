@@ -9,16 +9,18 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from scipy.sparse import issparse
 
-from jaxclust import environment
-from jaxclust.data import built_in, dataset, files, folders, prepare, rows, shards, sparse, tables
-from jaxclust.data.built_in import BUILT_IN, BuiltIn
+from jaxclust.data import dataset, prepare, rows
 from jaxclust.data.dataset import Dataset
+from jaxclust.data.readers import built_in, files, folders, memory, shards, sparse, tables
+from jaxclust.data.readers.built_in import BUILT_IN, BuiltIn
+from jaxclust.data.readers.found import Found
 from jaxclust.data.rows import Rows
 from jaxclust.errors import InputError
+from jaxclust.system import environment
 
 __all__ = ["BUILT_IN", "BuiltIn", "Dataset", "load"]
 
-FoundSkipped: TypeAlias = tuple[built_in.Found, tuple[str, ...]]
+FoundSkipped: TypeAlias = tuple[Found, tuple[str, ...]]
 STREAM = ("auto", "on", "off")
 RESIDENT_SHARE = 1 / 8  # of the memory: prepared data up to that stay in it, beside raw data and a device's copy
 IDX_PAIRS = (("train-images", 0), ("t10k-images", 1))
@@ -59,7 +61,7 @@ def load(
         raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
     skipped: tuple[str, ...] = ()
     if not isinstance(data, str | os.PathLike):
-        name, found = "array", built_in.Found(_given(data, stream))
+        name, found = "array", Found(_given(data, stream))
     else:
         name = os.fspath(data)
         reading = Reading(image_size, skip_bad, stream)
@@ -85,7 +87,7 @@ def streams(stream: str, shape: tuple[int, ...]) -> bool:
 
 def _given(data: Any, stream: str) -> rows.Images:
     if not issparse(data):
-        return rows.as_rows(data)
+        return memory.read(data)
     matrix = sparse.as_rows(data)
     return matrix if streams(stream, matrix.shape) else sparse.dense(matrix)
 
@@ -137,7 +139,7 @@ def _read_directory(path: Path, reading: Reading) -> FoundSkipped:
     if pairs and not has_images:
         parts = [(files.read_idx_pair(p), code) for p, code in pairs]
         labels = [part[1] for part, _ in parts]
-        return built_in.Found(
+        return Found(
             np.concatenate([part[0] for part, _ in parts]),
             np.concatenate([v for v in labels if v is not None]) if all(v is not None for v in labels) else None,
             None,
@@ -151,20 +153,20 @@ def _read_directory(path: Path, reading: Reading) -> FoundSkipped:
     )
     read = folders.open_folder if streamed else folders.read_folder
     folder = read(path, image_size=reading.image_size, skip_bad=reading.skip_bad)
-    return built_in.Found(folder.images, folder.labels, None, folder.split), folder.skipped
+    return Found(folder.images, folder.labels, None, folder.split), folder.skipped
 
 
-def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> built_in.Found:
+def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Found:
     """The images of all shards as `Rows`, or read where they need not be streamed."""
     shape = shards.check_alike(found)
     images: rows.Images = shards.open_rows(found)
     if not streams(reading.stream, shape):
         files.check_size(what, files.n_bytes(shape, images.dtype))
         images = images[:]
-    return built_in.Found(images, shards.beside(found, "labels"), None, shards.beside(found, "split"))
+    return Found(images, shards.beside(found, "labels"), None, shards.beside(found, "split"))
 
 
-def _read_file(path: Path, reading: Reading) -> built_in.Found:
+def _read_file(path: Path, reading: Reading) -> Found:
     suffix = path.suffix.lower()
     if tables.is_table(path):
         return tables.read(path, partial(streams, reading.stream))
@@ -177,11 +179,11 @@ def _read_file(path: Path, reading: Reading) -> built_in.Found:
     if suffix == ".npz":
         arrays = files.read_npz(path)
         images = arrays["images"] if "images" in arrays else _as_features(path, arrays["features"])
-        return built_in.Found(images, arrays.get("labels"), None, arrays.get("split"))
+        return Found(images, arrays.get("labels"), None, arrays.get("split"))
     if suffix == ".npy":
-        return built_in.Found(files.read_npy(path))
+        return Found(files.read_npy(path))
     if files.is_idx(path):
-        return built_in.Found(*files.read_idx_pair(path))
+        return Found(*files.read_idx_pair(path))
     if suffix in folders.SUFFIXES:
         raise InputError(f"{path}: a single image cannot be clustered: give the folder that holds the images")
     raise InputError(

@@ -1,17 +1,19 @@
-"""Published systems, one file each, found by name. A system's module is imported when it is asked for."""
+"""Methods, found by name. The module of a method is imported when it is asked for."""
 
 import importlib
+from typing import Any
 
 from jaxclust.errors import InputError
-from jaxclust.methods.base import System
+from jaxclust.methods.base import Method
+from jaxclust.system import environment
 
-SYSTEMS = {  # name -> module, or module:NAME where it is not called SYSTEM
+METHODS = {  # name -> module, or module:NAME where it is not called METHOD
     "moe-vae": "jaxclust.methods.moe_vae",
     "hrwae-gan": "jaxclust.methods.hrwae_gan",
     "hc-mgan": "jaxclust.methods.hc_mgan",
     "cm": "jaxclust.methods.clustering_module:CM",
     "ae-cm": "jaxclust.methods.clustering_module:AE_CM",
-    "vc": "jaxclust.methods.variational",
+    "vc": "jaxclust.methods.vc",
     "umap-density": "jaxclust.methods.baselines.umap_density",
     "kmeans": "jaxclust.methods.baselines.mixtures:KMEANS",
     "gmm": "jaxclust.methods.baselines.mixtures:GMM",
@@ -27,9 +29,21 @@ SYSTEMS = {  # name -> module, or module:NAME where it is not called SYSTEM
 }
 
 
-def find(name: str) -> System:
-    """The system called `name`, for instance 'moe-vae'. Raises InputError for an unknown name."""
-    if name not in SYSTEMS:
-        raise InputError(f"method {name!r} is unknown: choose one of {', '.join(SYSTEMS)}")
-    module, _, attribute = SYSTEMS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute or "SYSTEM")
+def find(name: str) -> Method:
+    """The method called `name`, for instance 'moe-vae'. Raises InputError for an unknown name."""
+    if name not in METHODS:
+        raise InputError(f"method {name!r} is unknown: choose one of {', '.join(METHODS)}")
+    module, _, attribute = METHODS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute or "METHOD")
+
+
+def choose_preset(method: Method, preset: str) -> tuple[str, Any]:
+    """The preset's name and config. 'auto' is 'paper' with a TPU or GPU and 'quick' without.
+
+    Raises InputError for a name that the method does not have.
+    """
+    if preset == "auto":
+        preset = "paper" if environment.has_accelerator() else "quick"
+    if preset not in method.presets:
+        raise InputError(f"preset {preset!r} is unknown: choose auto, {' or '.join(sorted(method.presets))}")
+    return preset, method.presets[preset]

@@ -1,4 +1,4 @@
-"""The contract of a method: four pure functions to train with, a few more to use what was trained."""
+"""The contract of a method: what it is called, what it fits, and what can be done with that."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -6,38 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
-
-
-def not_offered(state: TrainState, images: Array) -> Array:
-    """Stands for a function that a training does not have."""
-    raise NotImplementedError("this training offers no such function")
-
-
-class Method(NamedTuple):
-    """One training, as pure functions. A published system is a host loop over one or several of these.
-
-    init:          (key, batch_shape) -> TrainState. `batch_shape` is (b, h, w, c) or (b, d).
-    step:          (state, batch) -> (state, terms): one update, and named scalars of the loss, () float32 each.
-    embed:         (state, images (n, ...)) -> (n, d) float32, deterministic and independent of the batch.
-    log_posterior: (state, images (n, ...)) -> (n, K) float32, log probabilities whose exp sums to one.
-
-    stacked:       state -> a tree of bool like it, True where a leaf's leading axis is that of stacked networks, which
-                   a mesh then spreads over `expert`. None where there are none.
-
-    rows:          (state, step (), b) -> (b,) int32, for a training that draws the examples of each step itself; those
-                   of its batches are then not looked at. A larger b only adds some. It may depend on those parts of
-                   `extra` and on the key that no step changes.
-
-    A training without codes, or without clusters, leaves `embed` or `log_posterior` out.
-    """
-
-    init: Callable[[Key, tuple[int, ...]], TrainState]
-    step: Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
-    embed: Callable[[TrainState, Array], Array] = not_offered
-    log_posterior: Callable[[TrainState, Array], Array] = not_offered
-    stacked: Callable[[TrainState], PyTree] | None = None
-    rows: Callable[[TrainState, Array, int], Array] | None = None
+from jaxclust.typing import Array, Key, PyTree
 
 
 class Functions(NamedTuple):
@@ -109,8 +78,8 @@ def known_fields(config: type, saved: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in saved.items() if name in names}
 
 
-class System(NamedTuple):
-    """A published system, as the registry, the command line and the estimators see it.
+class Method(NamedTuple):
+    """A method, as the registry, the command line and the estimators see it.
 
     name:    'moe-vae'.
     title:   one line for `jaxclust methods`.

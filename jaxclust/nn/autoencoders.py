@@ -146,3 +146,13 @@ class Classifier(nn.Module):
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
         h = Trunk(self.width, self.floor, self.form, self.dtype, self.stem)(x, weight, train)
         return nn.Dense(self.n_classes, name="logits")(h).astype(jnp.float32)
+
+
+class Critic(nn.Module):
+    """The latent discriminator of a WAE-GAN: codes (b, d) -> logits (b,), positive for the prior."""
+
+    @nn.compact
+    def __call__(self, z: Array) -> Array:
+        for _ in range(2):
+            z = nn.leaky_relu(nn.Dense(256)(z), 0.2)
+        return nn.Dense(1)(z)[:, 0]

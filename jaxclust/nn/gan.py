@@ -106,6 +106,11 @@ class Generator(nn.Module):
         return jnp.tanh(ConvTranspose(channels, **shared)(x).astype(jnp.float32))
 
 
+def head(size: int) -> nn.Dense:
+    """D or C: features (b, d) -> logits (b, size)."""
+    return nn.Dense(size)
+
+
 class Features(nn.Module):
     """Examples (b, ...) -> features (b, d) float32: what D and C see. Images (b, side, side, c) lie in [-1, 1]."""
 

@@ -167,3 +167,29 @@ class GaussianOfCluster(nn.Module):
 def _gaussian(latent_dim: int, h: Array) -> tuple[Array, Array]:
     mean = nn.Dense(latent_dim, name="mean")(h).astype(jnp.float32)
     return mean, variance(nn.Dense(latent_dim, name="variance")(h))
+
+
+class Clusters(nn.Module):
+    """q(k|x): features (b, m) -> log probabilities (b, K), float32."""
+
+    n_clusters: int
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        return jax.nn.log_softmax(nn.Dense(self.n_clusters, name="logits")(features).astype(jnp.float32))
+
+
+class Gaussians(nn.Module):
+    """p(z|w, k) for all k: w (b, q) -> mean and variance (b, K, p)."""
+
+    n_clusters: int
+    latent_dim: int
+    hidden: int
+
+    @nn.compact
+    def __call__(self, w: Array) -> tuple[Array, Array]:
+        h = jnp.tanh(nn.Dense(self.hidden)(w))
+        shape = (len(w), self.n_clusters, self.latent_dim)
+        mean = nn.Dense(self.n_clusters * self.latent_dim, name="mean", bias_init=nn.initializers.normal(1.0))(h)
+        raw = nn.Dense(self.n_clusters * self.latent_dim, name="variance")(h)
+        return mean.reshape(shape), jax.nn.softplus(raw.reshape(shape)) + LEAST_VARIANCE

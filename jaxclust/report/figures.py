@@ -12,11 +12,11 @@ from jaxclust.data import prepare
 from jaxclust.data.rows import Images
 from jaxclust.host import manifold
 from jaxclust.methods.base import Result
-from jaxclust.methods.parts.tree import memberships
 from jaxclust.report import grids, plots, trees
 from jaxclust.report.colours import DPI
 from jaxclust.train import history
 from jaxclust.train.programs import options
+from jaxclust.trees import memberships
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -196,7 +196,7 @@ def _expert_maps(
 
 def _reconstructions(result: Result, images: Images, crop: Crop) -> "Figure | None":
     """The first members of every cluster in turn, so that all are seen."""
-    from jaxclust.train.apply import apply_in_batches
+    from jaxclust.train.inference import apply_in_batches
 
     reconstruct = result.model.functions.reconstruct
     assert reconstruct is not None

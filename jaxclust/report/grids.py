@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxclust.data.rows import Rows, as_rows
+from jaxclust.data.readers import memory
+from jaxclust.data.rows import Rows
 from jaxclust.report.colours import DPI, FAINT, INK, WIDTH, colour
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def gallery(
     labels (n,) int (-1, noise, is in no row); probabilities (n, K). clusters: which rows to draw, by default all that
     hold points. A cluster of fewer than 2 n_each members shows each of them once.
     """
-    pictures, groups = as_rows(images), np.asarray(labels)
+    pictures, groups = memory.read(images), np.asarray(labels)
     if pictures.ndim != 4:
         return None
     certainty = np.asarray(probabilities)[np.arange(len(groups)), np.maximum(groups, 0)]
@@ -115,7 +116,7 @@ def samples(images: ArrayLike, clusters: Sequence[int] | None = None) -> "Figure
 
 def top(images: ArrayLike | Rows, probabilities: ArrayLike, n_each: int = 10) -> "Figure | None":
     """One row a cluster: the examples with the largest probabilities (n, K), the largest first."""
-    pictures, shares = as_rows(images), np.asarray(probabilities)
+    pictures, shares = memory.read(images), np.asarray(probabilities)
     if pictures.ndim != 4:
         return None
     order = np.argsort(-shares, axis=0, kind="stable")[:n_each].T

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxclust.methods.parts import tree
+from jaxclust import trees as tree
 from jaxclust.report.colours import DPI, FAINT, INK, colour, plain, shorten
 from jaxclust.report.grids import grid_image
 

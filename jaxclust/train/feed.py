@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from jax.sharding import Mesh, NamedSharding
 
-from jaxclust.data.batches import Batches
 from jaxclust.data.rows import Images, Rows, prefetched
 from jaxclust.train import mesh as meshes
+from jaxclust.train.batches import Batches
 from jaxclust.typing import Array
 
 PART_BYTES = 1 << 23  # of streamed images that are gathered at once: a chunk, or an equal part of one

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxclust import atomic
+from jaxclust.system import atomic
 
 NAME = "history.jsonl"
 

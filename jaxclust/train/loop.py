@@ -12,13 +12,14 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxclust.data.batches import Batches, padded
 from jaxclust.data.rows import Images, Rows, blocks
 from jaxclust.errors import Diverged
 from jaxclust.train import feed, hosts
 from jaxclust.train import mesh as meshes
+from jaxclust.train.batches import Batches, padded
 from jaxclust.train.programs import options
-from jaxclust.typing import Array, Batch, PyTree, TrainState
+from jaxclust.train.training import Batch, TrainState
+from jaxclust.typing import Array, PyTree
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
 Draw = Callable[[TrainState, Array, int], Array]
@@ -51,7 +52,7 @@ def run_chunk(
     """`index.shape[0]` steps as one program: index (steps, b) int32, weight (steps, b) -> state, mean terms.
 
     images: the whole data set (n, ...), or streamed those of the chunk (steps, b, ...).
-    rows: what draws the examples of each step instead (`methods.base.Method.rows`).
+    rows: what draws the examples of each step instead (`train.training.Training.rows`).
     The state is donated. One compilation for a step function and shapes.
     """
     return chunk_program(jax.default_backend())(step, state, images, index, weight, streamed, rows)
@@ -138,8 +139,8 @@ def run(
       n_steps: from `total_steps`, a whole number of chunks.
       on_chunk: called between chunks, for progress, history and checkpoints.
       mesh: devices to use, all by default. A batch that they cannot share equally is padded.
-      stacked: which leaves of the state are of stacked networks (`methods.base.Method.stacked`).
-      rows: what draws the examples of each step, instead of `batches` (`methods.base.Method.rows`).
+      stacked: which leaves of the state are of stacked networks (`train.training.Training.stacked`).
+      rows: what draws the examples of each step, instead of `batches` (`train.training.Training.rows`).
 
     Returns: the last state, on one device of each process.
 

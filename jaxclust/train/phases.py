@@ -14,23 +14,24 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxclust import atomic
-from jaxclust.data.batches import Batches, even, shuffled
 from jaxclust.data.rows import Images
 from jaxclust.host import seeds
 from jaxclust.numerics import fold_name
+from jaxclust.system import atomic
 from jaxclust.train import history, hosts, loop
 from jaxclust.train import mesh as meshes
+from jaxclust.train.batches import Batches, even, shuffled
 from jaxclust.train.checkpoint import Checkpoints
 from jaxclust.train.programs import options
 from jaxclust.train.progress import Reporter, Silent
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+from jaxclust.train.training import Batch, TrainState
+from jaxclust.typing import Array, Key, PyTree
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
 class Trainable(Protocol):
-    """The part of a `methods.base.Method` that a training needs."""
+    """The part of a `train.training.Training` that a training needs."""
 
     @property
     def init(self) -> Callable[[Key, tuple[int, ...]], TrainState]: ...
@@ -117,7 +118,7 @@ class Phases:
     def train(
         self,
         name: str,
-        method: Trainable,
+        training: Trainable,
         images: Images | Array,
         *,
         key: Key,
@@ -148,7 +149,7 @@ class Phases:
         shape = (batches.size, *images.shape[1:])
         self.report.phase(name)
         self.report.compiling()
-        start = state if state is not None else initial(method, fold_name(key, "init"), shape)
+        start = state if state is not None else initial(training, fold_name(key, "init"), shape)
         with self._checkpoints(name) as checkpoints:
             latest = self._latest(checkpoints)
             if latest is not None:
@@ -157,12 +158,12 @@ class Phases:
                     self.note(f"{name}: kept from before")
                     return start
                 self.note(f"{name}: goes on from step {latest} of {total}")
-            return self._run(name, method, start, images, batches, total, checkpoints, begun)
+            return self._run(name, training, start, images, batches, total, checkpoints, begun)
 
     def _run(
         self,
         name: str,
-        method: Trainable,
+        training: Trainable,
         state: TrainState,
         images: Images | Array,
         batches: Batches,
@@ -175,7 +176,7 @@ class Phases:
             history.truncate(self.directory, name, int(state.step))
 
         mesh = self.mesh or meshes.make_mesh()
-        networks = meshes.undivided(mesh, state, method.stacked)
+        networks = meshes.undivided(mesh, state, training.stacked)
         if networks:
             self.note(f"{name}: {dict(mesh.shape)} does not divide {networks} networks: all devices share the batches")
 
@@ -197,15 +198,15 @@ class Phases:
                 saved = time.perf_counter()
 
         state = loop.run(
-            method.step,
+            training.step,
             state,
             images,
             batches,
             total,
             on_chunk=on_chunk,
             mesh=mesh,
-            stacked=method.stacked,
-            rows=method.rows,
+            stacked=training.stacked,
+            rows=training.rows,
         )
         if checkpoints is not None:
             checkpoints.save(total, state)
@@ -258,6 +259,6 @@ def _restore(checkpoints: Checkpoints | None, template: TrainState) -> TrainStat
     return checkpoints.restore(template)
 
 
-def initial(method: Trainable, key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+def initial(training: Trainable, key: Key, batch_shape: tuple[int, ...]) -> TrainState:
     """`method.init` as one program."""
-    return jax.jit(method.init, static_argnums=1, compiler_options=options(once=True))(key, batch_shape)
+    return jax.jit(training.init, static_argnums=1, compiler_options=options(once=True))(key, batch_shape)

@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 
-from jaxclust.data import rows, shards
+from jaxclust.data import rows
+from jaxclust.data.readers import shards
 from jaxclust.data.rows import Rows
 
 ARRAY = np.random.default_rng(0).integers(0, 256, (23, 4, 3), dtype=np.uint8)

@@ -23,8 +23,8 @@ TINY_AE = {**QUICK, "hidden": (16,), "latent_dim": 3, "pretrain_epochs": 20, "mo
 
 
 def fit(name, data, **options):
-    system = methods.find(name)
-    request = Request(system, system.Config(**options))
+    method = methods.find(name)
+    request = Request(method, method.Config(**options))
     preprocess, images = models.prepared(request.config, data)
     result = models.fit(request, images, preprocess, Phases())
     return models.fitted(request, preprocess, result), result, images

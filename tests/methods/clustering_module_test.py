@@ -9,9 +9,9 @@ from scipy.special import softmax
 from sklearn.cluster import KMeans
 
 from jaxclust.errors import InputError
-from jaxclust.methods import clustering_module as cm
-from jaxclust.methods.parts.coders import CoderConfig, Coders, Frame, coders
-from jaxclust.methods.parts.module_model import (
+from jaxclust.methods.clustering_module import fit as cm
+from jaxclust.methods.clustering_module import training as cm_training
+from jaxclust.methods.clustering_module.model import (
     Module,
     answers,
     centroids_of,
@@ -21,7 +21,8 @@ from jaxclust.methods.parts.module_model import (
     posterior_of,
     random_module,
 )
-from jaxclust.typing import Batch
+from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, coders
+from jaxclust.train.training import Batch
 
 K, DIM, ROWS = 4, 3, 6
 ALPHA = (2.0, 1.5, 5.0, 3.0)
@@ -44,8 +45,8 @@ def slow(module, x):
 
 def terms_of(name):
     if name == "cm":
-        return cm.cm_terms
-    return lambda *args: cm.ae_cm_terms(*args, 0.7)
+        return cm_training.cm_terms
+    return lambda *args: cm_training.ae_cm_terms(*args, 0.7)
 
 
 def total(name, module, x, weight, alpha):
@@ -81,7 +82,7 @@ def test_guided_terms_by_hand():
     """Two examples of which one has no label: its terms are zero."""
     module = posterior_of(jnp.eye(2), jnp.array(1.0))
     z, labels = jnp.array([[1.0, 0.5], [3.0, 3.0]]), jnp.array([0, -1])
-    terms = cm.guided_terms(module, z, labels, jnp.ones(2), 2.0)
+    terms = cm_training.guided_terms(module, z, labels, jnp.ones(2), 2.0)
     assert float(terms["module_reconstruction"]) == pytest.approx(0.25)
     assert float(terms["guidance"]) == pytest.approx(np.log1p(np.exp(-0.5)), rel=1e-6)
     assert float(terms["orthonormality"]) == 0
@@ -89,8 +90,8 @@ def test_guided_terms_by_hand():
 
 def test_batch_statistics_leave_the_module_alone_to_be_averaged():
     params = {"module": 1, "encoder": 2}
-    assert cm.settled(params, {"encoder": {}}) == params
-    assert cm.settled(params, {"encoder": {"mean": jnp.zeros(2)}}) == {"module": 1}
+    assert cm_training.settled(params, {"encoder": {}}) == params
+    assert cm_training.settled(params, {"encoder": {"mean": jnp.zeros(2)}}) == {"module": 1}
 
 
 def test_small_data_are_visited_more_often():
@@ -141,7 +142,7 @@ def test_the_terms_of_cm_against_loops(float64):
             e2 += sum(g[i, k] * g[i, other] * (mu[k] @ mu[other]) for other in range(K) if other != k)
     shares = np.sort(g[:-1].mean(0))
     e3 = ((1 - np.sort(alpha)) * np.log(shares)).sum()
-    terms = cm.cm_terms(module, x, weight, alpha)
+    terms = cm_training.cm_terms(module, x, weight, alpha)
     expected = {"reconstruction": e0, "sparsity": e1, "overlap": -e2, "balance": e3}
     assert {name: float(value) for name, value in terms.items()} == pytest.approx(expected, rel=1e-8)
 
@@ -156,7 +157,7 @@ def test_without_the_prior_the_loss_is_the_mixtures_expected_squared_distance(fl
 def test_the_terms_of_ae_cm_by_numpy(float64):
     module, z, weight, alpha = module_case(4)
     g, mu = slow(module, z)
-    terms = cm.ae_cm_terms(module, z, weight, alpha, 0.7)
+    terms = cm_training.ae_cm_terms(module, z, weight, alpha, 0.7)
     expected = {
         "module_reconstruction": ((np.asarray(z) - g @ mu) ** 2)[:-1].sum(),
         "sparsity": (g * (1 - g))[:-1].sum(),
@@ -204,7 +205,7 @@ def test_with_hard_assignment_to_k_means_the_loss_is_its_inertia(float64):
     mu, sharp = found.cluster_centers_, 1e6  # the logits of the nearest centroid: 2 x.mu - |mu|^2
     bias = np.full(5, 0.3)
     module = Module(*map(jnp.array, (2 * sharp * mu.T, -sharp * (mu**2).sum(1), mu - bias, bias)))
-    terms = cm.cm_terms(module, jnp.array(x), jnp.ones(80), jnp.ones(6))
+    terms = cm_training.cm_terms(module, jnp.array(x), jnp.ones(80), jnp.ones(6))
     assert float(terms["sparsity"]) == pytest.approx(0, abs=1e-9)
     assert float(sum(terms.values())) == pytest.approx(found.inertia_, rel=1e-9)
 
@@ -233,26 +234,26 @@ def linear(dim, p):
 
 def method_of(name, length):
     if name == "cm":
-        return cm.clustering_module(cm.Config(n_clusters=K, alpha=ALPHA), K, DIM, length, None)
+        return cm_training.clustering_module(cm.Config(n_clusters=K, alpha=ALPHA), K, DIM, length, None)
     config = cm.AEConfig(n_clusters=K, alpha=ALPHA, latent_dim=2, beta=0.6, orthonormality=0.7)
-    return cm.ae_clustering_module(config, K, length, linear(DIM, 2))
+    return cm_training.ae_clustering_module(config, K, length, linear(DIM, 2))
 
 
-def begun(name, length=cm.Length(8, 2)):  # noqa: B008
-    method = method_of(name, length)
+def begun(name, length=cm_training.Length(8, 2)):  # noqa: B008
+    training = method_of(name, length)
     _, x, weight, _ = module_case(7)
-    return method, method.init(jax.random.key(0), x.shape), Batch(x, jnp.arange(ROWS), weight)
+    return training, training.init(jax.random.key(0), x.shape), Batch(x, jnp.arange(ROWS), weight)
 
 
 @pytest.mark.parametrize("name", ["cm", "ae-cm"])
 def test_a_step_follows_the_gradient_of_the_summed_loss(float64, name):
     """Adam's first moment after one step is a tenth of the gradient."""
-    method, state, batch = begun(name)
+    training, state, batch = begun(name)
 
     def loss(params):
-        return method.step(state._replace(params=params), batch)[1]["loss"] * batch.weight.sum()
+        return training.step(state._replace(params=params), batch)[1]["loss"] * batch.weight.sum()
 
-    new, terms = jax.jit(method.step)(state, batch)
+    new, terms = jax.jit(training.step)(state, batch)
     gradient = 10 * ravel_pytree(new.opt_state[0].mu)[0]
     assert gradient.dtype == jnp.float64
     np.testing.assert_allclose(gradient, differences(loss, state.params), rtol=1e-6, atol=1e-6)
@@ -260,21 +261,23 @@ def test_a_step_follows_the_gradient_of_the_summed_loss(float64, name):
 
 
 def test_the_terms_of_a_joint_step_by_numpy(float64):
-    method, state, batch = begun("ae-cm")
-    _, terms = jax.jit(method.step)(state, batch)
+    training, state, batch = begun("ae-cm")
+    _, terms = jax.jit(training.step)(state, batch)
     x, encoder, decoder = (np.asarray(a) for a in (batch.image, state.params["encoder"], state.params["decoder"]))
     error = ((x @ encoder @ decoder - x) ** 2)[:-1].sum() / (ROWS - 1)
     assert float(terms["reconstruction"]) == pytest.approx(0.6 * error, rel=1e-12)
-    expected = cm.ae_cm_terms(state.params["module"], jnp.array(x @ encoder), batch.weight, jnp.array(ALPHA), 0.7)
+    expected = cm_training.ae_cm_terms(
+        state.params["module"], jnp.array(x @ encoder), batch.weight, jnp.array(ALPHA), 0.7
+    )
     for term, value in expected.items():
         assert float(terms[term]) == pytest.approx(float(value) / (ROWS - 1), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["cm", "ae-cm"])
 def test_padding_does_not_change_a_step(float64, name):
-    method, state, batch = begun(name)
+    training, state, batch = begun(name)
     whole = Batch(batch.image[:-1], batch.index[:-1], batch.weight[:-1])
-    (a, seen), (b, seen_padded) = (jax.jit(method.step)(state, one) for one in (whole, batch))
+    (a, seen), (b, seen_padded) = (jax.jit(training.step)(state, one) for one in (whole, batch))
     np.testing.assert_allclose(ravel_pytree(a.params)[0], ravel_pytree(b.params)[0], rtol=1e-12)
     assert float(seen["loss"]) == pytest.approx(float(seen_padded["loss"]), rel=1e-12)
 
@@ -282,9 +285,9 @@ def test_padding_does_not_change_a_step(float64, name):
 @pytest.mark.parametrize("name", ["cm", "ae-cm"])
 def test_the_averaging_epoch(float64, name):
     """Before it the mean stays zero; in it, it is the plain mean of the parameters after its steps so far."""
-    method, state, batch = begun(name, cm.Length(steps=7, averaged=3))
+    training, state, batch = begun(name, cm_training.Length(steps=7, averaged=3))
     assert not ravel_pytree(state.extra["mean"])[0].any()
-    step, visited = jax.jit(method.step), []
+    step, visited = jax.jit(training.step), []
     for i in range(7):
         state, _ = step(state, batch._replace(image=batch.image + 0.1 * i))
         mean = ravel_pytree(state.extra["mean"])[0]
@@ -296,8 +299,10 @@ def test_the_averaging_epoch(float64, name):
 
 
 def test_concentrations():
-    np.testing.assert_array_equal(cm.concentrations(cm.Config(n_clusters=3, alpha=5.0), 3), [5, 5, 5])
-    np.testing.assert_array_equal(cm.concentrations(cm.Config(n_clusters=3, alpha=(2.0, 7.0, 3.0)), 3), [2, 7, 3])
+    np.testing.assert_array_equal(cm_training.concentrations(cm.Config(n_clusters=3, alpha=5.0), 3), [5, 5, 5])
+    np.testing.assert_array_equal(
+        cm_training.concentrations(cm.Config(n_clusters=3, alpha=(2.0, 7.0, 3.0)), 3), [2, 7, 3]
+    )
 
 
 # config

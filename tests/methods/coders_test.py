@@ -10,12 +10,12 @@ import optax
 import pytest
 
 from jaxclust.data import prepare
-from jaxclust.data.batches import shuffled
 from jaxclust.errors import InputError
-from jaxclust.methods.parts.coders import CoderConfig, Frame, autoencoder, coders, frame, pictures, vectors
+from jaxclust.methods.shared.coders import CoderConfig, Frame, autoencoder, coders, frame, pictures, vectors
 from jaxclust.train import loop
+from jaxclust.train.batches import shuffled
 from jaxclust.train.phases import initial
-from jaxclust.typing import Batch, TrainState
+from jaxclust.train.training import Batch, TrainState
 
 rng = np.random.default_rng(0)
 DIGITS = rng.integers(0, 256, (3, 28, 28, 1)).astype(np.uint8)
@@ -34,10 +34,10 @@ def batch(images, weight=None):
 
 def trained(pair, images):
     """A method, its state after 32 steps, and the mean error over them."""
-    method, batches, seen = autoencoder(pair, optax.adam(1e-2)), shuffled(len(images), len(images), 0), []
-    start = initial(method, jax.random.key(0), images.shape)
-    state = loop.run(method.step, start, images, batches, 32, on_chunk=lambda chunk: seen.append(chunk.terms))
-    return method, state, seen[0]["reconstruction"]
+    training, batches, seen = autoencoder(pair, optax.adam(1e-2)), shuffled(len(images), len(images), 0), []
+    start = initial(training, jax.random.key(0), images.shape)
+    state = loop.run(training.step, start, images, batches, 32, on_chunk=lambda chunk: seen.append(chunk.terms))
+    return training, state, seen[0]["reconstruction"]
 
 
 # frames
@@ -125,8 +125,8 @@ def test_sizes_of_zero_are_refused(name):
 )
 def test_a_pair_learns_and_its_codes_and_pictures_do_not_depend_on_the_batch(config, view, images):
     pair = coders(config, view)
-    method, state, mean_error = trained(pair, images)
-    embed, picture = jax.jit(method.embed), jax.jit(pair.picture)
+    training, state, mean_error = trained(pair, images)
+    embed, picture = jax.jit(training.embed), jax.jit(pair.picture)
     codes = np.asarray(embed(state, images))
     assert codes.shape == (12, 3)
     assert codes.std(0).min() > 0
@@ -145,11 +145,11 @@ def test_a_pair_learns_and_its_codes_and_pictures_do_not_depend_on_the_batch(con
 
 def test_the_first_reconstruction_error_is_that_of_the_first_parameters():
     pair = coders(MLP, OF_FEATURES)
-    method = autoencoder(pair, optax.adam(1e-2))
-    state = initial(method, jax.random.key(3), FEATURES.shape)
+    training = autoencoder(pair, optax.adam(1e-2))
+    state = initial(training, jax.random.key(3), FEATURES.shape)
     codes = pair.embed(state.params, state.extra, jnp.asarray(FEATURES))
     output = np.asarray(pair.picture(state.params, state.extra, codes))
-    _, terms = jax.jit(method.step)(state, batch(FEATURES, [1.0] * 7 + [0.0] * 5))
+    _, terms = jax.jit(training.step)(state, batch(FEATURES, [1.0] * 7 + [0.0] * 5))
     expected = ((output - FEATURES) ** 2).sum(1)[:7].mean()
     assert float(terms["reconstruction"]) == pytest.approx(expected, rel=1e-5)
 

@@ -11,8 +11,8 @@ from jaxclust import models
 from jaxclust.errors import InputError
 from jaxclust.host import clusters, density, sampling
 from jaxclust.host.clusters import Found
-from jaxclust.methods.parts import first_clusters as first
-from jaxclust.methods.parts.first_clusters import ClustersConfig, MapConfig
+from jaxclust.methods.shared import first_clusters as first
+from jaxclust.methods.shared.first_clusters import ClustersConfig, MapConfig
 from jaxclust.train.phases import Phases
 
 KEY = jax.random.key(0)

@@ -14,14 +14,14 @@ import numpy as np
 import optax
 import pytest
 
-from jaxclust.data.augment import Augmentation, augment
-from jaxclust.methods import hc_mgan as hc
-from jaxclust.methods.parts import hc_mgan_split as split
-from jaxclust.methods.parts import slots
-from jaxclust.methods.parts.hc_mgan_config import QUICK, Config
-from jaxclust.methods.parts.hc_mgan_model import networks
+from jaxclust.methods.hc_mgan import fit as hc
+from jaxclust.methods.hc_mgan import slots, split
+from jaxclust.methods.hc_mgan import training as hc_training
+from jaxclust.methods.hc_mgan.config import QUICK, Config
+from jaxclust.methods.hc_mgan.model import networks
 from jaxclust.nn.gan import NOISE
 from jaxclust.numerics import fold_name
+from jaxclust.train.augment import Augmentation, augment
 
 B, SHAPE = 6, (5,)
 TINY = dataclasses.replace(
@@ -56,13 +56,13 @@ def compiled(update, config):
 
 
 def raw(params, config=TINY, weight=ONES):
-    states = hc.optimiser_states(config, params)
-    return compiled(hc.raw_update, config)(params, states, REAL, weight, STD, KEY)
+    states = hc_training.optimiser_states(config, params)
+    return compiled(hc_training.raw_update, config)(params, states, REAL, weight, STD, KEY)
 
 
 def group(own, other, which=0, config=TINY):
-    state = hc.optimiser_states(config, own)
-    return compiled(hc.group_update, config)(own, state, other, which, REALS, ONES, STD, KEY)
+    state = hc_training.optimiser_states(config, own)
+    return compiled(hc_training.group_update, config)(own, state, other, which, REALS, ONES, STD, KEY)
 
 
 def equal(a, b):
@@ -85,9 +85,11 @@ def moved(a, b):
 def test_judges_that_see_nothing_are_as_unsure_as_can_be():
     params = blind(raw_params(), "discriminator", "classifier")
     features = NETS.features.apply(params["features"], REAL)
-    assert hc.discriminator_loss(NETS, params, REAL, [REAL, REAL], ONES) == pytest.approx(2 * np.log(2), rel=1e-6)
-    assert hc.deceived(NETS, params["discriminator"], features, ONES) == pytest.approx(np.log(2), rel=1e-6)
-    assert hc.told_apart(NETS, params["classifier"], features, 1, ONES) == pytest.approx(np.log(2), rel=1e-6)
+    assert hc_training.discriminator_loss(NETS, params, REAL, [REAL, REAL], ONES) == pytest.approx(
+        2 * np.log(2), rel=1e-6
+    )
+    assert hc_training.deceived(NETS, params["discriminator"], features, ONES) == pytest.approx(np.log(2), rel=1e-6)
+    assert hc_training.told_apart(NETS, params["classifier"], features, 1, ONES) == pytest.approx(np.log(2), rel=1e-6)
 
 
 def test_losses_by_hand():
@@ -96,31 +98,35 @@ def test_losses_by_hand():
     params["classifier"]["params"]["bias"] = jnp.array([0.7, -0.2])
     features = NETS.features.apply(params["features"], REAL)
     sigmoid = 1 / (1 + np.exp(-1.5))
-    d = hc.discriminator_loss(NETS, params, REAL, [REAL], ONES)
+    d = hc_training.discriminator_loss(NETS, params, REAL, [REAL], ONES)
     assert d == pytest.approx(-np.log(sigmoid) - np.log(1 - sigmoid), rel=1e-5)
-    assert hc.deceived(NETS, params["discriminator"], features, ONES) == pytest.approx(-np.log(sigmoid), rel=1e-5)
+    assert hc_training.deceived(NETS, params["discriminator"], features, ONES) == pytest.approx(
+        -np.log(sigmoid), rel=1e-5
+    )
     for maker, sign in ((0, 1), (1, -1)):
-        c = hc.told_apart(NETS, params["classifier"], features, maker, ONES)
+        c = hc_training.told_apart(NETS, params["classifier"], features, maker, ONES)
         assert c == pytest.approx(np.log(1 + np.exp(-sign * 0.9)), rel=1e-5)
 
 
 def test_padding_has_no_part_in_an_update():
     params, weight = raw_params(), jnp.array([1.0] * (B - 2) + [0.0] * 2)
     one, _, terms = raw(params, weight=weight)
-    state = hc.optimiser_states(TINY, params)
-    other, _, others = compiled(hc.raw_update, TINY)(params, state, REAL.at[-2:].set(0.5), weight, STD, KEY)
+    state = hc_training.optimiser_states(TINY, params)
+    other, _, others = compiled(hc_training.raw_update, TINY)(params, state, REAL.at[-2:].set(0.5), weight, STD, KEY)
     close(one, other, 1e-5)
     close(terms, others, 1e-5)
 
 
-@pytest.mark.parametrize("update", [hc.raw_update, hc.group_update])
+@pytest.mark.parametrize("update", [hc_training.raw_update, hc_training.group_update])
 def test_rows_that_a_batch_is_padded_with_leave_its_random_numbers(update):
     """Where devices do not divide a batch, it has more rows than on one device."""
-    params = raw_params() if update is hc.raw_update else one_group(0)
-    beside = () if update is hc.raw_update else (one_group(1), 0)
-    state = hc.optimiser_states(TINY, params)
+    params = raw_params() if update is hc_training.raw_update else one_group(0)
+    beside = () if update is hc_training.raw_update else (one_group(1), 0)
+    state = hc_training.optimiser_states(TINY, params)
     more, weight = jnp.concatenate([REAL, jnp.full_like(REAL, 0.5)]), jnp.array([1.0] * B + [0.0] * B)
-    shown = [(x if update is hc.raw_update else jnp.stack([x, x]), w) for x, w in ((REAL, ONES), (more, weight))]
+    shown = [
+        (x if update is hc_training.raw_update else jnp.stack([x, x]), w) for x, w in ((REAL, ONES), (more, weight))
+    ]
     (one, _, terms), (other, _, others) = (
         compiled(update, TINY)(params, state, *beside, x, w, STD, KEY) for x, w in shown
     )
@@ -162,7 +168,7 @@ def one_group(seed):
 @pytest.fixture
 def plain_steps(monkeypatch):
     """Gradient descent, which shows gradients; Adam's first step is but their sign."""
-    monkeypatch.setattr(hc, "adam", optax.sgd)
+    monkeypatch.setattr(hc_training, "adam", optax.sgd)
     return dataclasses.replace(
         TINY, discriminator_learning_rate=0.1, classifier_learning_rate=0.2, generator_learning_rate=0.3
     )
@@ -241,13 +247,15 @@ def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, whic
 def test_the_second_group_sees_what_the_first_has_become_unless_both_move_together(order):
     config = dataclasses.replace(TINY, order=order)
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), one_group(0), one_group(1))
-    states = jax.vmap(partial(hc.optimiser_states, config))(both)
-    new, _, _ = compiled(hc.groups_update, config)(both, states, REALS, ONES, STD, KEY)
+    states = jax.vmap(partial(hc_training.optimiser_states, config))(both)
+    new, _, _ = compiled(hc_training.groups_update, config)(both, states, REALS, ONES, STD, KEY)
     keys = [jax.random.fold_in(KEY, g) for g in (0, 1)]
 
     def alone(g, other):
         own, state = (jax.tree.map(lambda leaf: leaf[g], part) for part in (both, states))
-        return compiled(hc.group_update, config)(own, state, other, g, REALS[:: 1 - 2 * g], ONES, STD, keys[g])[0]
+        return compiled(hc_training.group_update, config)(
+            own, state, other, g, REALS[:: 1 - 2 * g], ONES, STD, keys[g]
+        )[0]
 
     first = alone(0, one_group(1))
     second = alone(1, first if order == "turn" else one_group(0))
@@ -258,8 +266,8 @@ def test_what_judges_see_is_transformed_and_noisy():
     nets, config = networks(TINY, (8, 8, 1)), dataclasses.replace(TINY, rotation=20.0, zoom=0.2, shift=0.2, flip=True)
     x = jax.random.uniform(KEY, (B, 8, 8, 1), minval=-1.0, maxval=1.0)
     still = dataclasses.replace(config, rotation=0.0, zoom=0.0, shift=0.0, flip=False)
-    np.testing.assert_array_equal(hc.shown(still, nets, STD, KEY, "a", x), noisy("a", x))
-    look = partial(hc.shown, config, nets, jnp.float32(0.0), KEY)
+    np.testing.assert_array_equal(hc_training.shown(still, nets, STD, KEY, "a", x), noisy("a", x))
+    look = partial(hc_training.shown, config, nets, jnp.float32(0.0), KEY)
     ranges = Augmentation(rotation=20.0, zoom=0.2, shift=0.2, flip=True)
     pictures = augment(fold_name(fold_name(KEY, "a"), "augment"), (x + 1) / 2, ranges)
     np.testing.assert_allclose(look("a", x), 2 * pictures - 1, atol=1e-6)
@@ -270,7 +278,7 @@ def test_what_judges_see_is_transformed_and_noisy():
 
 
 def test_features_are_noisy_alone():
-    np.testing.assert_array_equal(hc.shown(QUICK, NETS, STD, KEY, "a", REAL), noisy("a", REAL))
+    np.testing.assert_array_equal(hc_training.shown(QUICK, NETS, STD, KEY, "a", REAL), noisy("a", REAL))
 
 
 # slots
@@ -289,18 +297,18 @@ def stepped(several, state, count, images=None):
 
     images = np.random.default_rng(0).normal(size=(40, *SHAPE)).astype(np.float32) if images is None else images
     index, weight = several.batches.indices(0, count)
-    return run_chunk(several.method.step, state, images, index, weight, rows=several.method.rows)
+    return run_chunk(several.training.step, state, images, index, weight, rows=several.training.rows)
 
 
 def test_examples_are_drawn_by_their_membership():
     member = np.array([0.0, 1.0, 2.0, 0.0, 5.0, 0.0])
     several, state = started(1, n=6, n_steps=(64,), members=member[None, None])
-    drawn = np.concatenate(quickly(jax.vmap(lambda i: several.method.rows(state, i, B)))(jnp.arange(600)))
+    drawn = np.concatenate(quickly(jax.vmap(lambda i: several.training.rows(state, i, B)))(jnp.arange(600)))
     assert drawn.dtype == np.int32
     np.testing.assert_allclose(np.bincount(drawn, minlength=6) / len(drawn), member / 8, atol=0.025)
     assert not np.isin(drawn, [0, 3, 5]).any()
     np.testing.assert_array_equal(
-        several.method.rows(state, jnp.int32(4), B), several.method.rows(state, jnp.int32(4), 2 * B)[:B]
+        several.training.rows(state, jnp.int32(4), B), several.training.rows(state, jnp.int32(4), 2 * B)[:B]
     )
 
 
@@ -314,7 +322,7 @@ def test_slots_and_groups_take_turns_in_a_batch():
     for place in range(4):
         member[place // 2, place % 2, place] = 1  # slot 0: examples 0 and 1, slot 1: 2 and 3
     several, state = started(2, True, n=8, members=member)
-    np.testing.assert_array_equal(several.method.rows(state, jnp.int32(0), 4 * B), np.tile(np.arange(4), B))
+    np.testing.assert_array_equal(several.training.rows(state, jnp.int32(0), 4 * B), np.tile(np.arange(4), B))
 
 
 @pytest.mark.parametrize("refine", [False, True])

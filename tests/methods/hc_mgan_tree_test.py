@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from jaxclust import methods, models
+from jaxclust import trees as tree
 from jaxclust.errors import InputError
 from jaxclust.host import cuts
-from jaxclust.methods import hc_mgan as hc
-from jaxclust.methods.parts import hc_mgan_split as split
-from jaxclust.methods.parts import slots, tree
-from jaxclust.methods.parts.hc_mgan_config import Config
-from jaxclust.methods.parts.hc_mgan_model import log_odds
+from jaxclust.methods.hc_mgan import fit as hc
+from jaxclust.methods.hc_mgan import slots, split
+from jaxclust.methods.hc_mgan.config import Config
+from jaxclust.methods.hc_mgan.model import log_odds
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent
 from tests import toy
@@ -187,9 +187,9 @@ class Notes(Silent):
 
 
 def fit(config, images, phases=None, seed=0):
-    system = methods.find("hc-mgan")
+    method = methods.find("hc-mgan")
     preprocess, prepared = models.prepared(config, images)
-    return models.fit(models.Request(system, config, seed), prepared, preprocess, phases or Phases())
+    return models.fit(models.Request(method, config, seed), prepared, preprocess, phases or Phases())
 
 
 BLOBS = {

@@ -11,12 +11,13 @@ import pytest
 from jaxclust import losses, methods, models
 from jaxclust.errors import InputError
 from jaxclust.host import manifold, sampling, seeds
-from jaxclust.methods import hrwae_gan as hr
-from jaxclust.methods.parts.hrwae_gan_config import QUICK, Config
-from jaxclust.methods.parts.hrwae_gan_model import broken, functions, gaussians, health, hierarchy, noise, sizes
+from jaxclust.methods.hrwae_gan import fit as hr
+from jaxclust.methods.hrwae_gan import training as hr_training
+from jaxclust.methods.hrwae_gan.config import QUICK, Config
+from jaxclust.methods.hrwae_gan.model import broken, functions, gaussians, health, hierarchy, noise, sizes
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent
-from jaxclust.typing import Batch
+from jaxclust.train.training import Batch
 from tests import toy
 
 TINY = dataclasses.replace(
@@ -31,8 +32,8 @@ def batch(weight=None):
 
 
 def started(config=TINY):
-    method = hr.hrwae_gan(config, SHAPE, "bernoulli", 100)
-    return method, method.init(jax.random.key(0), (B, *SHAPE))
+    training = hr_training.hrwae_gan(config, SHAPE, "bernoulli", 100)
+    return training, training.init(jax.random.key(0), (B, *SHAPE))
 
 
 def terms_of(config=TINY, state=None, **changes):
@@ -40,7 +41,7 @@ def terms_of(config=TINY, state=None, **changes):
     config = dataclasses.replace(config, **changes)
     state = started(config)[1] if state is None else state
     x = jnp.asarray(IMAGES, jnp.float32) / 255
-    loss = partial(hr.autoencoder_loss, config, "bernoulli")
+    loss = partial(hr_training.autoencoder_loss, config, "bernoulli")
     grads, (_, _, terms) = jax.grad(loss, has_aux=True)(state.params["autoencoder"], state, x, x, batch())
     return terms, grads
 
@@ -79,7 +80,7 @@ def test_critics_that_see_nothing_give_log_2_for_each_group_with_its_weight(kind
     terms, _ = terms_of(config, state)
     assert terms["adversarial"] == pytest.approx(1.5 * value, rel=1e-5)
     codes = tuple(jnp.ones((B, d)) for d in sizes(config, SHAPE))
-    total, (_, gaps) = hr.critic_loss(config, state.params["critics"], state, (codes, codes), jnp.ones(B))
+    total, (_, gaps) = hr_training.critic_loss(config, state.params["critics"], state, (codes, codes), jnp.ones(B))
     assert total == pytest.approx(1.5 * value, rel=1e-5)
     assert gaps == {"gap_0": 0, "gap_1": 0}
 
@@ -125,7 +126,7 @@ def test_learned_priors_follow_the_adversarial_loss_and_what_is_decoded_from_the
 def test_a_critic_s_statistics_are_those_of_the_prior():
     _, state = started()
     prior, near = noise(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))
-    judge = partial(hr.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior)
+    judge = partial(hr_training.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior)
     real, _, stats = judge(near, jnp.ones(20))
     again, _, others = judge(100 * near, jnp.ones(20))
     np.testing.assert_allclose(real, again, rtol=1e-5)
@@ -141,8 +142,8 @@ def test_a_critic_s_statistics_are_those_of_the_prior():
 def test_each_loss_updates_its_own_networks(frozen, moved):
     rates = {"learning_rate": 1e-2, "critic_learning_rate": 1e-2}
     rates["learning_rate" if frozen == "autoencoder" else "critic_learning_rate"] = 1e-12
-    method, state = started(dataclasses.replace(TINY, schedule="constant", **rates))
-    after, terms = jax.jit(method.step)(state, batch())
+    training, state = started(dataclasses.replace(TINY, schedule="constant", **rates))
+    after, terms = jax.jit(training.step)(state, batch())
     kept = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.params[frozen], state.params[frozen])
     assert max(jax.tree.leaves(kept)) < 1e-10
     changes = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.params[moved], state.params[moved])
@@ -154,7 +155,7 @@ def test_each_loss_updates_its_own_networks(frozen, moved):
 def test_padding_changes_nothing():
     _, state = started()
     x = jnp.asarray(IMAGES, jnp.float32) / 255
-    loss = partial(hr.autoencoder_loss, TINY, "bernoulli", state.params["autoencoder"], state)
+    loss = partial(hr_training.autoencoder_loss, TINY, "bernoulli", state.params["autoencoder"], state)
     weight = [1.0] * 4 + [0.0] * 2
     noisy = x.at[4:].set(1 - x[4:])
     one, other = (loss(image, image, batch(weight))[1][2] for image in (x, noisy))
@@ -207,10 +208,10 @@ def small_fit(**changes):
     from tests.contract_test import IMAGES as BLOBS
     from tests.contract_test import TINY as SETTINGS
 
-    system = methods.find("hrwae-gan")
-    config = dataclasses.replace(system.presets["quick"], **{**SETTINGS["hrwae-gan"], **changes})
+    method = methods.find("hrwae-gan")
+    config = dataclasses.replace(method.presets["quick"], **{**SETTINGS["hrwae-gan"], **changes})
     preprocess, images = models.prepared(config, BLOBS)
-    request = models.Request(system, config)
+    request = models.Request(method, config)
     result = models.fit(request, images, preprocess, Phases())
     return models.fitted(request, preprocess, result), result
 
@@ -236,7 +237,7 @@ def trained(monkeypatch, told_apart, **changes):
     images, seen, looks = np.tile(IMAGES, (5, 1, 1, 1)), [], iter(told_apart)
 
     class Counts(Phases):
-        def train(self, name, method, images, *, state, **rest):
+        def train(self, name, training, images, *, state, **rest):
             seen.append(np.asarray(state.extra["attention"]))
             autoencoder = state.params["autoencoder"]
             last = {**autoencoder["last"], "bias": autoencoder["last"]["bias"] + 1}
@@ -391,7 +392,7 @@ def test_samples_of_a_cluster_are_decoded_from_its_gaussian():
     lower = noise(jax.random.key(0), 5, config, SHAPE)
     variables = {"params": autoencoder["params"], "batch_stats": autoencoder["stats"]}
     net = hierarchy(config, SHAPE)
-    walk = net.apply(variables, jnp.full((5, 4), 2.0), lower, method=net.decode)
+    walk = net.apply(variables, jnp.full((5, 4), 2.0), lower, training=net.decode)
     np.testing.assert_allclose(drawn, losses.mean_image("bernoulli", walk.output), atol=1e-6)
     np.testing.assert_allclose(can.centroids(arrays)[1], 2.0)
     assert can.generate(arrays, jax.random.key(0), 3).shape == (3, *SHAPE)
@@ -464,13 +465,13 @@ def test_a_head_that_disagrees_is_trained_again():
 def test_a_fit_that_is_killed_between_two_looks_goes_on_to_the_same_end(tmp_path):
     from tests.contract_test import run
 
-    system = methods.find("hrwae-gan")
+    method = methods.find("hrwae-gan")
     with pytest.raises(KeyboardInterrupt):
-        run(system, Phases(tmp_path, StopsIn("training-2"), save_every=0.0))
+        run(method, Phases(tmp_path, StopsIn("training-2"), save_every=0.0))
     notes = StopsIn("none")
-    resumed, _ = run(system, Phases(tmp_path, notes))
+    resumed, _ = run(method, Phases(tmp_path, notes))
     assert "training-1: kept from before" in notes.said
     assert any(note.startswith("training-2: goes on from step") for note in notes.said), notes.said
-    straight, _ = run(system, Phases())
+    straight, _ = run(method, Phases())
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
     assert resumed.summary == straight.summary

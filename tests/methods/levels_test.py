@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jaxclust import levels
 from jaxclust.errors import InputError
-from jaxclust.methods.parts import levels
 
 PLACES = np.array([[0.0], [1.0], [10.0], [11.0], [30.0], [31.0]], np.float32)
 LABELS = np.array([0, 0, 1, 1, 2, 2], np.int32)

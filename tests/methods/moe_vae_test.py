@@ -1,4 +1,4 @@
-"""The system's own options, errors and results; what every system must hold is in contract_test.py."""
+"""The method's own options, errors and results; what every method must hold is in contract_test.py."""
 
 import dataclasses
 
@@ -10,10 +10,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from jaxclust.data import prepare
 from jaxclust.errors import InputError
-from jaxclust.methods import moe_vae
-from jaxclust.methods.parts.moe_vae_config import QUICK, Config, augmentation
-from jaxclust.methods.parts.networks import compute_type
+from jaxclust.methods.moe_vae import fit as moe_vae
+from jaxclust.methods.moe_vae.config import QUICK, Config, augmentation
 from jaxclust.metrics import clustering
+from jaxclust.nn.apply import compute_type
 from jaxclust.train.phases import Phases
 
 X, Y = make_blobs(240, centers=3, n_features=6, random_state=0)

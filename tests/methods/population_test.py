@@ -8,9 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxclust.methods.base import Method
-from jaxclust.methods.parts.coders import CoderConfig, Frame, autoencoder, coders
-from jaxclust.methods.parts.population import (
+from jaxclust.methods.shared.coders import CoderConfig, Frame, autoencoder, coders
+from jaxclust.methods.shared.population import (
     SMALL,
     groups,
     keys,
@@ -24,8 +23,7 @@ from jaxclust.methods.parts.population import (
     widened,
 )
 from jaxclust.train.phases import initial
-from jaxclust.train.state import advance, new_state, step_key
-from jaxclust.typing import Batch
+from jaxclust.train.training import Batch, Training, advance, new_state, step_key
 
 rng = np.random.default_rng(0)
 KEY, COUNT, STEPS = jax.random.key(5), 3, 4
@@ -53,7 +51,7 @@ def noisy():
         extra = {"seen": state.extra["seen"] + batch.weight.sum()}
         return advance(state, grads, optimiser, extra), {"loss": value, "step": state.step.astype(jnp.float32)}
 
-    return Method(init, step)
+    return Training(init, step)
 
 
 class Run(NamedTuple):
@@ -62,9 +60,9 @@ class Run(NamedTuple):
     terms: list
 
 
-def run(method, key, data):
-    start = state = initial(method, key, data.shape[1:])
-    step, terms = jax.jit(method.step), []
+def run(training, key, data):
+    start = state = initial(training, key, data.shape[1:])
+    step, terms = jax.jit(training.step), []
     for image in data:
         weight = jnp.array([1.0] * (len(image) - 1) + [0.0])
         state, found = step(state, Batch(jnp.asarray(image), jnp.arange(len(image)), weight))
@@ -113,9 +111,9 @@ def test_a_member_is_the_same_in_a_larger_population(alone):
 
 
 def test_a_population_of_one_is_its_first_member_without_an_axis(alone):
-    method = population(noisy(), 1, 10)
-    assert method.stacked is None
-    one = run(method, KEY, DATA)
+    training = population(noisy(), 1, 10)
+    assert training.stacked is None
+    one = run(training, KEY, DATA)
     equal(own(one.start), own(alone[0].start), rtol=0)
     equal(own(one.end), own(alone[0].end), rtol=1e-6)
     assert one.end.params["there"].shape == (4, 2)
@@ -148,20 +146,20 @@ def test_members_with_convolutions_are_the_runs_that_they_would_be_alone():
     """Augmentation draws from the members' keys, batch norm keeps their statistics."""
     config = CoderConfig(network="conv", width=0.1, min_filters=2, latent_dim=2, shift=0.1)
     pair = coders(config, Frame((8, 8, 1), 8, 8))
-    method = autoencoder(pair, optax.adam(1e-2))
-    together = run(population(method, 2, pair.size, convolutional=True), KEY, PICTURES)
+    training = autoencoder(pair, optax.adam(1e-2))
+    together = run(population(training, 2, pair.size, convolutional=True), KEY, PICTURES)
     for r in range(2):
-        one = run(method, jax.random.fold_in(KEY, r), PICTURES)
+        one = run(training, jax.random.fold_in(KEY, r), PICTURES)
         equal(pick(own(together.start), r), own(one.start), rtol=0)
         equal(pick(together.end.params, r), one.end.params, rtol=1e-2, atol=1e-3)
 
 
 def test_the_flags_of_stacked_leaves():
     """A mesh spreads what is flagged: all that has the members' axis, and neither the step nor the key."""
-    method = population(noisy(), COUNT, 10)
-    assert method.stacked is stacked
-    state = initial(method, KEY, DATA.shape[1:])
-    flags = method.stacked(state)
+    training = population(noisy(), COUNT, 10)
+    assert training.stacked is stacked
+    state = initial(training, KEY, DATA.shape[1:])
+    flags = training.stacked(state)
     assert jax.tree.structure(flags) == jax.tree.structure(state)
     assert (flags.step, flags.key) == (False, False)
     for flag, leaf in zip(jax.tree.leaves(own(flags)), jax.tree.leaves(own(state)), strict=True):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.cluster import hierarchy
 
+from jaxclust import trees as tree
 from jaxclust.errors import InputError
-from jaxclust.methods.parts import tree
 
 # node 0 -> 1, 2; node 2 -> 3, 4; node 1 -> 5, 6
 #            0 (10)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxclust import VariationalClustering, methods, models
-from jaxclust.commands import fit as fit_command
+from jaxclust.cli import fit as fit_command
 from jaxclust.errors import InputError
 from jaxclust.models import Request
 from jaxclust.train.phases import Phases
@@ -17,8 +17,8 @@ IMAGES, LABELS = toy.blobs(150)
 
 
 def fit(data=IMAGES[..., None], seed=0, **options):
-    system = methods.find("vc")
-    request = Request(system, type(system.presets["quick"])(**{**SETTINGS, **options}), seed)
+    method = methods.find("vc")
+    request = Request(method, type(method.presets["quick"])(**{**SETTINGS, **options}), seed)
     preprocess, images = models.prepared(request.config, data)
     result = models.fit(request, images, preprocess, Phases())
     return models.fitted(request, preprocess, result), result

@@ -11,13 +11,14 @@ from scipy.stats import multivariate_normal
 
 from jaxclust import losses
 from jaxclust.errors import InputError
-from jaxclust.methods import variational as vc
-from jaxclust.methods.parts.coders import Frame
-from jaxclust.methods.parts.variational_config import QUICK, Config, user_function
-from jaxclust.methods.parts.variational_model import Inferred, Networks, functions
+from jaxclust.methods.shared.coders import Frame
+from jaxclust.methods.vc import fit as vc
+from jaxclust.methods.vc import training as vc_training
+from jaxclust.methods.vc.config import QUICK, Config, user_function
+from jaxclust.methods.vc.model import Inferred, Networks, functions
 from jaxclust.nn.variational import TextDecoder, TextTrunk
 from jaxclust.train.phases import initial
-from jaxclust.typing import Batch
+from jaxclust.train.training import Batch
 
 K, B = 4, 6
 TINY = dataclasses.replace(QUICK, width=0.1, min_filters=2, latent_dim=3, active_clusters="all", restarts=1)
@@ -49,11 +50,11 @@ def log_q(n=5, k=K, seed=0):
 
 
 def test_all_clusters_are_weighted_by_their_probability():
-    at = vc.active(jax.random.key(0), log_q(), K)
+    at = vc_training.active(jax.random.key(0), log_q(), K)
     np.testing.assert_array_equal(at.clusters, np.tile(np.arange(K), (5, 1)))
     np.testing.assert_allclose(at.weights.sum(1), 1, rtol=1e-6)
     values = jnp.arange(20.0).reshape(5, K)
-    np.testing.assert_allclose(vc.expected(at.weights, values), (np.exp(log_q()) * values).sum(1), rtol=1e-6)
+    np.testing.assert_allclose(vc_training.expected(at.weights, values), (np.exp(log_q()) * values).sum(1), rtol=1e-6)
 
 
 @pytest.mark.parametrize("count", [2, 3])
@@ -66,9 +67,9 @@ def test_a_few_clusters_have_the_expectation_and_gradient_of_all(count, float64)
         return (jax.nn.softmax(logits) * values).sum()
 
     def estimate(logits, key):
-        at = vc.active(key, jax.nn.log_softmax(logits), count)
+        at = vc_training.active(key, jax.nn.log_softmax(logits), count)
         assert at.clusters.shape == (1, count)
-        return vc.expected(at.weights, jnp.take_along_axis(values, at.clusters, 1)).sum()
+        return vc_training.expected(at.weights, jnp.take_along_axis(values, at.clusters, 1)).sum()
 
     keys = jax.random.split(jax.random.key(1), 20_000)
     drawn, slopes = jax.vmap(jax.value_and_grad(estimate), (None, 0))(logits, keys)
@@ -81,7 +82,7 @@ def test_a_few_clusters_have_the_expectation_and_gradient_of_all(count, float64)
 
 def test_active_clusters_are_the_likeliest_and_another():
     probabilities = log_q(200, 6)
-    at = vc.active(jax.random.key(0), probabilities, 3)
+    at = vc_training.active(jax.random.key(0), probabilities, 3)
     order = np.argsort(-probabilities, axis=1)
     np.testing.assert_array_equal(at.clusters[:, :2], order[:, :2])
     assert all(len(set(row)) == 3 for row in np.asarray(at.clusters))
@@ -94,8 +95,8 @@ def test_active_clusters_are_the_likeliest_and_another():
 def evidence_at(nets, params, stats, key, images=IMAGES, n_clusters=K):
     x = nets.target(jnp.asarray(images))
     seen, _ = nets.infer(params, stats, x, None)
-    at = vc.active(key, seen.log_q, n_clusters)
-    parts, _, _ = vc.evidence(nets, params, stats, key, x, seen, at, None)
+    at = vc_training.active(key, seen.log_q, n_clusters)
+    parts, _, _ = vc_training.evidence(nets, params, stats, key, x, seen, at, None)
     return parts, x, seen
 
 
@@ -136,7 +137,9 @@ def test_the_elbo_is_below_the_evidence_of_a_linear_gaussian_model(float64):
         expected_log = -0.5 * (np.log(2 * np.pi * noise) + ((x - mean[:, 0]) ** 2 + var) / noise)
         kl = losses.gaussian_kl(mean, jnp.full((2, 1), var), jnp.array(means)[:, None], jnp.ones((2, 1)))
         q = jnp.array(q)[None]
-        parts = vc.Evidence(vc.expected(q, expected_log[None]), -(q * jnp.log(q)).sum(1), vc.expected(q, kl[None]))
+        parts = vc_training.Evidence(
+            vc_training.expected(q, expected_log[None]), -(q * jnp.log(q)).sum(1), vc_training.expected(q, kl[None])
+        )
         elbo = float(parts.elbo()[0]) + np.log(0.5)
         if shift == 0 and q[0, 0] != 0.5:
             assert elbo == pytest.approx(evidence, abs=1e-12)
@@ -165,9 +168,9 @@ def test_one_cluster_is_a_plain_vae():
 
 def terms_of(config, weight=None, images=IMAGES, plan=None):
     nets = Networks(config, K, SQUARE, "bernoulli")
-    method = vc.variational_clustering(config, K, nets, plan or vc.plan_of(config, len(images), None))
-    state = initial(method, jax.random.key(0), images.shape)
-    return method, state, jax.jit(method.step)(state, batch(images, weight))
+    training = vc_training.variational_clustering(config, K, nets, plan or vc.plan_of(config, len(images), None))
+    state = initial(training, jax.random.key(0), images.shape)
+    return training, state, jax.jit(training.step)(state, batch(images, weight))
 
 
 @pytest.mark.slow
@@ -211,7 +214,7 @@ def test_weights_change_at_their_epochs():
     )
     plan = vc.plan_of(config, 25, None)  # three steps an epoch
     assert plan.consistency == ((0.01, 0.5, 1.0), (120, 240))
-    values = [float(vc.stretch(jnp.int32(step), plan.consistency)) for step in (0, 119, 120, 239, 240, 9999)]
+    values = [float(vc_training.stretch(jnp.int32(step), plan.consistency)) for step in (0, 119, 120, 239, 240, 9999)]
     np.testing.assert_allclose(values, [0.01, 0.01, 0.5, 0.5, 1, 1])
     assert vc.plan_of(dataclasses.replace(config, reconstruction_size=256), 25, 1024).reconstruction == ((0.25,), ())
 

@@ -12,7 +12,7 @@ import pytest
 
 from jaxclust.train import checkpoint
 from jaxclust.train.checkpoint import Checkpoints
-from jaxclust.typing import TrainState
+from jaxclust.train.training import TrainState
 
 
 def state(seed=0):

@@ -13,13 +13,13 @@ import numpy as np
 import optax
 from jax.sharding import PartitionSpec
 
-from jaxclust.data.augment import NONE
-from jaxclust.data.batches import Batches, grouped, shuffled
-from jaxclust.methods.base import Method
-from jaxclust.methods.parts import autoencoder, classifier, mixture
+from jaxclust.methods.moe_vae import mixture
+from jaxclust.methods.shared import autoencoder, classifier
 from jaxclust.train import loop, mesh
+from jaxclust.train.augment import NONE
+from jaxclust.train.batches import Batches, grouped, shuffled
 from jaxclust.train.phases import initial
-from jaxclust.typing import Batch
+from jaxclust.train.training import Batch, Training
 
 K, STEPS = 4, 32
 SGD, ADAM = lambda *_: optax.sgd(0.01), lambda *_: optax.adam(1e-3)
@@ -31,7 +31,7 @@ FEATURES = ROWS.normal(size=(50, 6)).astype(np.float32)
 class Case(NamedTuple):
     """A training, and the meshes (devices, of them over `expert`) that it is to be the same on."""
 
-    method: Method
+    training: Training
     data: np.ndarray
     batches: Batches
     meshes: list[tuple[int, int]]
@@ -60,20 +60,20 @@ def train(case, count, expert=1):
     """Losses and parameters after STEPS steps on `count` devices."""
     terms = []
     state = loop.run(
-        case.method.step,
+        case.training.step,
         start(case),
         case.data,
         case.batches,
         STEPS,
         on_chunk=lambda done: terms.append(done.terms),
         mesh=mesh.make_mesh(jax.devices()[:count], expert),
-        stacked=case.method.stacked,
+        stacked=case.training.stacked,
     )
     return [terms, jax.tree.map(np.asarray, state.params)]
 
 
 def start(case):
-    return initial(case.method, jax.random.key(0), (case.batches.size, *case.data.shape[1:]))
+    return initial(case.training, jax.random.key(0), (case.batches.size, *case.data.shape[1:]))
 
 
 def distance(a, b):
@@ -87,7 +87,7 @@ def local_statistics(case):
     split, same = PartitionSpec("data"), PartitionSpec()
 
     def step(state, batch):
-        moved, terms = case.method.step(state, batch)
+        moved, terms = case.training.step(state, batch)
         params, extra, terms = jax.lax.pmean((moved.params, moved.extra, terms), "data")
         return moved._replace(params=params, extra=extra), terms
 

@@ -12,22 +12,22 @@ import numpy as np
 import pytest
 
 from jaxclust.data import rows
-from jaxclust.data.batches import Batches, grouped, shuffled
 from jaxclust.train import feed, history, loop, mesh
+from jaxclust.train.batches import Batches, grouped, shuffled
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent
 from tests import toy
 
 IMAGES = toy.blobs(100)[0][..., None]
-METHOD = toy.make(toy.ToyConfig(), IMAGES[:3].reshape(3, -1) / np.float32(255))
+TRAINING = toy.make(toy.ToyConfig(), IMAGES[:3].reshape(3, -1) / np.float32(255))
 
 
 def train(phases, images):
-    return phases.train("centres", METHOD, images, key=jax.random.key(0), epochs=40, batch_size=30)
+    return phases.train("centres", TRAINING, images, key=jax.random.key(0), epochs=40, batch_size=30)
 
 
 def start(batch_size):
-    return METHOD.init(jax.random.key(0), (batch_size, 8, 8, 1))
+    return TRAINING.init(jax.random.key(0), (batch_size, 8, 8, 1))
 
 
 def leaves(state):
@@ -55,14 +55,14 @@ def test_streamed_equals_resident_in_groups():
     groups = np.random.default_rng(0).integers(0, 3, 100)
     batches = grouped(groups, 3, 8, 0)
     total = loop.total_steps(5, batches.per_epoch)
-    resident = loop.run(METHOD.step, start(24), IMAGES, batches, total)
-    check_same(loop.run(METHOD.step, start(24), rows.of_array(IMAGES), batches, total), resident)
+    resident = loop.run(TRAINING.step, start(24), IMAGES, batches, total)
+    check_same(loop.run(TRAINING.step, start(24), rows.of_array(IMAGES), batches, total), resident)
 
 
 def test_another_order_gives_another_state():
     """The test above can fail."""
-    ours = loop.run(METHOD.step, start(30), rows.of_array(IMAGES), shuffled(100, 30, 0), 32)
-    theirs = loop.run(METHOD.step, start(30), IMAGES, shuffled(100, 30, 1), 32)
+    ours = loop.run(TRAINING.step, start(30), rows.of_array(IMAGES), shuffled(100, 30, 0), 32)
+    theirs = loop.run(TRAINING.step, start(30), IMAGES, shuffled(100, 30, 1), 32)
     assert not np.array_equal(ours.params["centres"], theirs.params["centres"])
 
 
@@ -106,7 +106,7 @@ def test_one_compilation_while_streaming():
 
     def step(state, batch):
         traces.append(batch.image.shape)
-        return METHOD.step(state, batch)
+        return TRAINING.step(state, batch)
 
     loop.run(step, start(30), rows.of_array(IMAGES), shuffled(100, 30, 0), 96)
     assert traces == [(30, 8, 8, 1)]

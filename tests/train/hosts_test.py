@@ -20,8 +20,8 @@ SHORT = {"min_steps": 250}
 COMMAND = """
 import sys
 from jaxclust import methods
-from jaxclust.cli import main
-methods.SYSTEMS["toy"] = "tests.toy"
+from jaxclust.cli.main import main
+methods.METHODS["toy"] = "tests.toy"
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -6,12 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from jaxclust.data.batches import shuffled
 from jaxclust.errors import Diverged
 from jaxclust.numerics import weighted_mean
 from jaxclust.train import loop
-from jaxclust.train.state import advance, new_state, ramp, to_unit
-from jaxclust.typing import Batch
+from jaxclust.train.batches import shuffled
+from jaxclust.train.training import Batch, advance, new_state, ramp, to_unit
 
 X = np.random.default_rng(0).normal(size=(37, 3)).astype(np.float32)
 

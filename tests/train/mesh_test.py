@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from jaxclust.data.batches import grouped, padded, shuffled
 from jaxclust.errors import InputError
 from jaxclust.train import mesh
+from jaxclust.train.batches import grouped, padded, shuffled
 
 ONE = jax.devices()[:1]
 

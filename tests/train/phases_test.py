@@ -41,11 +41,11 @@ IMAGES = toy.blobs(100)[0][..., None]
 CHUNK, TOTAL = loop.chunk_steps(5), loop.total_steps(40, 5)
 STEPS = list(range(CHUNK, TOTAL + 1, CHUNK))
 CENTRES = IMAGES[:3].reshape(3, -1) / np.float32(255)
-METHOD = toy.make(toy.ToyConfig(), CENTRES)
+TRAINING = toy.make(toy.ToyConfig(), CENTRES)
 
 
 def train(phases, epochs=40):
-    return phases.train("centres", METHOD, IMAGES, key=jax.random.key(0), epochs=epochs, batch_size=20)
+    return phases.train("centres", TRAINING, IMAGES, key=jax.random.key(0), epochs=epochs, batch_size=20)
 
 
 def leaves(state):
@@ -145,8 +145,8 @@ def test_seconds_add_up_over_resumes(tmp_path):
 def test_many_chunks_are_one_compilation():
     program = loop.chunk_program(jax.default_backend())
     before = program._cache_size()
-    method = toy.make(toy.ToyConfig(learning_rate=0.017), CENTRES)
-    Phases().train("a", method, IMAGES, key=jax.random.key(0), epochs=40, batch_size=20)
+    training = toy.make(toy.ToyConfig(learning_rate=0.017), CENTRES)
+    Phases().train("a", training, IMAGES, key=jax.random.key(0), epochs=40, batch_size=20)
     assert program._cache_size() == before + 1
 
 
@@ -161,7 +161,7 @@ np.save({str(tmp_path / "centres.npy")!r}, np.asarray(state.params["centres"]))
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, cwd=root)
-    alone = Phases().train("a", METHOD, IMAGES, key=jax.random.key(0), epochs=10, batch_size=40)
+    alone = Phases().train("a", TRAINING, IMAGES, key=jax.random.key(0), epochs=10, batch_size=40)
     np.testing.assert_allclose(np.load(tmp_path / "centres.npy"), alone.params["centres"], atol=1e-5)
 
 
@@ -187,11 +187,11 @@ def test_the_last_batch_of_an_epoch_is_no_smaller_than_the_others():
             seen.append(terms["squared"])
 
     def step(state, batch):
-        state, terms = METHOD.step(state, batch)
+        state, terms = TRAINING.step(state, batch)
         return state, {**terms, "squared": batch.weight.sum() ** 2}
 
     Phases(report=Terms()).train(
-        "a", METHOD._replace(step=step), IMAGES, key=jax.random.key(0), epochs=8, batch_size=33
+        "a", TRAINING._replace(step=step), IMAGES, key=jax.random.key(0), epochs=8, batch_size=33
     )
     assert seen
     np.testing.assert_allclose(seen, 25**2)

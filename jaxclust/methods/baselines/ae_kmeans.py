@@ -19,10 +19,10 @@ from typing import Any
 from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Result, System, known_fields
-from jaxclust.methods.parts.centroid_model import CodeConfig, finished, functions, kmeans, pretrained
-from jaxclust.methods.parts.coders import Coders, coders, frame
-from jaxclust.methods.parts.outcome import frame_of
+from jaxclust.methods.base import Functions, Method, Result, known_fields
+from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, kmeans, pretrained
+from jaxclust.methods.shared.coders import Coders, coders, frame
+from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, Key, PyTree
 
@@ -51,7 +51,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     return able(coders(CodeConfig(**known_fields(CodeConfig, meta["config"])), frame_of(meta)))
 
 
-SYSTEM = System(
+METHOD = Method(
     name="ae-kmeans",
     title="autoencoder, then k-means of its codes",
     source="Boubekki et al., Joint optimization of an autoencoder for clustering and embedding, 2021, section 5.1.3",

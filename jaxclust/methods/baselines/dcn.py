@@ -24,7 +24,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -33,15 +32,15 @@ from jaxclust import losses
 from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Result, System, known_fields
-from jaxclust.methods.parts.centroid_model import JointConfig, finished, functions, positive, started
-from jaxclust.methods.parts.coders import Coders, coders, frame
-from jaxclust.methods.parts.networks import damped_adam
-from jaxclust.methods.parts.outcome import frame_of
+from jaxclust.methods.base import Functions, Method, Result, known_fields
+from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, positive, started
+from jaxclust.methods.shared.coders import Coders, coders, frame
+from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, squared_distances
+from jaxclust.train.optimisers import damped_adam
 from jaxclust.train.phases import Phases
-from jaxclust.train.state import advance, new_state
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
+from jaxclust.typing import Array, Key, PyTree
 
 FIRST_COUNT = 100.0
 
@@ -65,14 +64,14 @@ def moved(centroids: Array, counts: Array, z: Array, members: Array) -> tuple[Ar
     return (counts[:, None] * centroids + sums) / (counts + more)[:, None], counts + more
 
 
-def joint(config: Config, pair: Coders) -> Method:
+def joint(config: Config, pair: Coders) -> Training:
     """The training. params: the pair's and 'centroids', which eq. 8 moves; extra: 'stats', 'counts' (K,)."""
     adam = damped_adam(config.learning_rate)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
         shape = (config.n_clusters, config.latent_dim)
-        params["centroids"] = nn.initializers.glorot_uniform()(fold_name(key, "centroids"), shape)
+        params["centroids"] = jax.nn.initializers.glorot_uniform()(fold_name(key, "centroids"), shape)
         counts = jnp.full(config.n_clusters, FIRST_COUNT, jnp.float32)
         return new_state(params, adam, {"stats": stats, "counts": counts}, key)
 
@@ -97,18 +96,18 @@ def joint(config: Config, pair: Coders) -> Method:
         terms = {name: term / batch.weight.sum() for name, term in terms.items()}
         return new._replace(params={**new.params, "centroids": centroids}), terms
 
-    return Method(init, step)
+    return Training(init, step)
 
 
 def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
     """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
     view = frame(preprocess)
     pair = coders(config, view)
-    method = joint(config, pair)
-    state, opinions = started(config, pair, method, images, key, phases)
+    training = joint(config, pair)
+    state, opinions = started(config, pair, training, images, key, phases)
     state = phases.train(
         "joint",
-        method,
+        training,
         images,
         key=fold_name(key, "joint"),
         epochs=config.epochs,
@@ -134,7 +133,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     return able(coders(Config(**known_fields(Config, meta["config"])), frame_of(meta)))
 
 
-SYSTEM = System(
+METHOD = Method(
     name="dcn",
     title="deep clustering network: autoencoder and k-means in turns",
     source="Yang et al., Towards k-means-friendly spaces, ICML 2017",

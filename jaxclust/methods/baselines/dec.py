@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
@@ -31,15 +30,15 @@ from jaxclust import losses
 from jaxclust.assignments import log_student_t, target_distribution
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Result, System
-from jaxclust.methods.parts.centroid_model import JointConfig, codes_of, finished, functions, positive, started
-from jaxclust.methods.parts.coders import Coders, coders, frame
-from jaxclust.methods.parts.networks import damped_adam
-from jaxclust.methods.parts.outcome import frame_of
+from jaxclust.methods.base import Functions, Method, Result
+from jaxclust.methods.baselines.centroids import JointConfig, codes_of, finished, functions, positive, started
+from jaxclust.methods.shared.coders import Coders, coders, frame
+from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.optimisers import damped_adam
 from jaxclust.train.phases import Phases
-from jaxclust.train.state import advance, new_state
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
+from jaxclust.typing import Array, Key, PyTree
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class IDECConfig(JointConfig):
         positive(self, "clustering_weight")
 
 
-def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Method:
+def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Training:
     """The training of network and centroids on n examples.
 
     extra: 'stats' of the networks; 'soft' (n, K), each example's q of when it was last seen; 'frequency' (K,), f.
@@ -71,7 +70,7 @@ def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Method:
         if not decodes:
             params = {"encoder": params["encoder"]}
         shape = (config.n_clusters, config.latent_dim)
-        params["centroids"] = nn.initializers.glorot_uniform()(fold_name(key, "centroids"), shape)
+        params["centroids"] = jax.nn.initializers.glorot_uniform()(fold_name(key, "centroids"), shape)
         soft = jnp.full((n, config.n_clusters), 1 / config.n_clusters, jnp.float32)
         return new_state(params, adam, {"stats": stats, "soft": soft, "frequency": soft.sum(0)}, key)
 
@@ -100,7 +99,7 @@ def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Method:
         terms["loss"] = sum(terms.values(), jnp.zeros(()))
         return advance(state, grads, adam, extra), terms
 
-    return Method(init, step)
+    return Training(init, step)
 
 
 def with_table(state: TrainState, codes: Array) -> TrainState:
@@ -113,12 +112,12 @@ def fit(config: Config | IDECConfig, images: Images, preprocess: Preprocess, key
     """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
     view = frame(preprocess)
     pair = coders(config, view)
-    method = joint(config, pair, len(images))
-    state, opinions = started(config, pair, method, images, key, phases)
+    training = joint(config, pair, len(images))
+    state, opinions = started(config, pair, training, images, key, phases)
     codes = codes_of(pair, state.params, state.extra["stats"], images)
     state = phases.train(
         "joint",
-        method,
+        training,
         images,
         key=fold_name(key, "joint"),
         epochs=config.epochs,
@@ -144,7 +143,7 @@ def restore(config: type, meta: Mapping[str, Any]) -> Functions:
     return able(coders(config(**meta["config"]), frame_of(meta)), config is IDECConfig)
 
 
-DEC = System(
+DEC = Method(
     name="dec",
     title="deep embedded clustering: codes drawn to sharpened soft assignments",
     source="Xie et al., Unsupervised deep embedding for clustering analysis, ICML 2016",
@@ -153,7 +152,7 @@ DEC = System(
     fit=fit,
     restore=partial(restore, Config),
 )
-IDEC = System(
+IDEC = Method(
     name="idec",
     title="deep embedded clustering that keeps the decoder",
     source="Guo et al., Improved deep embedded clustering with local structure preservation, IJCAI 2017",

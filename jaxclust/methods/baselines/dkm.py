@@ -29,14 +29,14 @@ from jaxclust import losses
 from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Result, System, known_fields
-from jaxclust.methods.parts.centroid_model import JointConfig, finished, functions, positive, started
-from jaxclust.methods.parts.coders import Coders, coders, frame
-from jaxclust.methods.parts.outcome import frame_of
+from jaxclust.methods.base import Functions, Method, Result, known_fields
+from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, positive, started
+from jaxclust.methods.shared.coders import Coders, coders, frame
+from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, squared_distances, weighted_mean
 from jaxclust.train.phases import Phases
-from jaxclust.train.state import advance, new_state
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
+from jaxclust.typing import Array, Key, PyTree
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def clustering(z: Array, centroids: Array, sharpness: Array | float) -> Array:
     return (shares * squared_distances(z, centroids)).sum(-1)
 
 
-def joint(config: Config, pair: Coders, per_epoch: int) -> Method:
+def joint(config: Config, pair: Coders, per_epoch: int) -> Training:
     """The training of network and centroids. extra: 'stats' of the networks."""
     adam = optax.adam(config.learning_rate)
     values, steps = sharpnesses(config, per_epoch)
@@ -100,7 +100,7 @@ def joint(config: Config, pair: Coders, per_epoch: int) -> Method:
         terms["loss"] = sum(terms.values(), jnp.zeros(()))
         return advance(state, grads, adam, {"stats": stats}), terms
 
-    return Method(init, step)
+    return Training(init, step)
 
 
 def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
@@ -108,11 +108,11 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     view = frame(preprocess)
     pair = coders(config, view)
     per_epoch = -(-len(images) // min(config.batch_size, len(images)))
-    method = joint(config, pair, per_epoch)
-    state, opinions = started(config, pair, method, images, key, phases)
+    training = joint(config, pair, per_epoch)
+    state, opinions = started(config, pair, training, images, key, phases)
     state = phases.train(
         "joint",
-        method,
+        training,
         images,
         key=fold_name(key, "joint"),
         epochs=config.epochs,
@@ -143,7 +143,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     return able(coders(Config(**known_fields(Config, meta["config"])), frame_of(meta)))
 
 
-SYSTEM = System(
+METHOD = Method(
     name="dkm",
     title="deep k-means: an autoencoder and centroids trained together, assignments made harder step by step",
     source="Fard et al., Deep k-means: jointly clustering with k-means and learning representations, 2020",

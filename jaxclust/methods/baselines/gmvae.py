@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -25,15 +24,16 @@ import optax
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Model, Result, System, known_fields
-from jaxclust.methods.parts.autoencoder import draw
-from jaxclust.methods.parts.centroid_model import positive
-from jaxclust.methods.parts.coders import CoderConfig, Coders, Frame, coders, frame, of_gaussians
-from jaxclust.methods.parts.outcome import frame_of, outcome
+from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
+from jaxclust.methods.baselines.centroids import positive
+from jaxclust.methods.shared.autoencoder import draw
+from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, coders, frame, of_gaussians
+from jaxclust.methods.shared.outcome import frame_of, outcome
+from jaxclust.nn.variational import Gaussians
 from jaxclust.numerics import entropy, fold_name, weighted_mean
 from jaxclust.train.phases import Phases
-from jaxclust.train.state import advance, new_state, step_key
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, step_key
+from jaxclust.typing import Array, Key, PyTree
 
 FIRST_LOG_VARIANCE = -2.0
 
@@ -66,22 +66,6 @@ class Config(CoderConfig):
         positive(self, "noise_dim", "prior_hidden", "reconstruction_weight", "epochs", "batch_size", "learning_rate")
 
 
-class Gaussians(nn.Module):
-    """p(z|w, k) for all k: w (b, q) -> mean and variance (b, K, p)."""
-
-    n_clusters: int
-    latent_dim: int
-    hidden: int
-
-    @nn.compact
-    def __call__(self, w: Array) -> tuple[Array, Array]:
-        h = jnp.tanh(nn.Dense(self.hidden)(w))
-        shape = (len(w), self.n_clusters, self.latent_dim)
-        mean = nn.Dense(self.n_clusters * self.latent_dim, name="mean", bias_init=nn.initializers.normal(1.0))(h)
-        raw = nn.Dense(self.n_clusters * self.latent_dim, name="variance")(h)
-        return mean.reshape(shape), jax.nn.softplus(raw.reshape(shape)) + 1e-4
-
-
 def log_posterior_of(z: Array, mean: Array, variance: Array) -> Array:
     """log p(k|z, w), k uniform before: z (b, p), the Gaussians of w (b, K, p) twice -> (b, K)."""
     return jax.nn.log_softmax(losses.gaussian_log_density(z[:, None], mean, variance))
@@ -93,7 +77,7 @@ def modules(config: Config, view: Frame) -> tuple[Coders, Gaussians]:
     return pair, Gaussians(config.n_clusters, config.latent_dim, config.prior_hidden)
 
 
-def training(config: Config, view: Frame) -> Method:
+def training(config: Config, view: Frame) -> Training:
     """The training of all networks. extra: 'stats' of encoder and decoder."""
     adam, (pair, gaussians) = optax.adam(config.learning_rate), modules(config, view)
     heads = of_gaussians(config.latent_dim, config.noise_dim)
@@ -128,7 +112,7 @@ def training(config: Config, view: Frame) -> Method:
         terms["loss"] = sum(terms.values(), jnp.zeros(()))
         return advance(state, grads, adam, {"stats": stats}), terms
 
-    return Method(init, step)
+    return Training(init, step)
 
 
 def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
@@ -189,7 +173,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     return able(Config(**known_fields(Config, meta["config"])), frame_of(meta))
 
 
-SYSTEM = System(
+METHOD = Method(
     name="gmvae",
     title="Gaussian mixture VAE: the mixture's Gaussians are made from noise by a network",
     source="Dilokthanakul et al., Deep unsupervised clustering with Gaussian mixture variational autoencoders, 2016",

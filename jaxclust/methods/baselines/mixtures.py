@@ -36,9 +36,9 @@ from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
 from jaxclust.host import seeds
-from jaxclust.methods.base import Functions, Model, Result, System
-from jaxclust.methods.parts.coders import Frame, frame, pictures, vectors
-from jaxclust.methods.parts.outcome import frame_of, outcome
+from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.shared.coders import Frame, frame, pictures, vectors
+from jaxclust.methods.shared.outcome import frame_of, outcome
 from jaxclust.numerics import squared_distances
 from jaxclust.train import loop
 from jaxclust.train.phases import Phases
@@ -216,9 +216,9 @@ def restore(name: str, meta: Mapping[str, Any]) -> Functions:
     return functions(frame_of(meta), opinion=name != "kmeans")
 
 
-def _system(name: str, title: str, source: str, config: type) -> System:
+def _system(name: str, title: str, source: str, config: type) -> Method:
     presets = {"quick": config(), "paper": config()}
-    return System(name, title, source, config, presets, partial(fit, name), partial(restore, name))
+    return Method(name, title, source, config, presets, partial(fit, name), partial(restore, name))
 
 
 KMEANS = _system("kmeans", "k-means, by scikit-learn", "Lloyd, Least squares quantization in PCM, 1982", Config)

@@ -6,7 +6,7 @@
     1 train the autoencoder                       L = mean_i |x_i - xhat_i|^2
     2 UMAP of the codes                           20 neighbours, min_dist 0
     3 a mixture of full covariances on u          g_ik, by EM
-    4 train the classifier on the codes           mean_i KL(g_i || h(z_i))          (parts/classifier.py)
+    4 train the classifier on the codes           mean_i KL(g_i || h(z_i))          (shared/classifier.py)
 
 With n_clusters 'auto', as in the preset 'quick', the persistent leaves of host/clusters.py take the place of 2 and 3:
 they find K, and their memberships are g.
@@ -28,13 +28,13 @@ import numpy as np
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import manifold, mixtures, seeds
-from jaxclust.methods.base import Functions, Model, Result, System, known_fields
-from jaxclust.methods.parts import classifier
-from jaxclust.methods.parts.centroid_model import CodeConfig, deviations, functions, positive, pretrained
-from jaxclust.methods.parts.coders import Coders, coders, frame, inputs_of
-from jaxclust.methods.parts.first_clusters import first_clusters
-from jaxclust.methods.parts.networks import eval_mode
-from jaxclust.methods.parts.outcome import frame_of, outcome, with_clusters
+from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
+from jaxclust.methods.baselines.centroids import CodeConfig, deviations, functions, positive, pretrained
+from jaxclust.methods.shared import classifier
+from jaxclust.methods.shared.coders import Coders, coders, frame, inputs_of
+from jaxclust.methods.shared.first_clusters import first_clusters
+from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
+from jaxclust.nn.apply import eval_mode
 from jaxclust.numerics import fold_name, squared_distances
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, Key, PyTree
@@ -151,7 +151,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     return able(config, meta.get("n_clusters", config.n_clusters), coders(config, frame_of(meta)))
 
 
-SYSTEM = System(
+METHOD = Method(
     name="n2d",
     title="Gaussian mixture on the UMAP of an autoencoder's codes, and a classifier that learns it",
     source="McConville et al., N2D: (not too) deep clustering via clustering the local manifold, ICPR 2021",

@@ -5,7 +5,7 @@
     h(x)   the head, a classifier of examples, softmax over K clusters
 
     1 clusters  UMAP draws of x, their density trees, the level that lasts over draws: K and t    (host/clusters.py)
-    2 head      train h on the examples that are no noise      mean_i KL(t_i || h(x_i))           (parts/classifier.py)
+    2 head      train h on the examples that are no noise      mean_i KL(t_i || h(x_i))           (shared/classifier.py)
 
 What a network of codes is worth is how far it comes above this: it has none. The parts are UMAP (McInnes et al. 2018)
 and the tree of HDBSCAN (Campello et al. 2013); nobody published them together as a method, so there are no paper's
@@ -32,18 +32,18 @@ from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Method, Model, Result, System, known_fields
-from jaxclust.methods.parts import classifier
-from jaxclust.methods.parts.centroid_model import positive
-from jaxclust.methods.parts.coders import Frame, frame, vectors
-from jaxclust.methods.parts.first_clusters import ClustersConfig, first_clusters
-from jaxclust.methods.parts.networks import compute_type, eval_mode
-from jaxclust.methods.parts.outcome import frame_of, outcome, with_clusters
+from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
+from jaxclust.methods.baselines.centroids import positive
+from jaxclust.methods.shared import classifier
+from jaxclust.methods.shared.coders import Frame, frame, vectors
+from jaxclust.methods.shared.first_clusters import ClustersConfig, first_clusters
+from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
+from jaxclust.nn.apply import compute_type, eval_mode
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.phases import Phases
-from jaxclust.train.state import to_unit
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+from jaxclust.train.training import Batch, Training, TrainState, to_unit
+from jaxclust.typing import Array, Key, PyTree
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ def distilled(config: Config, images: Images, found: Found, key: Key, phases: Ph
     per_epoch = -(-len(rows) // min(config.batch_size, len(rows)))
     epochs = max(config.head_epochs, config.min_steps / per_epoch)
     targets = found.memberships[rows]
-    method = classifier.classifier(_spec(config, targets.shape[1], loop.total_steps(epochs, per_epoch)), targets)
+    training = classifier.classifier(_spec(config, targets.shape[1], loop.total_steps(epochs, per_epoch)), targets)
     return phases.train(
         "head",
-        _on_compared(config, method),
+        _on_compared(config, training),
         take(images, rows),
         key=fold_name(key, "head"),
         epochs=epochs,
@@ -127,11 +127,11 @@ def distilled(config: Config, images: Images, found: Found, key: Key, phases: Ph
     )
 
 
-def _on_compared(config: Config, method: Method) -> Method:
+def _on_compared(config: Config, training: Training) -> Training:
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-        return method.step(state, batch._replace(image=compared(config, batch.image)))
+        return training.step(state, batch._replace(image=compared(config, batch.image)))
 
-    return method._replace(step=step)
+    return training._replace(step=step)
 
 
 def _spec(config: Config, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
@@ -170,7 +170,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     return Functions(embed, log_posterior)
 
 
-SYSTEM = System(
+METHOD = Method(
     name="umap-density",
     title="density clusters of the UMAP of raw data, and a classifier that learns them",
     source="no paper; of McInnes et al., UMAP, 2018, and Campello et al., Density-based clustering (HDBSCAN), 2013",

@@ -25,15 +25,15 @@ from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import seeds
-from jaxclust.methods.base import Functions, Method, Result, System, known_fields
-from jaxclust.methods.parts.autoencoder import draw
-from jaxclust.methods.parts.centroid_model import CodeConfig, finished, functions, positive, pretrained
-from jaxclust.methods.parts.coders import Coders, coders, frame, of_gaussians
-from jaxclust.methods.parts.outcome import frame_of
+from jaxclust.methods.base import Functions, Method, Result, known_fields
+from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, positive, pretrained
+from jaxclust.methods.shared.autoencoder import draw
+from jaxclust.methods.shared.coders import Coders, coders, frame, of_gaussians
+from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.phases import Phases, initial
-from jaxclust.train.state import advance, new_state, step_key
-from jaxclust.typing import Array, Batch, Key, PyTree, TrainState
+from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, step_key
+from jaxclust.typing import Array, Key, PyTree
 
 FIRST_LOG_VARIANCE = -4.0
 
@@ -65,7 +65,7 @@ def divergence(prior: Mapping[str, Array], z: Array, mean: Array, log_var: Array
     return (jnp.exp(log_g) * (kl + log_g - jax.nn.log_softmax(prior["logits"]))).sum(-1)
 
 
-def joint(config: Config, pair: Coders) -> Method:
+def joint(config: Config, pair: Coders) -> Training:
     """The training of network and mixture. extra: 'stats' of the networks."""
     adam, heads = optax.adam(config.learning_rate), of_gaussians(config.latent_dim)
 
@@ -94,7 +94,7 @@ def joint(config: Config, pair: Coders) -> Method:
         terms["loss"] = sum(terms.values(), jnp.zeros(()))
         return advance(state, grads, adam, {"stats": stats}), terms
 
-    return Method(init, step)
+    return Training(init, step)
 
 
 def mixture(codes: np.ndarray, n_clusters: int, seed: int) -> dict[str, np.ndarray]:
@@ -114,15 +114,15 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     """Phases: 'autoencoder', 'mixture' of its codes on the host, 'joint'."""
     view = frame(preprocess)
     pair = wide(config, view)
-    method = joint(config, pair)
+    training = joint(config, pair)
     before = pretrained(config, first_half(config, pair), images, key, phases)
     seed = seeds.seed(key, "mixture")
     first = phases.compute("mixture", lambda: mixture(before.codes, config.n_clusters, seed))
-    state = initial(method, fold_name(key, "joint"), (1, *images.shape[1:]))
+    state = initial(training, fold_name(key, "joint"), (1, *images.shape[1:]))
     params = {**before.params, "prior": {name: first[name] for name in ("logits", "mean", "log_var")}}
     state = phases.train(
         "joint",
-        method,
+        training,
         images,
         key=fold_name(key, "joint"),
         epochs=config.epochs,
@@ -178,7 +178,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     return able(config, wide(config, frame_of(meta)))
 
 
-SYSTEM = System(
+METHOD = Method(
     name="vade",
     title="variational deep embedding: a VAE with a Gaussian mixture as prior, started by an autoencoder",
     source="Jiang et al., Variational deep embedding: an unsupervised and generative approach, IJCAI 2017",

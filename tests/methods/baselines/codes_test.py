@@ -10,8 +10,8 @@ from sklearn.datasets import load_digits
 from jaxclust import methods, models
 from jaxclust.data import sources
 from jaxclust.errors import InputError
+from jaxclust.methods.baselines import centroids as centroid_model
 from jaxclust.methods.baselines import n2d
-from jaxclust.methods.parts import centroid_model
 from jaxclust.models import Request
 from jaxclust.train.phases import Phases
 
@@ -51,10 +51,10 @@ def test_the_manifold_is_clustered_on_a_bounded_sample():
 def test_n2d_finds_the_number_of_clusters_and_tells_how_sure_it_is():
     classes = np.arange(300) % 4
     x = (np.eye(4)[classes] * 8 + np.random.default_rng(0).normal(size=(300, 4))).astype(np.float32)
-    system, phases = methods.find("n2d"), Phases()
-    config = dataclasses.replace(system.presets["quick"], hidden=(16,), latent_dim=3, classifier_epochs=30)
+    method, phases = methods.find("n2d"), Phases()
+    config = dataclasses.replace(method.presets["quick"], hidden=(16,), latent_dim=3, classifier_epochs=30)
     preprocess, rows = models.prepared(config, sources.load(x).images)
-    result = models.fit(Request(system, config), rows, preprocess, phases)
+    result = models.fit(Request(method, config), rows, preprocess, phases)
     assert list(phases.seconds) == ["autoencoder", "clusters", "classifier"]
     assert result.summary["n_clusters"] == 4
     assert result.summary["clear"] is True
@@ -67,12 +67,12 @@ def test_n2d_finds_the_number_of_clusters_and_tells_how_sure_it_is():
 @pytest.mark.parametrize("name", ["dec", "idec", "dcn", "dkm"])
 def test_a_random_start_trains_no_autoencoder_and_knows_no_k_means(name):
     x = np.random.default_rng(0).normal(size=(60, 6)).astype(np.float32)
-    system, phases = methods.find(name), Phases()
+    method, phases = methods.find(name), Phases()
     config = dataclasses.replace(
-        system.presets["quick"], start="random", n_clusters=3, hidden=(8,), latent_dim=2, epochs=2
+        method.presets["quick"], start="random", n_clusters=3, hidden=(8,), latent_dim=2, epochs=2
     )
     preprocess, rows = models.prepared(config, sources.load(x).images)
-    result = models.fit(Request(system, config), rows, preprocess, phases)
+    result = models.fit(Request(method, config), rows, preprocess, phases)
     assert list(phases.seconds) == ["joint"]
     assert "k-means" not in result.opinions
 
@@ -83,8 +83,8 @@ def test_a_random_start_trains_no_autoencoder_and_knows_no_k_means(name):
 )
 def test_digits(name, floor):
     data, classes = load_digits(return_X_y=True)
-    system = methods.find(name)
-    config = dataclasses.replace(system.presets["quick"], hidden=(100, 100))
+    method = methods.find(name)
+    config = dataclasses.replace(method.presets["quick"], hidden=(100, 100))
     preprocess, images = models.prepared(config, sources.load(data.reshape(-1, 8, 8)).images)
-    result = models.fit(Request(system, config), images, preprocess, Phases())
+    result = models.fit(Request(method, config), images, preprocess, Phases())
     assert models.score(result.labels, classes)["acc"] > floor

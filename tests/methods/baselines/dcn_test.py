@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxclust.methods.baselines import dcn
-from jaxclust.methods.parts.coders import Frame, coders
+from jaxclust.methods.shared.coders import Frame, coders
 from jaxclust.train.phases import initial
-from jaxclust.typing import Batch
+from jaxclust.train.training import Batch
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(8, 5)).astype(np.float32)
@@ -41,13 +41,13 @@ def test_a_batch_moves_centroids_as_its_examples_in_turn():
 
 def test_a_step_has_the_loss_of_the_text_and_eq_8_moves_the_centroids():
     pair = coders(CONFIG, Frame((5,), 0, 0))
-    method = dcn.joint(CONFIG, pair)
-    state = initial(method, jax.random.key(0), (1, 5))
+    training = dcn.joint(CONFIG, pair)
+    state = initial(training, jax.random.key(0), (1, 5))
     stats, mu = state.extra["stats"], np.asarray(state.params["centroids"])
     z = np.asarray(pair.embed(state.params, stats, X))
     labels = ((z[:, None] - mu) ** 2).sum(-1).argmin(1)
     output = np.asarray(pair.picture(state.params, stats, z))
-    new, terms = jax.jit(method.step)(state, BATCH)
+    new, terms = jax.jit(training.step)(state, BATCH)
     assert float(terms["reconstruction"]) == pytest.approx(((output - X)[:7] ** 2).sum() / 7, rel=1e-4)
     assert float(terms["clustering"]) == pytest.approx(0.25 * ((z - mu[labels])[:7] ** 2).sum() / 7, rel=1e-4)
     expected, counts = one_by_one(mu, np.full(3, 100.0), z[:7], labels[:7])

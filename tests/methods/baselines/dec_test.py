@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxclust.methods.baselines import dec
-from jaxclust.methods.parts.coders import Frame, coders
+from jaxclust.methods.shared.coders import Frame, coders
 from jaxclust.train.phases import initial
-from jaxclust.typing import Batch
+from jaxclust.train.training import Batch
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(12, 5)).astype(np.float32)
@@ -20,10 +20,10 @@ BATCH = Batch(jnp.asarray(X[:6]), jnp.array([0, 1, 2, 3, 4, 4]), jnp.array([1.0,
 def begun(config):
     """The training, its coders, and a state whose table is that of an older network."""
     pair = coders(config, VIEW)
-    method = dec.joint(config, pair, len(X))
-    state = initial(method, jax.random.key(0), (1, 5))
+    training = dec.joint(config, pair, len(X))
+    state = initial(training, jax.random.key(0), (1, 5))
     soft = rng.dirichlet(np.ones(3), len(X)).astype(np.float32)
-    return method, pair, state._replace(extra={**state.extra, "soft": soft, "frequency": soft.sum(0)})
+    return training, pair, state._replace(extra={**state.extra, "soft": soft, "frequency": soft.sum(0)})
 
 
 def by_hand(z, mu, soft):
@@ -38,12 +38,12 @@ def by_hand(z, mu, soft):
 
 @pytest.mark.parametrize("config", [dec.Config(**SETTINGS), dec.IDECConfig(**SETTINGS)], ids=["dec", "idec"])
 def test_the_loss_and_the_gradient_of_the_centroids_are_those_of_the_texts(config):
-    method, pair, state = begun(config)
+    training, pair, state = begun(config)
     z = np.asarray(pair.embed(state.params, state.extra["stats"], X), np.float64)
     mu, soft = np.asarray(state.params["centroids"], np.float64), np.asarray(state.extra["soft"], np.float64)
     q, p = by_hand(z, mu, soft)
     weight = 0.1 if isinstance(config, dec.IDECConfig) else 1.0
-    new, terms = jax.jit(method.step)(state, BATCH)
+    new, terms = jax.jit(training.step)(state, BATCH)
     assert float(terms["clustering"]) == pytest.approx(weight * (p * np.log(p / q)).sum() / 5, rel=1e-4)
     if isinstance(config, dec.IDECConfig):
         output = np.asarray(pair.picture(state.params, state.extra["stats"], z[:5].astype(np.float32)))
@@ -57,11 +57,11 @@ def test_the_loss_and_the_gradient_of_the_centroids_are_those_of_the_texts(confi
 
 def test_the_table_takes_what_was_seen_and_nothing_of_padding():
     config = dec.Config(**SETTINGS)
-    method, pair, state = begun(config)
+    training, pair, state = begun(config)
     before = np.asarray(state.extra["soft"])
     z = np.asarray(pair.embed(state.params, state.extra["stats"], X))
     q, _ = by_hand(z, np.asarray(state.params["centroids"]), before)
-    new, _ = jax.jit(method.step)(state, BATCH)
+    new, _ = jax.jit(training.step)(state, BATCH)
     np.testing.assert_allclose(new.extra["soft"][:5], q, atol=1e-5)
     np.testing.assert_array_equal(new.extra["soft"][5:], before[5:])
     np.testing.assert_allclose(new.extra["frequency"], np.asarray(new.extra["soft"]).sum(0), rtol=1e-5)

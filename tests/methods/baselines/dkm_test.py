@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxclust.methods.baselines import dkm
-from jaxclust.methods.parts.coders import Frame, coders
+from jaxclust.methods.shared.coders import Frame, coders
 from jaxclust.train.phases import initial
-from jaxclust.typing import Batch
+from jaxclust.train.training import Batch
 
 rng = np.random.default_rng(0)
 Z, R = rng.normal(size=(6, 2)).astype(np.float32), rng.normal(size=(3, 2)).astype(np.float32)
@@ -54,11 +54,11 @@ def test_sharpness_rises_as_in_the_text():
 def test_a_step_uses_the_sharpness_of_its_time(step, place):
     config = dkm.Config(**SETTINGS, start="random", epochs=8, annealing_epochs=2, clustering_weight=0.3)
     pair = coders(config, Frame((5,), 0, 0))
-    method = dkm.joint(config, pair, per_epoch=2)
-    state = initial(method, jax.random.key(0), (1, 5))._replace(step=jnp.int32(step))
+    training = dkm.joint(config, pair, per_epoch=2)
+    state = initial(training, jax.random.key(0), (1, 5))._replace(step=jnp.int32(step))
     x = rng.normal(size=(6, 5)).astype(np.float32)
     z = np.asarray(pair.embed(state.params, state.extra["stats"], x))
-    _, terms = jax.jit(method.step)(state, Batch(jnp.asarray(x), jnp.arange(6), jnp.array([1.0, 1, 1, 1, 1, 0])))
+    _, terms = jax.jit(training.step)(state, Batch(jnp.asarray(x), jnp.arange(6), jnp.array([1.0, 1, 1, 1, 1, 0])))
     a = dkm.sharpnesses(config, 2)[0][place]
     expected = 0.3 * slow(z[:5], np.asarray(state.params["centroids"]), a).mean()
     assert float(terms["clustering"]) == pytest.approx(expected, rel=1e-4)

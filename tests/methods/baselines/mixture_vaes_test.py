@@ -8,9 +8,9 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 from jaxclust.methods.baselines import gmvae, vade
-from jaxclust.methods.parts.coders import Frame, of_gaussians
+from jaxclust.methods.shared.coders import Frame, of_gaussians
 from jaxclust.train.phases import initial
-from jaxclust.typing import Batch
+from jaxclust.train.training import Batch
 
 K, P = 3, 2
 VIEW = Frame((5,), 0, 0)
@@ -86,10 +86,10 @@ def test_an_encoder_s_output_is_split_into_gaussians():
 def test_gmvae_s_cluster_term_has_a_floor():
     """At the start p(k|z, w) is nearly uniform or not; the term is never below `least`."""
     config = gmvae.Config(n_clusters=K, hidden=(4,), latent_dim=P, noise_dim=2, least=50.0)
-    method = gmvae.training(config, VIEW)
+    training = gmvae.training(config, VIEW)
     x = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
-    state = initial(method, jax.random.key(0), x.shape)
-    _, terms = jax.jit(method.step)(state, Batch(jnp.asarray(x), jnp.arange(8), jnp.ones(8)))
+    state = initial(training, jax.random.key(0), x.shape)
+    _, terms = jax.jit(training.step)(state, Batch(jnp.asarray(x), jnp.arange(8), jnp.ones(8)))
     assert float(terms["clusters"]) == 50
     parts = sum(float(terms[name]) for name in ("reconstruction", "codes", "noise", "clusters"))
     assert float(terms["loss"]) == pytest.approx(parts, rel=1e-6)

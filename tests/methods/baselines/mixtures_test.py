@@ -13,7 +13,7 @@ from jaxclust import methods, models
 from jaxclust.data import sources
 from jaxclust.errors import InputError
 from jaxclust.methods.baselines import mixtures
-from jaxclust.methods.parts.coders import Frame
+from jaxclust.methods.shared.coders import Frame
 from jaxclust.models import Request
 from jaxclust.train.phases import Phases
 
@@ -76,13 +76,13 @@ def test_samples_have_the_mean_and_covariance_of_their_cluster(name):
 
 
 def test_a_bounded_sample_is_fitted_and_all_are_labelled():
-    system = methods.find("kmeans")
-    request = Request(system, dataclasses.replace(system.presets["quick"], n_clusters=3, max_samples=40, restarts=5))
+    method = methods.find("kmeans")
+    request = Request(method, dataclasses.replace(method.presets["quick"], n_clusters=3, max_samples=40, restarts=5))
     preprocess, images = models.prepared(request.config, sources.load(X).images)
     result = models.fit(request, images, preprocess, Phases())
     assert result.labels.shape == (400,)
     whole = models.fit(
-        Request(system, dataclasses.replace(request.config, max_samples=400)), images, preprocess, Phases()
+        Request(method, dataclasses.replace(request.config, max_samples=400)), images, preprocess, Phases()
     )
     assert not np.array_equal(whole.model.arrays["means"], result.model.arrays["means"])
 
@@ -100,8 +100,8 @@ def test_bad_settings_are_named():
 @pytest.mark.parametrize(("name", "floor"), [("kmeans", 0.65), ("gmm", 0.6), ("igmm", 0.65)])
 def test_digits(name, floor):
     data, classes = load_digits(return_X_y=True)
-    system = methods.find(name)
-    config = dataclasses.replace(system.presets["quick"], start="k-means++", restarts=5)
+    method = methods.find(name)
+    config = dataclasses.replace(method.presets["quick"], start="k-means++", restarts=5)
     preprocess, images = models.prepared(config, sources.load(data.reshape(-1, 8, 8)).images)
-    result = models.fit(Request(system, config), images, preprocess, Phases())
+    result = models.fit(Request(method, config), images, preprocess, Phases())
     assert models.score(result.labels, classes)["acc"] > floor

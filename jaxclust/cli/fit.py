@@ -1,0 +1,224 @@
+"""`jaxclust fit METHOD DATA`: a method's config fields become options, with the chosen preset's values."""
+
+import argparse
+import dataclasses
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from jaxclust import methods, runs
+from jaxclust.cli.tables import run_table
+from jaxclust.data import prepare, sources
+from jaxclust.data.dataset import Dataset
+from jaxclust.data.rows import Images, Rows
+from jaxclust.errors import InputError
+from jaxclust.methods.base import Method, Result
+from jaxclust.models import Request
+from jaxclust.runs import lifecycle
+from jaxclust.system import environment
+from jaxclust.train import hosts
+from jaxclust.train.mesh import choose_mesh
+from jaxclust.train.progress import Reporter, Silent, Terminal
+
+HELP = """\
+usage: jaxclust fit METHOD DATA [options]
+
+METHOD is one of {methods} (jaxclust methods tells more).
+DATA is a built-in name (jaxclust data lists them), a folder of images or of .npy or .npz shards, an .npz, .npy, idx or
+idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet), or a sparse matrix (.npz of scipy.sparse.save_npz).
+
+jaxclust fit METHOD --help lists all options, with the values of the preset; add --preset paper to see that one's.
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `fit` needs beside the method's config."""
+
+    data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+    """A built-in name, a folder of images or of .npy or .npz shards, an .npz (dense or sparse), .npy, idx or idx.gz
+    file, or a table (.csv, .tsv, .csv.gz or .parquet)."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Run directory; runs/METHOD-DATA-SEED if not given."""
+    seed: int = 0
+    """Same seed, same machine: same labels."""
+    preset: Literal["auto", "quick", "paper"] = "auto"
+    """Where the other options start from: 'quick' for a small CPU, 'paper' for the published values; 'auto' takes
+    'quick' unless there is a TPU or GPU."""
+    split: Literal["all", "train", "test"] = "all"
+    """Part of the data to cluster, where the data states its parts."""
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None
+    """Resize images to SIDE x SIDE; needed where they differ in size."""
+    skip_bad: bool = False
+    """Leave out images that cannot be read, and list them."""
+    stream: Literal["auto", "on", "off"] = "auto"
+    """Read images from disk while training, in bounded memory; 'auto' does where they would take more than an eighth
+    of the memory. The result is the same."""
+    overwrite: bool = False
+    """Replace the run in DIR, once the new one is complete."""
+    resume: bool = False
+    """Go on with the run in DIR."""
+    devices: int | None = None
+    """Train on the first N devices; all if not given."""
+    mesh: Annotated[str | None, tyro.conf.arg(metavar="data=N,expert=M")] = None
+    """Spread batches over N devices and the stacked experts over M; if not given, batches over all devices."""
+    distributed: bool = False
+    """Be one of several processes that train together; only the first writes DIR."""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Address of process 0, with --distributed; if not given, what TPU pods, Slurm and Kubernetes say."""
+    processes: int | None = None
+    """How many processes there are, with --distributed and --coordinator."""
+    process_id: int | None = None
+    """Which one this is, from 0, with --distributed and --coordinator."""
+    wait: int = 300
+    """Seconds to wait for the other processes."""
+    no_figures: bool = False
+    """Draw no figures."""
+    quiet: bool = False
+    """Print the final table only."""
+
+
+def main(argv: list[str]) -> None:
+    """The command."""
+    if not argv:
+        raise InputError("METHOD and DATA are missing: jaxclust fit --help explains")
+    if argv in (["-h"], ["--help"]):
+        print(HELP.format(methods=", ".join(methods.METHODS)), end="")
+        return
+    name, rest = _split_method(argv)
+    method = methods.find(name)
+    _join(rest)
+    options, config = parse(method, rest)
+    out = options.out or Path("runs") / f"{name}-{_slug(options.data)}-{options.seed}"
+    try:
+        metrics = _fit(method, options, config, out)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(_remedy(out, argv)) from interrupt
+    if metrics is not None:
+        print(run_table(metrics, out))
+
+
+def parse(method: Method, argv: Sequence[str]) -> tuple[Options, Any]:
+    """Options and the method's config from the command line; fields not given have the preset's values."""
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--preset", default="auto")
+    preset, config = methods.choose_preset(method, reader.parse_known_args(list(argv))[0].preset)
+    group = method.name.replace("-", "_")
+    # tyro would put the config's own one-line errors into a box, so it reads a twin that does not check
+    unchecked = type(method.Config.__name__, (method.Config,), {"__post_init__": lambda self: None})
+    default = dataclasses.field(default=unchecked(**vars(config)))
+    both = dataclasses.make_dataclass("Fit", [("general", Options), (group, unchecked, default)], frozen=True)
+    parsed: Any = tyro.cli(
+        both,
+        prog=f"jaxclust fit {method.name}",
+        description=f"{method.title}\n\nThe defaults shown are those of preset '{preset}'.",
+        args=list(argv),
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    return dataclasses.replace(parsed.general, preset=preset), method.Config(**vars(getattr(parsed, group)))
+
+
+def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, Any] | None:
+    """What metrics.json holds; None in a process that only computes along."""
+    if options.overwrite and options.resume:
+        raise InputError("--overwrite and --resume exclude each other: choose one")
+    leads = hosts.is_first()
+    hosts.shared(lambda: {"run": lifecycle.check_free(out, overwrite=options.overwrite, resume=options.resume)})
+    environment.enable_compilation_cache()
+    mesh = choose_mesh(options.devices, options.mesh)
+    report = Terminal() if leads and not options.quiet else Silent()
+    dataset = sources.load(
+        options.data,
+        split=options.split,
+        image_size=options.image_size,
+        skip_bad=options.skip_bad,
+        stream=options.stream,
+    )
+    for path in dataset.skipped:
+        report.note(f"skipped: {path}")
+    shape = "x".join(map(str, dataset.images.shape[1:]))
+    how = "streamed; " if isinstance(dataset.images, Rows) else ""
+    report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; {how}preset {options.preset}; run {out}")
+    stated = {name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad", "stream")}
+    request = Request(method, config, options.seed)
+    if not leads:
+        runs.follow(request, dataset, mesh)
+        return None
+    return runs.fit(
+        request,
+        dataset,
+        out,
+        options=stated,
+        overwrite=options.overwrite,
+        resume=options.resume,
+        report=report,
+        draw=None if options.no_figures else _draw(options.seed, report),
+        mesh=mesh,
+    )
+
+
+def _join(argv: Sequence[str]) -> None:
+    """Become one of several processes, where that is asked for: before anything asks JAX for its devices."""
+    if "-h" in argv or "--help" in argv:
+        return
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    reader.add_argument("--distributed", action="store_true")
+    reader.add_argument("--coordinator")
+    for name in ("--processes", "--process-id", "--wait"):
+        reader.add_argument(name, type=int, default=300 if name == "--wait" else None)
+    try:
+        asked = reader.parse_known_args(list(argv))[0]
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error.argument_name}: {error.message}: give a whole number") from error
+    given = (asked.coordinator, asked.processes, asked.process_id)
+    if asked.distributed:
+        hosts.join(*given, asked.wait)
+    elif any(value is not None for value in given):
+        raise InputError("coordinator, processes and process_id are for several processes: add --distributed")
+
+
+def _draw(seed: int, report: Reporter) -> runs.Draw:
+    """Draws what can be drawn; a figure that fails is noted and costs nothing else."""
+
+    def draw(out: Path, result: Result, images: Images, preprocess: prepare.Preprocess, dataset: Dataset) -> None:
+        import jax
+
+        from jaxclust.numerics import fold_name
+        from jaxclust.report import figures
+
+        key = fold_name(jax.random.key(seed), "figures")
+        try:
+            figures.draw_run(out, result, images, preprocess, dataset.labels, dataset.class_names, key)
+        except* OSError:
+            raise
+        except* Exception as group:
+            for error in group.exceptions:
+                report.note(f"a figure is missing: {error}")
+
+    return draw
+
+
+def _split_method(argv: list[str]) -> tuple[str, list[str]]:
+    """The method is the first argument that names one; else the first that is no option, which then is unknown."""
+    known = [word for word in argv if word in methods.METHODS]
+    name = (known or [word for word in argv if not word.startswith("-")] or [argv[0]])[0]
+    place = argv.index(name)
+    return name, argv[:place] + argv[place + 1 :]
+
+
+def _slug(data: str) -> str:
+    path = Path(data)
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem if path.suffix else path.name or data).strip("-.") or "data"
+
+
+def _remedy(out: Path, argv: list[str]) -> str:
+    """How to go on after Ctrl-C."""
+    if not (out / "config.json").exists():
+        return "nothing was written"
+    words = [word for word in argv if word not in ("--overwrite", "--resume")]
+    return f"go on with {shlex.join(['jaxclust', 'fit', *words, '--resume'])}"

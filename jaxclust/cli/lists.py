@@ -1,0 +1,41 @@
+"""`jaxclust methods` and `jaxclust data`: what there is to choose from."""
+
+import tyro
+
+from jaxclust import methods as registry
+from jaxclust.cli.tables import columns
+from jaxclust.data.sources import BUILT_IN
+
+OWN_DATA = """
+or your own:
+  a folder of images       sub-folders, if there are any, are classes, for evaluation only
+  a folder of shards       .npy or .npz files of one shape and type, one after the other by name
+  an .npz file             images (n, h, w[, c]) or features (n, d); optional labels and split
+  a sparse .npz file       features, as scipy.sparse.save_npz writes them; NAME.labels.npy may lie beside it
+  a table                  .csv, .tsv, .csv.gz or .parquet with a header: columns of numbers are features; one called
+                           label, labels, class or target is for evaluation only, one called split is train or test
+  an .npy file             images or features
+  an idx or idx.gz file    as MNIST's; labels are found beside it
+  tfds:NAME, openml:NAME   any data set of TensorFlow Datasets or OpenML"""
+
+
+def methods(argv: list[str]) -> None:
+    """The command `jaxclust methods`."""
+    tyro.cli(_nothing, prog="jaxclust methods", description="List the methods.", args=argv)
+    found = [registry.find(name) for name in registry.METHODS]
+    print("\n\n".join(f"{method.name}\n  {method.title}\n  {method.source}" for method in found))
+
+
+def data(argv: list[str]) -> None:
+    """The command `jaxclust data`."""
+    tyro.cli(_nothing, prog="jaxclust data", description="List the built-in data sets.", args=argv)
+    rows = [("name", "examples", "shape", "classes", "from", "what")]
+    for entry in BUILT_IN.values():
+        shape = "x".join(map(str, entry.shape))
+        rows.append((entry.name, str(entry.n), shape, str(entry.n_classes), entry.how, entry.origin))
+    print(columns(rows))
+    print(OWN_DATA)
+
+
+def _nothing() -> None:
+    pass

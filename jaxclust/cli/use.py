@@ -1,0 +1,185 @@
+"""`jaxclust predict`, `sample` and `evaluate`: what a fitted run is good for."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import numpy as np
+import tyro
+
+from jaxclust import models, runs
+from jaxclust.cli.tables import columns, score_rows
+from jaxclust.data import sources
+from jaxclust.data.dataset import Dataset
+from jaxclust.errors import InputError
+from jaxclust.levels import check_level, labels_at
+from jaxclust.runs import lifecycle
+from jaxclust.system import atomic, environment
+
+Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+Data = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+SMALL, ENLARGED = 32, 4  # images up to this side are enlarged that many times in a grid
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _OnData:
+    run: Run
+    """Directory that fit made."""
+    data: Data
+    """New data in any form that fit takes, of the size that the model was fitted to."""
+    out: File = None
+    split: Literal["all", "train", "test"] = "all"
+    """Part of the data, where it states its parts."""
+    image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None
+    """Resize images to SIDE x SIDE; the run's own value if not given."""
+    skip_bad: bool = False
+    """Leave out images that cannot be read, and list them."""
+    stream: Literal["auto", "on", "off"] = "auto"
+    """Read images from disk part by part, in bounded memory; 'auto' does where they would take more than an eighth of
+    the memory."""
+
+
+@dataclass(frozen=True)
+class Predict(_OnData):
+    """Label new data: one line an example, with index, label and probability."""
+
+    out: File = None
+    """CSV to write; standard output if not given."""
+    level: Annotated[int | None, tyro.conf.arg(metavar="K")] = None
+    """Label by the coarser or finer level of K clusters, of those that the run found (levels in metrics.json); then
+    without probabilities."""
+
+
+@dataclass(frozen=True)
+class Evaluate(_OnData):
+    """Compare a fitted model's labels with the known classes of some data."""
+
+    out: File = None
+    """JSON to write, beside the table that is printed."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Draw new examples, of one cluster or of the model's prior."""
+
+    run: Run
+    """Directory that fit made."""
+    cluster: int | None = None
+    """Which cluster, from 0; without it the prior, where the method has one for all clusters together."""
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
+    """How many."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("samples.png")
+    """A .png of all in a grid, or an .npy of the arrays (always so for features)."""
+    seed: int = 0
+
+
+def predict(argv: list[str]) -> None:
+    """The command `jaxclust predict`."""
+    options = _parse(Predict, "predict", argv)
+    fitted = _load(options.run)
+    if options.level is not None:
+        check_level(fitted.levels, options.level)
+    probabilities, _, embedding = _predicted(fitted, options, embed=options.level is not None)
+    header: tuple[str, ...] = ("index", "label", "probability")
+    labels, highest = probabilities.argmax(1), probabilities.max(1)
+    rows: Iterable[tuple[object, ...]]
+    if options.level is None:
+        rows = ((index, labels[index], f"{highest[index]:.6f}") for index in range(len(labels)))
+    else:
+        assert embedding is not None
+        header, rows = header[:2], enumerate(labels_at(fitted.levels, options.level, labels, embedding))
+    if options.out is None:
+        runs.print_table(sys.stdout, header, rows)
+        return
+    _check_parent(options.out)
+    runs.write_table(options.out, header, rows)
+    print(f"{len(probabilities)} labels in {options.out}", file=sys.stderr)
+
+
+def evaluate(argv: list[str]) -> None:
+    """The command `jaxclust evaluate`."""
+    options = _parse(Evaluate, "evaluate", argv)
+    probabilities, dataset, embedding = _predicted(_load(options.run), options, embed=True)
+    if dataset.labels is None:
+        raise InputError(f"{options.data}: has no classes to compare with: jaxclust predict labels it")
+    scores = models.score(probabilities.argmax(1), dataset.labels, None, embedding)
+    scores = {"data": dataset.name, "split": options.split, "n_samples": len(probabilities), **scores}
+    rows = [("examples", scores["n_samples"]), ("clusters in use", scores["n_clusters"]), *score_rows(scores)]
+    print(columns(rows))
+    if options.out is not None:
+        _check_parent(options.out)
+        atomic.write_json(options.out, scores)
+
+
+def sample(argv: list[str]) -> None:
+    """The command `jaxclust sample`."""
+    options = _parse(Sample, "sample", argv)
+    fitted = _load(options.run)
+    _check_parent(options.out)
+    suffix = options.out.suffix.lower()
+    if suffix not in (".png", ".npy"):
+        raise InputError(f"--out {options.out}: give a name that ends in .png or .npy")
+    if suffix == ".png" and fitted.preprocess.kind == "features":
+        raise InputError(f"{options.run}: clusters features, which make no picture: give --out FILE.npy")
+    drawn = models.sample(fitted, options.n, options.cluster, options.seed)
+    if suffix == ".npy":
+        atomic.write_array(options.out, drawn)
+    else:
+        _write_grid(options.out, drawn)
+    of = "the prior" if options.cluster is None else f"cluster {options.cluster}"
+    print(f"{options.n} samples of {of} in {options.out}", file=sys.stderr)
+
+
+def _parse(options: type[T], name: str, argv: list[str]) -> T:
+    description = options.__doc__
+    config = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(options, prog=f"jaxclust {name}", description=description, args=argv, config=config)
+
+
+def _load(run: Path) -> models.Fitted:
+    environment.enable_compilation_cache()
+    return runs.load(run)
+
+
+def _predicted(
+    fitted: models.Fitted, options: _OnData, embed: bool = False
+) -> tuple[np.ndarray, Dataset, np.ndarray | None]:
+    if options.out is not None:
+        _check_parent(options.out)
+    size = options.image_size or lifecycle.read_config(options.run).get("image_size")
+    dataset = sources.load(
+        options.data, split=options.split, image_size=size, skip_bad=options.skip_bad, stream=options.stream
+    )
+    for path in dataset.skipped:
+        print(f"skipped: {path}", file=sys.stderr)
+    embedding = models.embed(fitted, dataset.images) if embed else None
+    return models.predict_proba(fitted, dataset.images), dataset, embedding
+
+
+def _check_parent(out: Path) -> None:
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: the directory {out.parent} does not exist: make it first")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a directory: give a file")
+
+
+def _write_grid(out: Path, images: np.ndarray) -> None:
+    """images (n, h, w, c) in [0, 1] as one PNG, in rows of about as many as there are rows, a pixel apart."""
+    from PIL import Image
+
+    n, height, width, channels = images.shape
+    across = int(np.ceil(np.sqrt(n)))
+    down = -(-n // across)
+    grid = np.ones((down * (height + 1) + 1, across * (width + 1) + 1, channels), np.float32)
+    for i, image in enumerate(images):
+        top, left = i // across * (height + 1) + 1, i % across * (width + 1) + 1
+        grid[top : top + height, left : left + width] = image
+    pixels = np.rint(np.clip(grid, 0.0, 1.0) * 255).astype(np.uint8)
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    if max(height, width) <= SMALL:
+        picture = picture.resize((picture.width * ENLARGED, picture.height * ENLARGED), Image.Resampling.NEAREST)
+    atomic.write(out, lambda file: picture.save(file, format="PNG"))

@@ -1,0 +1,16 @@
+"""What every reader gives back."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxclust.data.rows import Images
+
+
+class Found(NamedTuple):
+    """What a reader found: images or features, labels, class names and split, as `dataset.build` takes them."""
+
+    images: Images
+    labels: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
+    split: np.ndarray | None = None

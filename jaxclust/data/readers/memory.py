@@ -1,0 +1,22 @@
+"""What a user holds in memory: arrays, matrices of scipy.sparse, data frames."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxclust.data.readers import frames, sparse
+from jaxclust.data.rows import Images, Rows
+
+
+def read(images: Any) -> Images:
+    """`images` as an array, or as `Rows` where they are, or should stay, in parts.
+
+    A matrix of scipy.sparse (n, d) and a data frame of numbers become float32: see `sparse.given` and `frames.given`.
+    """
+    if isinstance(images, Rows | np.ndarray):
+        return images
+    from scipy.sparse import issparse
+
+    if issparse(images):
+        return sparse.given(images)
+    return frames.given(images) if frames.is_frame(images) else np.asarray(images)

@@ -1,0 +1,221 @@
+"""What all estimators share: parameters from a config, fitting, and use of what was fitted."""
+
+import dataclasses
+import inspect
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import jax
+import numpy as np
+from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from jaxclust import methods, models, runs
+from jaxclust.data import sources
+from jaxclust.data.rows import Images
+from jaxclust.errors import InputError
+from jaxclust.estimators import inputs
+from jaxclust.levels import labels_at, numbers
+from jaxclust.methods.base import known_fields
+from jaxclust.models import Assignments, Fitted, Request
+from jaxclust.runs import lifecycle
+from jaxclust.train.phases import Phases
+from jaxclust.train.progress import Silent, Terminal
+
+OWN = {"preset": "auto", "seed": 0, "verbose": False}  # parameters that every estimator has beside its config's
+
+
+def _make_init(config: type) -> Any:
+    """An __init__ that stores a keyword parameter for each config field, with a signature that scikit-learn reads."""
+    defaults = {**{field.name: None for field in dataclasses.fields(config)}, **OWN}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    signature = inspect.Signature(
+        [
+            inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            *(inspect.Parameter(name, keyword, default=default) for name, default in defaults.items()),
+        ]
+    )
+
+    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N807
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        self, values = bound.arguments.pop("self"), bound.arguments
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    return __init__
+
+
+class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
+    """What all estimators share. A subclass names its method: `class MoEVAE(DeepClusterer, method="moe-vae")`.
+
+    Parameters (all by keyword): every field of the method's config, where None stands for the preset's value;
+      preset: 'quick', 'paper' (the published values), or 'auto': quick unless there is a TPU or GPU.
+      seed: whole number; the same seed on the same machine gives the same labels.
+      verbose: draws progress bars.
+
+    X is images (n, h, w) or (n, h, w, c) with c 1 or 3, uint8 or float, or features (n, d), dense, of scipy.sparse or a
+    data frame of numbers; y is ignored. What is
+    larger than memory is streamed: `load_data(PATH, stream="on").images`.
+
+    Attributes:
+      labels_: (n,) int32, in [0, n_clusters_).
+      n_clusters_: how many clusters there are.
+      probabilities_: (n, n_clusters_) float32, rows sum to one.
+      embedding_: (n, d) float32.
+      noise_: (n,) bool, examples that the density clustering left out (labels_ has a cluster for them all the same).
+      clear_: whether there are clear clusters (None where the method does not say); only after `fit`.
+      levels_: numbers of clusters that `labels_at` and `predict_at` offer beside n_clusters_.
+      opinions_: labels by other criteria, by name; only after `fit`.
+      summary_: latent sizes and what else the method tells; only after `fit`.
+      seconds_: seconds by phase; only after `fit`.
+      n_features_in_: columns, where X is features.
+      feature_names_in_: their names, where X is a DataFrame with strings as names; only after `fit`.
+    """
+
+    method: ClassVar[str]
+    fitted_: Fitted
+
+    def __init_subclass__(cls, method: str | None = None, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if method is not None:
+            cls.method = method
+            cls.__init__ = _make_init(methods.find(method).Config)  # type: ignore[method-assign]
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
+        """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered."""
+        data = inputs.as_training(X)
+        features = inputs.features(X, data)
+        request = self._request()
+        dataset = sources.load(data)
+        preprocess, images = models.prepared(request.config, dataset.images)
+        phases = Phases(None, Terminal() if self.verbose else Silent())
+        result = models.fit(request, images, preprocess, phases)
+        self._adopt(models.fitted(request, preprocess, result), models.assignments(result), features)
+        self.opinions_, self.summary_, self.seconds_ = result.opinions, result.summary, phases.seconds
+        self.clear_ = result.summary.get("clear")
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:  # noqa: N803
+        """`fit(X).labels_`."""
+        return self.fit(X).labels_
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Labels of new data, (n,) int32."""
+        return self.predict_proba(X).argmax(1).astype(np.int32)
+
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Probabilities of each cluster, (n, n_clusters_) float32, each row independent of the others."""
+        return models.predict_proba(self._fitted(), self._raw(X))
+
+    @property
+    def levels_(self) -> tuple[int, ...]:
+        """Numbers of clusters of the coarser and finer levels that the same tree has, rising."""
+        return numbers(self._fitted().levels)
+
+    def labels_at(self, n_clusters: int) -> np.ndarray:
+        """Labels (n,) int32 of what was fitted, by the level of that number of clusters (one of `levels_`)."""
+        return labels_at(self._fitted().levels, n_clusters, self.labels_, self.embedding_)
+
+    def predict_at(self, X: Any, n_clusters: int) -> np.ndarray:  # noqa: N803
+        """Labels (n,) int32 of new data, by the level of that number of clusters (one of `levels_`)."""
+        return models.predict_at(self._fitted(), self._raw(X), n_clusters)
+
+    def transform(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Embedding of new data, (n, d) float32."""
+        return models.embed(self._fitted(), self._raw(X))
+
+    def reconstruct(self, X: Any) -> np.ndarray:  # noqa: N803
+        """X as its clusters' networks give it back: (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
+        return models.reconstruct(self._fitted(), self._raw(X))
+
+    def sample(self, n: int = 1, *, cluster: int, seed: int = 0) -> np.ndarray:
+        """n new examples of a cluster: images (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
+        return models.sample(self._fitted(), n, cluster, seed)
+
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
+        fitted = self._fitted()
+        assigned = Assignments(self.labels_, self.probabilities_, self.noise_, self.embedding_, self._reconstruction)
+        parameters = {name: getattr(self, name) for name in OWN}
+        runs.save(Path(directory), fitted, assigned, parameters, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Self:
+        """The fitted estimator from a directory that `save` or `jaxclust fit` wrote."""
+        fitted = runs.load(Path(directory))
+        if fitted.method != cls.method:
+            raise InputError(f"{directory}: holds a model of {fitted.method}, not of {cls.method}: use jaxclust.load")
+        config = lifecycle.read_config(Path(directory))
+        own = {name: config.get(name, default) for name, default in OWN.items()}
+        estimator = cls(**own, **known_fields(methods.find(cls.method).Config, fitted.config))
+        columns = {"n_features_in_": fitted.preprocess.n_features} if fitted.preprocess.kind == "features" else {}
+        estimator._adopt(fitted, runs.load_assignments(Path(directory)), columns)
+        return estimator
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = inputs.SPARSE
+        tags.transformer_tags.preserves_dtype = ["float32"]  # embeddings are float32 whatever X is
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes: the fitted functions stay behind, and follow from the model's meta."""
+        state = dict(super().__getstate__())
+        if "fitted_" in state:
+            model = state["fitted_"].model
+            model = model._replace(arrays=jax.device_get(model.arrays), functions=None)
+            state["fitted_"] = state["fitted_"]._replace(model=model)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "fitted_" in state:
+            model = self.fitted_.model
+            model = model._replace(functions=methods.find(self.method).restore(model.meta))
+            self.fitted_ = self.fitted_._replace(model=model)
+
+    def _request(self) -> Request:
+        method = methods.find(self.method)
+        _, config = methods.choose_preset(method, self.preset)
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(config)}
+        given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None}
+        models.check_values(type(config), given)
+        config = dataclasses.replace(config, **given)
+        seed = self.seed
+        models.check_seed(seed)
+        return Request(method, config, int(seed))
+
+    def _adopt(self, fitted: Fitted, assigned: Assignments, features: dict[str, Any]) -> None:
+        self.labels_, self.probabilities_, self.noise_, self.embedding_ = assigned[:4]
+        self.n_clusters_ = fitted.n_clusters
+        self._reconstruction = assigned.reconstruction
+        self.fitted_ = fitted
+        for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        self.__dict__.update(features)
+
+    def _fitted(self) -> Fitted:
+        check_is_fitted(self, "fitted_")
+        return self.fitted_
+
+    def _raw(self, X: Any) -> Images:  # noqa: N803
+        data = inputs.as_input(X)
+        inputs.check_features(self, X, data)
+        return sources.load(data).images
+
+
+class WithCentroids(DeepClusterer):
+    """Estimators whose clusters have centroids that a decoder turns into examples."""
+
+    @property
+    def centroids_(self) -> np.ndarray:
+        """The clusters' centroids as examples: images (K, h, w, c) in [0, 1], or features (K, d) in their own units."""
+        return models.centroids(self._fitted())
+
+    def interpolate(self, start: int, end: int, n: int = 9) -> np.ndarray:
+        """n examples on the straight line between the centroids of two clusters, both included: (n, ...)."""
+        return models.interpolate(self._fitted(), start, end, n)

@@ -1,0 +1,92 @@
+"""What estimators are given as X, looked at as scikit-learn's conventions ask; errors are lines of ours."""
+
+from typing import Any
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+
+from jaxclust.data.readers import frames
+from jaxclust.data.rows import Rows
+from jaxclust.errors import InputError
+
+SPARSE = True  # whether sources.load reads scipy.sparse; the estimators' tag input_tags.sparse says the same
+
+
+class WrongType(InputError, TypeError):
+    """An InputError where scikit-learn's conventions ask for a TypeError."""
+
+
+def as_input(X: Any) -> Any:  # noqa: N803
+    """X as `sources.load` takes it: `Rows` as they are, else a numeric array (n, d), (n, h, w) or (n, h, w, c).
+
+    Raises InputError for what is sparse, complex, of one dimension or without columns; WrongType for objects that are
+    no numbers.
+    """
+    if isinstance(X, Rows):
+        return X
+    if issparse(X):
+        if not SPARSE:
+            raise InputError(f"X is a sparse {X.format} matrix of shape {X.shape}: give it dense, X.toarray()")
+        return X
+    if frames.is_frame(X):  # its values are looked at later: names are compared first
+        frames.refuse_classes(X)
+    array = _numbers(np.asarray(X))
+    if array.dtype.kind == "c":
+        raise InputError(f"X: Complex data not supported: its type is {array.dtype}: give real numbers, such as abs(X)")
+    if array.ndim == 1:
+        raise InputError(
+            f"X has shape {array.shape} where (n, d) is expected. Reshape your data: X.reshape(1, -1) is one example, "
+            "X.reshape(-1, 1) one feature"
+        )
+    if array.ndim == 2 and array.shape[1] == 0:
+        raise InputError(f"X has 0 feature(s) (shape={array.shape}) while a minimum of 1 is required: give columns")
+    return array
+
+
+def as_training(X: Any) -> Any:  # noqa: N803
+    """`as_input` of what is to be fitted: a single example is an InputError."""
+    data = as_input(X)
+    if data.shape[:1] == (1,):
+        raise InputError(f"X holds 1 sample (shape {data.shape}): clustering needs at least 2")
+    return data
+
+
+def features(X: Any, data: Any) -> dict[str, Any]:  # noqa: N803
+    """What a fit notes about columns: n_features_in_, and feature_names_in_ of a DataFrame; nothing about images.
+
+    X: as given.  data: `as_input` of it. Raises WrongType for names of which only some are strings.
+    """
+    noted = BaseEstimator()
+    _validate(noted, X, data, reset=True)
+    return vars(noted)
+
+
+def check_features(estimator: Any, X: Any, data: Any) -> None:  # noqa: N803
+    """Raises InputError where columns are not those that were fitted, in scikit-learn's words (names: several lines).
+
+    estimator: has what `features` noted.  X, data: as for `features`.
+    """
+    _validate(estimator, X, data, reset=False)
+
+
+def _validate(estimator: Any, X: Any, data: Any, reset: bool) -> None:  # noqa: N803
+    try:
+        validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=data.ndim == 2)
+    except TypeError as error:
+        raise WrongType(str(error)) from error
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _numbers(array: np.ndarray) -> np.ndarray:
+    """Objects as float64; other arrays as they are."""
+    if array.dtype != object:
+        return array
+    try:
+        return array.astype(np.float64)
+    except TypeError as error:  # "float() argument must be a string or a real number, not 'dict'"
+        raise WrongType(f"X holds objects, one of them no number: {error}: give numbers") from error
+    except ValueError as error:
+        raise InputError(f"X holds objects, one of them no number: {error}: give numbers") from error

@@ -1,0 +1,202 @@
+"""Clusters that are centroids among the codes of an autoencoder: settings, starts, and what a fitted one can do.
+
+Starts: 'pretrained' trains the autoencoder alone and takes the centroids of k-means of its codes, the best of 20 runs
+(Xie et al. 2016); 'random' leaves network and centroids as they are drawn.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxclust.data.rows import Images
+from jaxclust.errors import InputError
+from jaxclust.host import seeds
+from jaxclust.methods.base import Functions, Model, Result
+from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, autoencoder
+from jaxclust.methods.shared.outcome import outcome
+from jaxclust.numerics import fold_name
+from jaxclust.train import loop
+from jaxclust.train.inference import apply_in_batches
+from jaxclust.train.optimisers import damped_adam
+from jaxclust.train.phases import Phases, initial
+from jaxclust.train.training import Training, TrainState
+from jaxclust.typing import Array, Key, PyTree
+
+KMEANS_RUNS = 20
+
+
+@dataclass(frozen=True)
+class CodeConfig(CoderConfig):
+    """Settings of an autoencoder whose codes are clustered."""
+
+    n_clusters: int = 10
+    """Number of clusters K."""
+    pretrain_epochs: float = 100
+    """Epochs of the autoencoder alone."""
+    batch_size: int = 256
+    """Most examples a batch; all batches of an epoch are of one size."""
+    learning_rate: float = 1e-3
+    """Learning rate (Adam)."""
+    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
+    """How features are scaled; images always lie in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        CoderConfig.__post_init__(self)
+        positive(self, "pretrain_epochs", "batch_size", "learning_rate")
+
+
+@dataclass(frozen=True)
+class JointConfig(CodeConfig):
+    """Settings of a network and centroids that are trained together."""
+
+    start: Literal["random", "pretrained"] = "pretrained"
+    """Random parameters and centroids; or an autoencoder trained alone, and k-means of its codes."""
+    epochs: float = 1000
+    """Epochs of network and centroids together."""
+
+    def __post_init__(self) -> None:
+        CodeConfig.__post_init__(self)
+        positive(self, "epochs")
+
+
+def positive(config: Any, *names: str) -> None:
+    """Raises InputError for the first of these fields that is not above 0."""
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise InputError(f"{name} is {getattr(config, name)}: give a number above 0")
+
+
+# Starts
+
+
+class Pretrained(NamedTuple):
+    """An autoencoder trained alone, the codes (n, p) that it gives all examples."""
+
+    params: PyTree
+    stats: PyTree
+    codes: np.ndarray
+
+
+def pretrained(config: CodeConfig, pair: Coders, images: Images, key: Key, phases: Phases) -> Pretrained:
+    """The phase 'autoencoder': the pair alone."""
+    state = phases.train(
+        "autoencoder",
+        autoencoder(pair, damped_adam(config.learning_rate)),
+        images,
+        key=fold_name(key, "autoencoder"),
+        epochs=config.pretrain_epochs,
+        batch_size=config.batch_size,
+    )
+    return Pretrained(state.params, state.extra, codes_of(pair, state.params, state.extra, images))
+
+
+def codes_of(pair: Coders, params: PyTree, stats: PyTree, images: Images) -> np.ndarray:
+    """Codes (n, p) of all images."""
+    return loop.in_batches(partial(jax.jit(pair.embed), params, stats), images)
+
+
+def kmeans(codes: np.ndarray, n_clusters: int, key: Key, phases: Phases) -> tuple[np.ndarray, np.ndarray]:
+    """The phase 'centroids': the best of 20 runs of k-means of codes (n, p): centroids (K, p), labels (n,)."""
+
+    def solve() -> dict[str, np.ndarray]:
+        from sklearn.cluster import KMeans
+
+        seed = seeds.seed(key, "centroids")
+        found = KMeans(n_clusters, n_init=KMEANS_RUNS, random_state=seed).fit(codes)
+        return {"centroids": found.cluster_centers_.astype(np.float32), "labels": found.labels_.astype(np.int32)}
+
+    found = phases.compute("centroids", solve)
+    return found["centroids"], found["labels"]
+
+
+def started(
+    config: JointConfig, pair: Coders, training: Training, images: Images, key: Key, phases: Phases
+) -> tuple[TrainState, dict[str, np.ndarray]]:
+    """The state that `method` starts from, and k-means' labels as an opinion if there was a k-means.
+
+    Its params are those of the pair, or some of them, and 'centroids' (K, p); extra has the pair's 'stats'.
+    """
+    state = initial(training, fold_name(key, "joint"), (1, *images.shape[1:]))
+    if config.start == "random":
+        return state, {}
+    before = pretrained(config, pair, images, key, phases)
+    centroids, labels = kmeans(before.codes, config.n_clusters, key, phases)
+    params = {**before.params, "centroids": centroids}
+    state = state._replace(
+        params={name: params[name] for name in state.params}, extra={**state.extra, "stats": before.stats}
+    )
+    return state, {"k-means": labels}
+
+
+# What a fitted one can do
+
+
+def functions(pair: Coders, assign: Callable[[PyTree, Array], Array], *, decodes: bool = True) -> Functions:
+    """Pure functions of arrays 'params', 'stats', 'centroids' (K, p), 'deviation' (K,) and what `assign` reads.
+
+    assign: (arrays, codes (n, p)) -> log posterior (n, K).  decodes: whether there is a decoder.
+    """
+
+    def embed(arrays: PyTree, images: Array) -> Array:
+        return pair.embed(arrays["params"], arrays["stats"], images)
+
+    def log_posterior(arrays: PyTree, images: Array) -> Array:
+        return assign(arrays, embed(arrays, images))
+
+    def decode(arrays: PyTree, latent: Array, cluster: Array | None = None) -> Array:
+        return pair.picture(arrays["params"], arrays["stats"], latent)
+
+    def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
+        noise = jax.random.normal(key, (n, arrays["centroids"].shape[1]))
+        return decode(arrays, arrays["centroids"][cluster] + arrays["deviation"][cluster] * noise)
+
+    def reconstruct(arrays: PyTree, images: Array) -> Array:
+        return decode(arrays, embed(arrays, images))
+
+    def centroids(arrays: PyTree) -> Array:
+        return arrays["centroids"]
+
+    if not decodes:
+        return Functions(embed, log_posterior, centroids=centroids)
+    return Functions(embed, log_posterior, sample, reconstruct, None, decode, centroids)
+
+
+def nearest(codes: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Labels (n,) of the nearest of centroids (K, p), codes (n, p)."""
+    return np.stack([((codes - centroid) ** 2).sum(1) for centroid in centroids], 1).argmin(1)
+
+
+def deviations(codes: np.ndarray, centroids: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Root mean squares, per dimension, of z - mu_label: of each cluster (K,), and of all examples.
+
+    An empty cluster has that of all.
+    """
+    squares = ((codes - centroids[labels]) ** 2).mean(1, dtype=np.float64)
+    pooled = max(float(np.sqrt(squares.mean())), 1e-6)
+    counts = np.bincount(labels, minlength=len(centroids))
+    sums = np.bincount(labels, squares, len(centroids))
+    each = np.where(counts > 0, np.sqrt(sums / np.maximum(counts, 1)), pooled)
+    return each.astype(np.float32), pooled
+
+
+def finished(
+    config: CodeConfig,
+    view: Frame,
+    can: Functions,
+    arrays: Mapping[str, PyTree],
+    images: Images,
+    opinions: Mapping[str, np.ndarray],
+    **summary: Any,
+) -> Result:
+    """The result of networks and 'centroids' in `arrays`, to which follow each cluster's 'deviation', and 'sharpness',
+    1 / (2 s^2) of the deviation s of all, unless it is there."""
+    arrays = jax.device_get(dict(arrays))
+    codes = apply_in_batches(can.embed, arrays, images)
+    each, pooled = deviations(codes, arrays["centroids"], nearest(codes, arrays["centroids"]))
+    arrays = {"sharpness": np.float32(0.5 / pooled**2), **arrays, "deviation": each}
+    meta = {"config": asdict(config), "frame": view._asdict()}
+    return outcome(Model(meta, arrays, can), images, opinions, latent_dim=config.latent_dim, **summary)

@@ -1,0 +1,74 @@
+"""Settings of cm and ae-cm: the text's values for USPS (preset 'paper'), and those for a small CPU ('quick')."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from jaxclust.errors import InputError
+from jaxclust.methods.shared.coders import CoderConfig
+from jaxclust.methods.shared.first_clusters import ClustersConfig
+
+
+@dataclass(frozen=True)
+class Config(ClustersConfig):
+    """Settings of cm; the defaults are the text's for USPS (preset 'paper')."""
+
+    alpha: float | tuple[float, ...] = 40.0
+    """Concentration of the Dirichlet prior: one for all clusters, or K of them in any order."""
+    start: Literal["random", "k-means++", "k-means"] = "random"
+    """First centroids."""
+    encoder_start: Literal["pseudo-inverse", "posterior"] = "pseudo-inverse"
+    """Encoder that goes with first centroids: their pseudo-inverse, or the posterior of k-means' clusters."""
+    restarts: int = 1
+    """Runs with other first parameters, trained together; that of the least L_sp is kept."""
+    epochs: float = 150
+    """Epochs before the averaging epoch."""
+    min_steps: int = 0
+    """Fewest steps of the last training, and of the others in proportion: small data are visited more often."""
+    batch_size: int = 150
+    """Most examples a batch; all batches of an epoch are of one size."""
+    learning_rate: float = 1e-3
+    """Learning rate (Adam)."""
+    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
+    """How features are scaled; images always lie in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        ClustersConfig.__post_init__(self)
+        if isinstance(self.alpha, list):  # from JSON
+            object.__setattr__(self, "alpha", tuple(self.alpha))
+        for name in ("epochs", "batch_size", "learning_rate", "restarts"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
+        if min(np.atleast_1d(self.alpha)) <= 0:
+            raise InputError(f"alpha is {self.alpha}: give numbers above 0")
+        if isinstance(self.alpha, tuple) and len(self.alpha) != self.n_clusters:
+            raise InputError(f"alpha has {len(self.alpha)} numbers for {self.n_clusters} clusters: give one, or K")
+
+
+@dataclass(frozen=True)
+class AEConfig(CoderConfig, Config):
+    """Settings of ae-cm; the defaults are the text's for USPS (preset 'paper')."""
+
+    alpha: float | tuple[float, ...] = 20.0
+    beta: float = 0.5
+    """Weight of the autoencoder's squared error."""
+    orthonormality: float = 1.0
+    """Weight lambda of |mu mu^T - I|_1."""
+    start: Literal["random", "pretrained", "manifold"] = "pretrained"  # type: ignore[assignment]
+    """Random parameters; or an autoencoder trained alone, then k-means of its codes and cm on them, or ('manifold')
+    density clusters of their UMAP, which guide the joint training at first."""
+    pretrain_epochs: float = 100
+    """Epochs of the autoencoder alone."""
+    module_epochs: float = 100
+    """Epochs of cm on its codes; or those that the manifold's clusters guide."""
+    epochs: float = 1000
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        Config.__post_init__(self)
+        CoderConfig.__post_init__(self)
+
+
+QUICK = Config(start="k-means++", encoder_start="posterior", restarts=10, epochs=50, min_steps=5000)
+AE_QUICK = AEConfig(start="manifold", beta=0.05, pretrain_epochs=60, module_epochs=20, epochs=40, min_steps=1500)

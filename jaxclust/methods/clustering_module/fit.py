@@ -1,0 +1,213 @@
+"""The phases, in order."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images
+from jaxclust.host import sampling, seeds
+from jaxclust.host.clusters import Found
+from jaxclust.methods.base import Functions, Model, Result, known_fields
+from jaxclust.methods.clustering_module.config import AEConfig, Config
+from jaxclust.methods.clustering_module.model import (
+    answers,
+    functions,
+)
+from jaxclust.methods.clustering_module.starts import centroids, corners, number_and_labels, start_at
+from jaxclust.methods.clustering_module.training import Length, ae_clustering_module, clustering_module
+from jaxclust.methods.shared.coders import Coders, Frame, autoencoder, coders, frame, inputs_of
+from jaxclust.methods.shared.outcome import frame_of, with_clusters
+from jaxclust.methods.shared.population import Restarts, over_members, pick
+from jaxclust.train import loop
+from jaxclust.train.inference import apply_in_batches
+from jaxclust.train.optimisers import damped_adam
+from jaxclust.train.phases import Phases
+from jaxclust.train.training import TrainState
+from jaxclust.typing import Array, Key, PyTree
+
+
+def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """The module alone, on vectors: first centroids if they are not random, training, choice of the restart."""
+    view = frame(preprocess)
+    n, inputs, features = len(images), partial(inputs_of, preprocess, images), preprocess.kind == "features"
+    n_clusters, _, clusters = number_and_labels(config, n, [inputs], key, phases, inputs, features)
+    epochs = epochs_of(config, config.epochs, len(images))
+    length = length_of(config, epochs, len(images))
+    runs = Restarts(phases, key, config.restarts, config.batch_size, 2 * n_clusters * view.size)
+    training = clustering_module(config, n_clusters, view.size, length, view)
+    state, first = None, None
+    if config.start != "random":
+        rows = sampling.sample(n, config.max_samples, seeds.seed(key, "sample"))
+        found = phases.compute("centroids", lambda: centroids(config, [inputs(rows)], n_clusters, key))
+        state = start_at(config, runs.begun("module", training, images), found)
+        first = np.full((config.restarts, len(images)), -1, np.int32)
+        first[:, rows] = found["labels"]
+    state = runs.train("module", training, images, epochs + 1, state)
+    arrays = {"module": state.extra["mean"]["module"]}
+    return chosen(config, None, view, n_clusters, arrays, images, first, clusters)
+
+
+def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """Autoencoder, first clusters of its codes and the module's start, unless it is random; all together; choice."""
+    view = frame(preprocess)
+    pair = coders(config, view)
+    convolutional = config.network == "conv"
+    runs = Restarts(phases, key, config.restarts, config.batch_size, pair.size, convolutional)
+    before, state, first = None, None, None
+    codes = np.zeros((0, config.restarts, 0), np.float32)
+    if config.start != "random":
+        alone = autoencoder(pair, damped_adam(config.learning_rate))
+        before = runs.train("autoencoder", alone, images, epochs_of(config, config.pretrain_epochs, len(images)))
+        codes = codes_of(pair, convolutional, before, images)
+    inputs, features = partial(inputs_of, preprocess, images), preprocess.kind == "features"
+    by_restart = [codes[:, r].__getitem__ for r in range(config.restarts)] if before is not None else [inputs]
+    n_clusters, labels, clusters = number_and_labels(config, len(images), by_restart, key, phases, inputs, features)
+    epochs = epochs_of(config, config.epochs, len(images))
+    length = length_of(config, epochs, len(images))
+    joint = ae_clustering_module(config, n_clusters, length, pair)
+    if before is not None:
+        fresh = runs.begun("joint", joint, images)
+        start = Start(runs, config, pair, before, codes, images, n_clusters, fresh)
+        if config.start == "manifold" and labels is not None:
+            state, first = guided(start, labels), labels
+        else:
+            state, first = pretrained(start)
+    state = runs.train("joint", joint, images, epochs + 1, state)
+    params = {**state.params, **state.extra["mean"]}
+    arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
+    return chosen(config, pair, view, n_clusters, arrays, images, first, clusters)
+
+
+def codes_of(pair: Coders, convolutional: bool, before: TrainState, images: Images) -> np.ndarray:
+    """Codes of all images by each restart's autoencoder: (n, restarts, p)."""
+    over = over_members(pair.size, convolutional)
+
+    def encode(images: Array) -> Array:
+        codes = over(lambda params, stats: pair.embed(params, stats, images), before.params, before.extra)
+        return jnp.moveaxis(codes, 0, 1)
+
+    return loop.in_batches(jax.jit(encode), images)
+
+
+class Start(NamedTuple):
+    """What the joint training begins with: each restart's autoencoder `before`, its codes (n, restarts, p) of the
+    images, and a fresh joint state."""
+
+    runs: Restarts
+    config: AEConfig
+    pair: Coders
+    before: TrainState
+    codes: np.ndarray
+    images: Images
+    n_clusters: int
+    state: TrainState
+
+
+def pretrained(start: Start) -> tuple[TrainState, np.ndarray]:
+    """The joint state after k-means of each restart's codes (n, restarts, p), and the module alone on them; k-means'
+    labels (restarts, n)."""
+    runs, config, _, before, codes, images, n_clusters, state = start
+    each = list(np.moveaxis(codes, 1, 0))
+    first = runs.phases.compute("centroids", lambda: centroids(config, each, n_clusters, runs.key))
+    epochs = epochs_of(config, config.module_epochs, len(images))
+    length = length_of(config, epochs, len(images))
+    training = clustering_module(config, n_clusters, config.latent_dim, length, None)
+    small = runs._replace(size=2 * n_clusters * config.latent_dim, convolutional=False, own_images=True)
+    alone = start_at(config, small.begun("module", training, codes), first)
+    alone = small.train("module", training, codes, epochs + 1, alone)
+    params = {**before.params, "module": alone.extra["mean"]["module"]}
+    return state._replace(params=params, extra={**state.extra, "stats": before.extra}), first["labels"]
+
+
+def guided(start: Start, labels: np.ndarray) -> TrainState:
+    """The joint state after some epochs in which labels (restarts, n) give the responsibilities, -1 none."""
+    runs, config, pair, before, _, images, n_clusters, state = start
+    epochs = epochs_of(config, config.module_epochs, len(images))
+    length = length_of(config, epochs, len(images))
+    training = ae_clustering_module(config, n_clusters, length, pair, guided=True)
+    fresh = runs.begun("guided", ae_clustering_module(config, n_clusters, length, pair), images)
+    params = {**before.params, "module": corners(fresh.params["module"], config.latent_dim)}
+    fresh = fresh._replace(params=params, extra={**fresh.extra, "stats": before.extra, "labels": labels})
+    last = runs.train("guided", training, images, epochs + 1, fresh)
+    params = {**last.params, **last.extra["mean"]}
+    return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]})
+
+
+def epochs_of(config: Config, epochs: float, n: int) -> float:
+    """Epochs of a training for which the config states `epochs`: more where n examples are few (`min_steps`)."""
+    return epochs * max(1.0, config.min_steps / (config.epochs * per_epoch(config, n)))
+
+
+def length_of(config: Config, epochs: float, n: int) -> Length:
+    """The steps of a training of that many epochs and the averaging epoch."""
+    each = per_epoch(config, n)
+    return Length(loop.total_steps(epochs + 1, each), each)
+
+
+def per_epoch(config: Config, n: int) -> int:
+    """Batches that visit n examples once."""
+    return -(-n // min(config.batch_size, n))
+
+
+def chosen(
+    config: Config,
+    pair: Coders | None,
+    view: Frame,
+    n_clusters: int,
+    stacked: PyTree,
+    images: Images,
+    first: np.ndarray | None,
+    clusters: Found | None,
+) -> Result:
+    """The restart with the least L_sp, and what is known of all. first: labels (restarts, n) of their starts.
+    clusters: those that were found on the host, of the first restart."""
+    convolutional = isinstance(config, AEConfig) and config.network == "conv"
+    over = over_members(pair.size if pair else 0, convolutional)
+    stacked = {**stacked, "module": stacked["module"]._asdict()}
+
+    def each(arrays: PyTree, images: Array) -> dict[str, Array]:
+        found = over(lambda arrays: answers(pair, view, arrays, images), arrays)
+        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
+
+    found = loop.in_batches(partial(jax.jit(each), jax.device_put(stacked)), images)
+    l_sp = found["sparsity"].mean(0, dtype=np.float64)
+    best = int(l_sp.argmin())
+    g = found["responsibilities"][:, best]
+    variance = found["spread"][:, best].sum(0) / np.maximum(g.sum(0), 1e-9)
+    meta = {"config": asdict(config), "frame": view._asdict()}
+    arrays = {**pick(stacked, best), "deviation": np.sqrt(variance).astype(np.float32)}
+    can = functions(pair, view)
+    assert can.second_opinion is not None
+    labels = g.argmax(1).astype(np.int32)
+    opinions = {"nearest_centroid": apply_in_batches(can.second_opinion, arrays, images)}
+    if first is not None:
+        opinions["first"] = first[best]
+    if config.restarts > 1:
+        opinions |= {f"restart_{r}": found["responsibilities"][:, r].argmax(1) for r in range(config.restarts)}
+    summary = {
+        "n_clusters": n_clusters,
+        "latent_dim": config.latent_dim if isinstance(config, AEConfig) else None,
+        "expert_latent_dims": None,
+        "restart": best,
+        "l_sp": [float(value) for value in l_sp],
+    }
+    embedding = apply_in_batches(can.embed, arrays, images)
+    noise = np.zeros(len(images), bool)
+    result = Result(Model(meta, arrays, can), labels, g, noise, embedding, opinions, summary, {})
+    return with_clusters(result, clusters)
+
+
+def restore_cm(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted cm."""
+    return functions(None, frame_of(meta))
+
+
+def restore_ae_cm(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted ae-cm."""
+    return functions(coders(AEConfig(**known_fields(AEConfig, meta["config"])), frame_of(meta)), frame_of(meta))

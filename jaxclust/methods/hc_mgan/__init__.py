@@ -1,0 +1,51 @@
+"""A tree of clusters grown from the top by multi-generator GANs (hc-mgan; Mello, MSc thesis, UFMG 2021).
+
+    s_k    membership of every example in node k, in [0, 1]        P_s    draws example i with probability s_i / sum s
+    G      generator        D      discriminator, after its sigmoid        C      classifier, after its softmax
+    D and C share their features, which D's loss alone moves.
+
+The root's s is 1. The leaf with the largest mass is split, until there are as many as are asked for (algorithm 3.1):
+
+  raw split (algorithm 3.2): two generators a and b, one D and one C, and real examples of P_s_k
+    D     -log D(x) - 1/2 log(1 - D(G_a)) - 1/2 log(1 - D(G_b))                      (eq. 3.3)
+    C     -1/2 log C_a(G_a) - 1/2 log C_b(G_b)                                       (eq. 3.4)
+    G     -1/2 log D(G_a) - 1/2 log D(G_b) + gamma times the same as C               (eq. 3.2)
+    then  s_l = C_a(x) s_k and s_m = C_b(x) s_k
+
+  T refinements (algorithms 3.3 and 3.4): a group l and a group m, each with its G, D and C, one after the other
+    D     -log D(x) - log(1 - D(G)), x of P_s_l or P_s_m
+    C     -1/2 log C_own(G) - 1/2 log C_other(G'), G' the other group's
+    G     -log D(G) + gamma (-1/2 log C_own(G) - 1/2 log C'_own(G)), C' the other group's
+    then  s_l = p s_k and s_m = (1 - p) s_k, p the mean of what both C say
+
+s_l + s_m = s_k: the leaves' memberships of an example sum to one. A key belongs to a node, whatever is split before or
+beside it, so several leaves that will be split anyway are trained at a time, in one program, with the same result to
+rounding.
+
+Deviations: layer normalisation is over a whole image, and z is scaled to mean 0 and variance 1 (nn/gan.py). Steps come
+in chunks of 32. Preset 'quick' has narrower networks that learn faster, and no raw split, for which so few steps are
+not enough: a split begins with the normalised cut of a graph of nearest neighbours (`start` 'manifold'), which two
+refinements move. Their C also see real examples (`real_weight` w: + w/2 (-log C_own(x) - log C_other(x')), x drawn for
+C's own group, x' for the other), and have the groups' masses as prior (`prior` 'mass': log m_l / m_m is added to their
+log odds); the second goes on with the first one's networks (`warm_start`), and noise stays small throughout. Options:
+both groups updated from the same state (`order`); an end where no split separates anything (`n_clusters` 'auto': by the
+normalised cut, by how far the two C disagree, by a child's share); random transformations of all that D and C see in
+training (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
+What the text leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is
+begun anew, and so is a split that leaves a child nearly empty.
+"""
+
+from jaxclust.methods.base import Method
+from jaxclust.methods.hc_mgan import fit
+from jaxclust.methods.hc_mgan.config import QUICK, Config
+from jaxclust.methods.hc_mgan.model import restore
+
+METHOD = Method(
+    name="hc-mgan",
+    title="clustering tree grown from the top by multi-generator GANs",
+    source="Mello, Generative adversarial networks for hierarchical clustering, MSc thesis, UFMG 2021",
+    Config=Config,
+    presets={"quick": QUICK, "paper": Config()},
+    fit=fit.fit,
+    restore=restore,
+)

@@ -1,0 +1,258 @@
+"""The phases, in order."""
+
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images, take
+from jaxclust.errors import Diverged, InputError
+from jaxclust.host import sampling, seeds
+from jaxclust.host.clusters import Found
+from jaxclust.methods.base import Model, Result
+from jaxclust.methods.hrwae_gan.config import Config
+from jaxclust.methods.hrwae_gan.model import (
+    broken,
+    gaussians,
+    head_spec,
+    health,
+    hierarchy,
+    restore,
+    saturated,
+)
+from jaxclust.methods.hrwae_gan.training import hrwae_gan
+from jaxclust.methods.shared import classifier
+from jaxclust.methods.shared.coders import inputs_of
+from jaxclust.methods.shared.first_clusters import Values, first_clusters, found_of
+from jaxclust.methods.shared.outcome import outcome, with_clusters
+from jaxclust.numerics import fold_name
+from jaxclust.train import loop
+from jaxclust.train.phases import Phases, initial
+from jaxclust.train.training import TrainState, to_unit
+from jaxclust.typing import Array, Key, PyTree
+
+AGREED, ROUNDS = 0.97, 3  # the share of the labels that the head shall give, and how often it is trained for that
+
+
+def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """Phases: 'training-1', 'health-1', 'noise-1', 'training-2', ..; 'clusters-l' of each group on the host; 'head'.
+
+    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError for more groups
+    than the networks have levels, too few examples, and where no clusters are found; Diverged where the training is
+    broken by its first look.
+    """
+    shape, n = images.shape[1:], len(images)
+    hierarchy(config, shape)  # refuses a number of groups
+    looked, rows = held_out(config, n, key)
+    enough(config, len(rows))
+    state, told = train(config, take(images, rows), images[looked], preprocess.likelihood, key, phases)
+
+    arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
+    codes = moments(config, arrays, images)
+    found = [clusters(config, level, codes, preprocess, images, key, phases) for level in range(config.groups)]
+    first = found[config.cluster_group]
+    assert first is not None
+    n_clusters = first.memberships.shape[1]
+    head, agreement = distilled(config, images, preprocess.likelihood, first.labels, n_clusters, key, phases)
+
+    meta: dict[str, Any] = {"config": asdict(config), "shape": list(shape), "likelihood": preprocess.likelihood}
+    meta["n_clusters"] = n_clusters
+    fitted = {"autoencoder": arrays, "head": head, **gaussians(*codes[0], first.labels, n_clusters)}
+    sizes = [means.shape[1] for means, _ in codes]
+    summary = {
+        "latent_dim": sizes[config.cluster_group],
+        "latent_dims": sizes,
+        "clusters_by_group": [None if one is None else one.memberships.shape[1] for one in found],
+        "head_agreement": agreement,
+        **told,
+    }
+    model = Model(meta, jax.device_get(fitted), restore(meta))
+    opinions = {f"group_{level}": one.labels for level, one in enumerate(found) if one is not None}
+    result = outcome(model, images, opinions, **summary)._replace(noise=first.labels < 0)
+    return with_clusters(result, first)
+
+
+def held_out(config: Config, n: int, key: Key) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted rows of n examples: those that are looked at, a share but 32 of few and 1000 of many, and the others."""
+    order = np.random.default_rng(seeds.seed(key, "held-out")).permutation(n)
+    count = max(round(config.held_out * n), min(32, n // 5))
+    count = int(np.clip(count, 2, min(1000, n // 2)))
+    return np.sort(order[:count]), np.sort(order[count:])
+
+
+def enough(config: Config, n_trained: int) -> None:
+    """Raises InputError for fewer examples than the clusters need."""
+    if n_trained < 3:
+        raise InputError(f"{n_trained} examples are too few to train on: give more data")
+    if config.n_clusters != "auto" and config.max_samples < 2 * config.n_clusters:
+        raise InputError(f"max_samples is {config.max_samples}: give at least twice n_clusters, {config.n_clusters}")
+
+
+def train(
+    config: Config, images: Images, looked: np.ndarray, likelihood: str, key: Key, phases: Phases
+) -> tuple[TrainState, dict[str, Any]]:
+    """The trained state, and what is known of the training: 'ended', why before its time or None; 'health', by look;
+    and 'look', which of these is that of the state.
+
+    It is trained in equal stretches of about `attention_epochs`; after each, its health on the examples `looked` (m,
+    ...) and the noise attention are found anew. What is broken is undone, back to the last look without a saturated
+    critic, where there is one.
+    """
+    shape, n, size = images.shape[1:], len(images), min(config.batch_size, len(images))
+    stretches = max(1, round(config.epochs / config.attention_epochs))
+    epochs = length(config, config.epochs, n) / stretches
+    training = hrwae_gan(config, shape, likelihood, stretches * loop.total_steps(epochs, -(-n // size)))
+    state = initial(training, fold_name(key, "init"), (size, *shape))
+    attention, ended, kept, good = np.ones(n, np.float32), None, 0, state
+    looks: list[dict[str, np.ndarray]] = []
+    jitted = jax.jit(partial(health, config, likelihood))
+    for i in range(1, stretches + 1):
+        name, stretch = f"training-{i}", fold_name(key, f"training-{i}")
+        before = jax.device_get(state._replace(key=key))
+        extra = {**before.extra, "attention": attention}
+        state = before._replace(step=np.zeros((), np.int32), key=stretch, extra=extra)
+        try:
+            state = phases.train(
+                name, training, images, key=stretch, epochs=epochs, batch_size=config.batch_size, state=state
+            )
+        except Diverged as error:
+            if i == 1:
+                raise
+            ended = str(error).partition(";")[0]
+        else:
+            look = partial(jitted, state.params, state.extra, fold_name(key, f"health-{i}"), looked)
+            looks.append(phases.compute(f"health-{i}", lambda look=look: look()._asdict()))  # type: ignore[misc]
+            ended = broken(looks, last=i == stretches)
+        if ended is not None:
+            if not kept:
+                raise Diverged(f"training is broken after {i * epochs:g} epochs: {ended}; lower --learning-rate")
+            phases.note(f"{name}: {ended}: goes on with the state after training-{kept}")
+            return good, {"ended": ended, "look": kept, "health": plain(looks)}
+        if not saturated(looks[-1]):
+            kept, good = i, jax.device_get(state)
+        if config.noise_weight > 1 and i < stretches:
+            solve = partial(noise_of, config, state, images, fold_name(key, f"noise-{i}"))
+            left_out = phases.compute(f"noise-{i}", solve)["noise"]
+            attention = np.where(left_out, config.noise_weight, 1.0).astype(np.float32)
+            phases.note(f"{left_out.mean():.1%} of the examples are noise")
+    return state, {"ended": None, "look": stretches, "health": plain(looks)}
+
+
+def plain(looks: list[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
+    """What each look found as plain numbers."""
+    return [{name: np.asarray(value, float).round(5).tolist() for name, value in look.items()} for look in looks]
+
+
+def length(config: Config, epochs: float, n: int) -> float:
+    """Epochs of a training for which the config states `epochs`: more where n examples are few (`min_steps`)."""
+    return epochs * max(1.0, config.min_steps / (config.epochs * -(-n // min(config.batch_size, n))))
+
+
+def moments(config: Config, arrays: PyTree, images: Images) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Means and variances (n, d_l) of every group's posterior, z_<l being their means."""
+    net = hierarchy(config, images.shape[1:])
+
+    def infer(images: Array) -> list[tuple[Array, Array]]:
+        walk, _ = net.apply({"params": arrays["params"], "batch_stats": arrays["stats"]}, to_unit(images))
+        return [(q.mean, jnp.exp(q.log_var)) for q in walk.posteriors]
+
+    return loop.in_batches(jax.jit(infer), images)
+
+
+def noise_of(config: Config, state: TrainState, images: Images, key: Key) -> dict[str, np.ndarray]:
+    """'noise' (n,) bool: whose top codes the density tree leaves out of all clusters, in one draw of UMAP of a sample.
+
+    Of more than `max_samples` examples the others are no noise.
+    """
+    rows = sampling.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+    arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
+    codes, _ = moments(config, arrays, take(images, rows))[0]
+    left_out = np.zeros(len(images), bool)
+    one = replace(config, n_clusters="auto", draws=1)
+    with suppress(InputError):  # too few examples, or no clusters yet
+        left_out[rows] = found_of(one, {"codes": codes}, "auto", key).labels < 0
+    return {"noise": left_out}
+
+
+def clusters(
+    config: Config,
+    level: int,
+    codes: list[tuple[np.ndarray, np.ndarray]],
+    preprocess: Preprocess,
+    images: Images,
+    key: Key,
+    phases: Phases,
+) -> Found | None:
+    """Clusters of the codes of group `level`, in the phase 'clusters-level'. None, with a note, where a group has none
+    that does not give the labels."""
+    inputs = partial(inputs_of, preprocess, images) if level == config.cluster_group else None
+    try:
+        return group_clusters(config, level, codes, preprocess, images, inputs, key, phases)
+    except InputError as error:
+        if level == config.cluster_group:
+            raise
+        phases.note(f"group {level}: {str(error).partition(':')[0]}")
+        return None
+
+
+def group_clusters(
+    config: Config,
+    level: int,
+    codes: list[tuple[np.ndarray, np.ndarray]],
+    preprocess: Preprocess,
+    images: Images,
+    inputs: Values | None,
+    key: Key,
+    phases: Phases,
+) -> Found:
+    """The same; raises InputError where there are none."""
+    return first_clusters(
+        config,
+        len(images),
+        codes[level][0].__getitem__,
+        fold_name(key, f"group{level}"),
+        phases,
+        inputs=inputs,
+        features=preprocess.kind == "features",
+        name=f"clusters-{level}",
+    )
+
+
+def distilled(
+    config: Config,
+    images: Images,
+    likelihood: str,
+    first: np.ndarray,
+    n_clusters: int,
+    key: Key,
+    phases: Phases,
+) -> tuple[PyTree, float]:
+    """The head that learns the labels `first` (n,), -1 unknown: its arrays, and the share of them that it gives.
+
+    It is trained again, up to ROUNDS times in all, while that is less than AGREED.
+    """
+    seen, labels = take(images, np.flatnonzero(first >= 0)), first[first >= 0]
+    n, size = len(labels), min(config.batch_size, len(labels))
+    epochs = length(config, config.head_epochs, n)
+    spec = head_spec(config, likelihood, n_clusters, loop.total_steps(epochs, -(-n // size)))
+    training = classifier.classifier(spec, np.eye(n_clusters, dtype=np.float32)[labels])
+    state, agreement = None, 0.0
+    for i in range(1, ROUNDS + 1):
+        name = "head" if i == 1 else f"head-{i}"
+        of_round = fold_name(key, name)
+        fresh = initial(training, fold_name(of_round, "init"), (size, *images.shape[1:]))
+        if state is not None:
+            fresh = fresh._replace(params=state.params, extra=state.extra)
+        state = phases.train(name, training, seen, key=of_round, epochs=epochs, batch_size=size, state=fresh)
+        said = loop.in_batches(partial(jax.jit(training.log_posterior), state), seen).argmax(1)
+        agreement = float((said == labels).mean())
+        phases.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
+        if agreement >= AGREED:
+            break
+    assert state is not None
+    return {"params": state.params, "stats": state.extra["stats"]}, round(agreement, 5)

@@ -1,0 +1,129 @@
+"""The losses (eq. 5 to 10) and the training."""
+
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxclust import losses
+from jaxclust.methods.hrwae_gan.config import Config, augmentation
+from jaxclust.methods.hrwae_gan.model import critic, hierarchy, noise
+from jaxclust.nn.apply import init, train_mode
+from jaxclust.nn.hierarchical import Instead
+from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.augment import transformed
+from jaxclust.train.training import Batch, Training, TrainState, step_key, to_unit
+from jaxclust.typing import Array, Key, PyTree
+
+# Losses
+
+PAIRS = {"relativistic": losses.relativistic_pair, "standard": losses.standard_pair}
+
+
+def judged(
+    config: Config, params: PyTree, stats: PyTree, prior: Array, code: Array, weight: Array
+) -> tuple[Array, Array, PyTree]:
+    """D(z) and D(z^), (b,) each, of draws of a prior and of codes, (b, d) each; the critic's new statistics."""
+    both, weights = jnp.concatenate([prior, code]), jnp.concatenate([weight, jnp.zeros_like(weight)])
+    values, stats = train_mode(critic(config), params, stats, both, weights)
+    return *jnp.split(values, 2), stats
+
+
+def autoencoder_loss(
+    config: Config, likelihood: str, params: PyTree, state: TrainState, x: Array, target: Array, batch: Batch
+) -> tuple[Array, tuple[PyTree, PyTree, dict[str, Array]]]:
+    """L (eq. 9) of encoder and decoder; their new statistics, draws of the priors with the codes, and the terms."""
+    shape, weight, pair = x.shape[1:], batch.weight, PAIRS[config.adversarial]
+    variables = {"params": params, "batch_stats": state.extra["stats"]}
+    drawn, others = (noise(step_key(state, name), len(x), config, shape) for name in ("posterior", "prior"))
+    instead = None
+    if config.prior_share and config.groups > 1:
+        which = jax.random.bernoulli(step_key(state, "instead"), config.prior_share, (len(x),))
+        instead = Instead(which, others)
+    net = hierarchy(config, shape)
+    (walk, seen), updated = net.apply(variables, x, drawn, weight, True, instead, mutable=["batch_stats"])
+    priors = tuple(prior.at(e) for prior, e in zip(walk.priors, others, strict=True))
+    deceived, matched = jnp.zeros(len(x)), jnp.zeros(len(x))
+    for level, (z, code) in enumerate(zip(priors, walk.codes, strict=True)):
+        real, fake, _ = judged(config, state.params["critics"][level], state.extra["critics"][level], z, code, weight)
+        deceived += config.group_decay**level * pair(fake, real)
+    for level in range(1, config.groups):
+        matched += losses.cosine_dissimilarity(seen[level], walk.maps[level])
+    attention = weight * state.extra["attention"][batch.index]
+    terms = {
+        "reconstruction": weighted_mean(losses.reconstruction(likelihood, walk.output, target), attention),
+        "adversarial": weighted_mean(deceived, attention),
+        "matching": weighted_mean(matched, attention),
+    }
+    total = terms["reconstruction"] + config.adversarial_weight * terms["adversarial"]
+    total += config.matching_weight * terms["matching"]
+    return total, (updated["batch_stats"], (priors, walk.codes), {**terms, "loss": total})
+
+
+def critic_loss(
+    config: Config, critics: PyTree, state: TrainState, codes: PyTree, weight: Array
+) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
+    """L_D (eq. 5) of draws of the priors and codes, a pair of tuples of (b, d_l); new statistics, each group's gap."""
+    total, seen, terms = jnp.zeros(()), [], {}
+    for level, (z, code) in enumerate(zip(*codes, strict=True)):
+        real, fake, stats = judged(config, critics[level], state.extra["critics"][level], z, code, weight)
+        total += config.group_decay**level * weighted_mean(PAIRS[config.adversarial](real, fake), weight)
+        terms[f"gap_{level}"] = weighted_mean(real - fake, weight)
+        seen.append(stats)
+    return total, (seen, terms)
+
+
+# The training
+
+
+@lru_cache(32)
+def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: int) -> Training:
+    """One step updates encoder and decoder by L, then the critics by L_D, with the same codes.
+
+    params: 'autoencoder', 'critics' (one a group); opt_state the same. extra: 'stats' and 'critics', running statistics
+    of both, and 'attention' (n,), the weights w, found by Batch.index.
+    """
+    main, side = optimisers(config, n_steps)
+
+    def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        params, stats = init(hierarchy(config, shape), fold_name(key, "autoencoder"), jnp.zeros(batch_shape))
+        codes = noise(key, 2, config, shape)
+        made = [init(critic(config), fold_name(key, f"critic{i}"), code) for i, code in enumerate(codes)]
+        critics, seen = [params for params, _ in made], [stats for _, stats in made]
+        extra = {"stats": stats, "critics": seen, "attention": jnp.ones(batch_shape[0])}
+        opt_state = {"autoencoder": main.init(params), "critics": side.init(critics)}
+        both = {"autoencoder": params, "critics": critics}
+        return TrainState(jnp.zeros((), jnp.int32), both, opt_state, extra, key)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        clean = to_unit(batch.image)
+        x = transformed(state, clean, augmentation(config, likelihood), config.form)
+        target = clean if config.clean_target else x
+        slope = jax.grad(partial(autoencoder_loss, config, likelihood), has_aux=True)
+        grads, (stats, codes, terms) = slope(state.params["autoencoder"], state, x, target, batch)
+        against = jax.value_and_grad(partial(critic_loss, config), has_aux=True)
+        codes = jax.lax.stop_gradient(codes)
+        (value, (seen, gaps)), steps = against(state.params["critics"], state, codes, batch.weight)
+        params, opt_state = {}, {}
+        for name, optimiser, grad in (("autoencoder", main, grads), ("critics", side, steps)):
+            updates, opt_state[name] = optimiser.update(grad, state.opt_state[name], state.params[name])
+            params[name] = optax.apply_updates(state.params[name], updates)
+        extra = {**state.extra, "stats": stats, "critics": seen}
+        terms |= {"critic": value, **gaps}
+        return TrainState(state.step + 1, params, opt_state, extra, state.key), terms
+
+    return Training(start, step)
+
+
+def optimisers(config: Config, n_steps: int) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    """Adam for the autoencoder, and for the critics, with their beta_1 of 0.5 (Radford et al. 2016)."""
+    rates: list[Any] = [config.learning_rate, config.critic_learning_rate]
+    if config.schedule == "cosine":
+        warm_up = max(1, n_steps // 20)
+        cosine = partial(
+            optax.warmup_cosine_decay_schedule, warmup_steps=warm_up, decay_steps=max(n_steps, warm_up + 1)
+        )
+        rates = [cosine(rate / 10, rate) for rate in rates]
+    return optax.adam(rates[0]), optax.adam(rates[1], b1=0.5)

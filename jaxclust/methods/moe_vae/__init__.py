@@ -1,0 +1,44 @@
+"""Mixture of VAE experts that finds its latent sizes and its number of clusters (Santos, MSc thesis, IST 2020).
+
+    x_i        image or feature vector            pi_k(x)   the manager: softmax over K clusters
+    m, s^2     posterior mean and variance        c_ik      rec(x_i, xhat_ik) + W kl_ik, expert k on x_i
+    W          weight of the KL, ramped 0 -> 1    rec, kl   means over pixels and over latent dimensions
+
+The pipeline, and the parts of the text that it follows:
+  1 train an autoencoder with a large latent space    (4.2, shared/autoencoder.py)
+  2 latent-dimension finder: PCA on posterior means   (3.3.1, host/latent_dim.py)
+  3 train again with that latent size                 (3.3)
+  4 UMAP and 5 HDBSCAN, or a Gaussian mixture         (3.3.2, 3.3.3, shared/first_clusters.py)
+  6 train the manager on the soft labels              (3.3.4, shared/classifier.py)
+  7 latent size of every cluster's expert             (3.3.1)
+  8 mixture, stage 1: manager and experts together    (3.2, mixture.py)
+
+        L = R + alpha S + beta B                                            (eq. 3.5)
+        R = 1/n sum_i sum_k pi_k(x_i) c_ik                                  (eq. 3.2)
+        S = -1/n sum_i sum_k pi_k(x_i) log pi_k(x_i)      towards one-hot   (eq. 3.3)
+        B = sum_k q_k log q_k,  q = 1/n sum_i pi(x_i)     towards balance   (eq. 3.4)
+
+    and stage 2: hard labels, each expert alone on its own points.
+
+Settings are in config.py. Deviations, all switched off in the preset 'paper': decoders are asked for
+the image before augmentation, learning rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its
+`top_experts`, the first block of autoencoder and manager is one convolution (`stem`), the manager begins with the
+encoder's layers (`warm_start`), and clusters and their number are the persistent leaves that come again over several
+draws of UMAP (host/clusters.py). In both presets HDBSCAN's min_samples, which the text does not state, is 10, and of
+more than `max_samples` images the others get the clusters of their nearest ones in the sample, so that the manager
+learns from all.
+"""
+
+from jaxclust.methods.base import Method
+from jaxclust.methods.moe_vae import fit
+from jaxclust.methods.moe_vae.config import QUICK, Config
+
+METHOD = Method(
+    name="moe-vae",
+    title="mixture of VAE experts that finds its latent sizes and its number of clusters",
+    source="Santos, A Mixture-of-Experts approach to deep image clustering, MSc thesis, IST 2020",
+    Config=Config,
+    presets={"quick": QUICK, "paper": Config()},
+    fit=fit.fit,
+    restore=fit.restore,
+)

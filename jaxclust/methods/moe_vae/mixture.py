@@ -1,0 +1,357 @@
+"""The mixture of VAE experts and its two stages (Santos 2020, section 3.2).
+
+Experts are one network whose parameters are stacked on a leading axis of length K, so that all of them are one
+batched program. Latent sizes may differ: a mask keeps each expert's first d_k dimensions and its KL is the mean
+over these.
+
+Cost: dense, every expert sees every image, K times a VAE. Routed, an image goes to its `top_experts` by pi, each
+expert takes the `capacity` images that want it most, and pi is normalised over the experts that took the image.
+With top_experts = K this is the dense loss itself.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from jaxclust import losses
+from jaxclust.methods.shared import classifier
+from jaxclust.methods.shared.autoencoder import draw
+from jaxclust.nn.apply import eval_mode, init, train_mode
+from jaxclust.nn.autoencoders import Decoder, Encoder
+from jaxclust.nn.conv import stacked
+from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.train.augment import Augmentation, transformed
+from jaxclust.train.mesh import over_data
+from jaxclust.train.optimisers import adam
+from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, ramp, step_key, to_unit
+from jaxclust.typing import Array, Key, PyTree
+
+CAPACITY = 1.1  # room of a routed expert, as a multiple of its share when all are equally wanted
+
+
+class MixtureSpec(NamedTuple):
+    """Everything that defines a mixture's training. `latent_dims`: one size for each of the K experts."""
+
+    latent_dims: tuple[int, ...]
+    likelihood: str
+    manager: classifier.ClassifierSpec
+    loss: str = "moe"
+    alpha: float = 100.0
+    beta: float = 1.0
+    kl_weight: float = 1.0
+    ramp_steps: int = 0
+    top_experts: int = 2
+    manager_learning_rate: float = 1e-4
+    width: float = 1.0
+    floor: int = 1
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    n_steps: int = 1000
+    augmentation: Augmentation = Augmentation()
+    clean_target: bool = False
+    form: str = "auto"
+    dtype: jnp.dtype = jnp.float32
+
+
+class Experts(NamedTuple):
+    """The networks of one expert and the mask (K, d) of every expert's latent dimensions."""
+
+    encoder: Encoder
+    decoder: Decoder
+    mask: np.ndarray
+
+
+def experts(spec: MixtureSpec, shape: tuple[int, ...]) -> Experts:
+    """The experts for examples of `shape`, (D, D, c) or (d,)."""
+    largest = max(spec.latent_dims)
+    mask = (np.arange(largest) < np.array(spec.latent_dims)[:, None]).astype(np.float32)
+    return Experts(
+        Encoder(largest, spec.width, spec.floor, spec.form, spec.dtype),
+        Decoder(shape, spec.width, spec.floor, spec.form, spec.dtype),
+        mask,
+    )
+
+
+def init_experts(spec: MixtureSpec, shape: tuple[int, ...], key: Key) -> tuple[PyTree, PyTree]:
+    """Stacked parameters and batch statistics of K random experts: every leaf has a leading axis K."""
+    networks = experts(spec, shape)
+
+    def one(key: Key) -> tuple[PyTree, PyTree]:
+        k_encoder, k_decoder = jax.random.split(key)
+        encoder = init(networks.encoder, k_encoder, jnp.zeros((2, *shape)))
+        decoder = init(networks.decoder, k_decoder, jnp.zeros((2, networks.mask.shape[1])))
+        return {"encoder": encoder[0], "decoder": decoder[0]}, {"encoder": encoder[1], "decoder": decoder[1]}
+
+    return jax.vmap(one)(jax.random.split(key, len(spec.latent_dims)))
+
+
+def expert_costs(
+    spec: MixtureSpec, shape: tuple[int, ...], params: PyTree, stats: PyTree, mask: Array, key: Key, rows: "Rows"
+) -> tuple[Array, PyTree]:
+    """c_i = rec / pixels + W kl / dimensions of one expert on its rows: (c,) and its new batch statistics.
+
+    mask (d,): 1 for the expert's own latent dimensions.
+    """
+    networks = experts(spec, shape)
+    seen_by_encoder = train_mode(networks.encoder, params["encoder"], stats["encoder"], rows.image, rows.taken)
+    (mean, log_var), encoder_stats = seen_by_encoder
+    z = draw(key, mean, log_var) * mask
+    output, decoder_stats = train_mode(networks.decoder, params["decoder"], stats["decoder"], z, rows.taken)
+    rec = losses.reconstruction(spec.likelihood, output, rows.target) / prod(shape)
+    kl = (losses.kl_standard_normal(mean, log_var) * mask).sum(-1) / mask.sum()
+    return rec + rows.kl_scale * kl, {"encoder": encoder_stats, "decoder": decoder_stats}
+
+
+class Rows(NamedTuple):
+    """What one expert sees in a step: image, target (c, ...); taken (c,), 0 for rows not its own; kl_scale ()."""
+
+    image: Array
+    target: Array
+    taken: Array
+    kl_scale: Array
+
+
+class Routes(NamedTuple):
+    """Which images each expert takes: index (K, c) int32 into the batch, taken (K, c) in {0, 1}."""
+
+    index: Array  # type: ignore[assignment]  # tuple.index is not missed
+    taken: Array
+
+    def scatter(self, values: Array, b: int) -> Array:
+        """(K, c) -> (b, K), zero where an expert did not take the image."""
+        k = len(self.index)
+        return jnp.zeros((b, k)).at[self.index, jnp.arange(k)[:, None]].add(values * self.taken)
+
+
+def route(pi: Array, top_experts: int, weight: Array) -> Routes:
+    """An image wants its `top_experts` largest pi; an expert takes the c images that want it most.
+
+    Images beyond an expert's room are not its own in this step; one that finds no room at all has no cost.
+    pi (b, K), weight (b,), 0 for padding. c = min(b, ceil(CAPACITY * b * top_experts / K)); b if all are wanted.
+    """
+    b, k = pi.shape
+    if top_experts == k:
+        return Routes(jnp.tile(jnp.arange(b), (k, 1)), jnp.tile(weight, (k, 1)))
+    capacity = min(b, int(np.ceil(CAPACITY * b * top_experts / k)))
+    chosen = jax.nn.one_hot(lax.top_k(pi, top_experts)[1], k).sum(1)
+    wanted = chosen * (weight[:, None] > 0) * (pi + 1e-9)
+    strength, index = lax.top_k(wanted.T, capacity)
+    return Routes(index, (strength > 0).astype(jnp.float32))
+
+
+def mixture_loss(
+    spec: MixtureSpec, pi: Array, costs: Array, took: Array, weight: Array
+) -> tuple[Array, dict[str, Array]]:
+    """L = R + alpha S + beta B (Santos 2020, eq. 3.5), or DAMIC's -log sum_k pi_k exp(-c_k) (Chazan et al. 2019).
+
+    pi, costs and took (b, K), weight (b,) -> (), named terms. pi is normalised over the experts that took an image.
+    """
+    share = pi * took / jnp.maximum((pi * took).sum(-1, keepdims=True), 1e-9)
+    if spec.loss == "damic":
+        likelihood = (share * jnp.exp(-costs)).sum(-1)
+        missed = took.sum(-1) == 0
+        loss = weighted_mean(-jnp.log(jnp.where(missed, 1.0, likelihood)), weight)
+        return loss, {"negative_log_likelihood": loss}
+    terms = {
+        "reconstruction_and_kl": weighted_mean((share * costs).sum(-1), weight),
+        "sample_entropy": losses.sample_entropy(pi, weight),
+        "negative_batch_entropy": losses.negative_batch_entropy(pi, weight),
+    }
+    total = terms["reconstruction_and_kl"] + spec.alpha * terms["sample_entropy"]
+    return total + spec.beta * terms["negative_batch_entropy"], terms
+
+
+@lru_cache(32)  # fits that differ in their seed share programs
+def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
+    """Manager and experts together. `init` starts both at random; phase 8 puts the trained manager in."""
+    network = classifier.module(spec.manager)
+    mask = jnp.asarray(experts(spec, shape).mask)
+    manager_optimiser = optax.adam(spec.manager_learning_rate)
+    expert_optimiser = adam(spec.learning_rate, spec.n_steps, spec.schedule)
+
+    def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        k_manager, k_experts = jax.random.split(fold_name(key, "init"))
+        params, stats = {}, {}
+        params["manager"], stats["manager"] = init(network, k_manager, jnp.zeros(batch_shape))
+        params["experts"], stats["experts"] = init_experts(spec, shape, k_experts)
+        opt_state = (manager_optimiser.init(params["manager"]), expert_optimiser.init(params["experts"]))
+        return TrainState(jnp.zeros((), jnp.int32), params, opt_state, stats, key)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        image, target = augmented(spec, state, batch)
+        params, stats, b = state.params, state.extra, len(image)
+
+        def manage(manager: PyTree) -> tuple[Array, PyTree]:
+            logits, new_stats = train_mode(network, manager, stats["manager"], image, batch.weight)
+            return jax.nn.softmax(logits), new_stats
+
+        pi, manager_pullback, manager_stats = jax.vjp(manage, params["manager"], has_aux=True)
+        routes = route(pi, spec.top_experts, batch.weight)
+        took = routes.scatter(jnp.ones_like(routes.taken), b)
+
+        def loss_of(pi: Array, costs: Array) -> tuple[Array, dict[str, Array]]:
+            return mixture_loss(spec, pi, routes.scatter(costs, b), took, batch.weight)
+
+        train_experts = partial(_train_experts, spec, shape, mask, state, routes, image, target)
+        costs, expert_grads, expert_stats = train_experts(
+            lambda costs: jax.grad(loss_of, 1, has_aux=True)(pi, costs)[0]
+        )
+        (loss, terms), pi_grad = jax.value_and_grad(loss_of, has_aux=True)(pi, costs)
+        (manager_grads,) = manager_pullback(pi_grad)
+        change, first = manager_optimiser.update(manager_grads, state.opt_state[0], params["manager"])
+        expert_change, second = expert_optimiser.update(expert_grads, state.opt_state[1], params["experts"])
+        new_params = {
+            "manager": optax.apply_updates(params["manager"], change),
+            "experts": optax.apply_updates(params["experts"], expert_change),
+        }
+        new_stats = {"manager": manager_stats, "experts": expert_stats}
+        return TrainState(state.step + 1, new_params, (first, second), new_stats, state.key), {"loss": loss, **terms}
+
+    def stacked_leaves(state: TrainState) -> TrainState:
+        alone = jax.tree.map(lambda _: False, state)
+        return alone._replace(
+            params={**alone.params, "experts": flagged(state.params["experts"])},
+            opt_state=(alone.opt_state[0], flagged(state.opt_state[1])),
+            extra={**alone.extra, "experts": flagged(state.extra["experts"])},
+        )
+
+    return Training(start, step, stacked=stacked_leaves)
+
+
+def flagged(tree: PyTree) -> PyTree:
+    """True for every leaf with axes: in a tree of stacked experts the first is that of the experts."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 0, tree)
+
+
+def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: PyTree) -> TrainState:
+    """`state` of stage 1 with a manager that was trained before, and a fresh optimiser for it.
+
+    The arrays are those given; a training donates them. Under jit they may be copies.
+    """
+    opt_state = (optax.adam(spec.manager_learning_rate).init(params), state.opt_state[1])
+    new_params, extra = {**state.params, "manager": params}, {**state.extra, "manager": stats}
+    return state._replace(params=new_params, opt_state=opt_state, extra=extra)
+
+
+def augmented(spec: MixtureSpec, state: TrainState, batch: Batch) -> tuple[Array, Array]:
+    """The batch's images, augmented, and what the decoders are asked for."""
+    clean = to_unit(batch.image)
+    image = transformed(state, clean, spec.augmentation, spec.form)
+    return image, clean if spec.clean_target else image
+
+
+def _train_experts(
+    spec: MixtureSpec,
+    shape: tuple[int, ...],
+    mask: Array,
+    state: TrainState,
+    routes: Routes,
+    image: Array,
+    target: Array,
+    weigh: Callable[[Array], Array],
+) -> tuple[Array, PyTree, PyTree]:
+    """Costs (K, c) of all experts on their own rows, the gradients of their parameters, and the new statistics.
+
+    weigh: costs -> dL/dcosts, (K, c) both. One pass does where the loss is linear in the costs, as eq. 3.2 is: the
+    weights are then known before the costs.
+    """
+    kl_scale = spec.kl_weight * ramp(state.step, spec.ramp_steps)
+    keys = jax.random.split(step_key(state, "posterior"), len(mask))
+    params, others = state.params["experts"], (state.extra["experts"], mask, keys, *routes)
+
+    def costs_of(
+        params: PyTree, stats: PyTree, mask: Array, key: Key, index: Array, taken: Array
+    ) -> tuple[Array, PyTree]:
+        rows = Rows(over_data(image[index]), over_data(target[index]), over_data(taken), kl_scale)
+        return expert_costs(spec, shape, params, stats, mask, key, rows)
+
+    def weighted(params: PyTree, weight: Array, *others: Any) -> tuple[Array, tuple[Array, PyTree]]:
+        costs, stats = costs_of(params, *others)
+        return (weight * costs).sum(), (costs, stats)
+
+    over_experts = partial(stacked, form=spec.form)
+    costs = over_experts(costs_of)(params, *others)[0] if spec.loss == "damic" else jnp.zeros_like(routes.taken)
+    gradient = over_experts(jax.grad(weighted, has_aux=True))
+    grads, (costs, stats) = gradient(params, weigh(costs), *others)
+    return costs, grads, stats
+
+
+@lru_cache(32)  # fits that differ in their seed share programs
+def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
+    """Each expert alone on its own points: one step trains all K, each on its own rows of the batch.
+
+    Batches come from train.batches.grouped: the experts take turns. The state holds params and statistics of the
+    experts only.
+    """
+    mask = jnp.asarray(experts(spec, shape).mask)
+    optimiser = adam(spec.learning_rate, spec.n_steps, spec.schedule)
+
+    def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        params, stats = init_experts(spec, shape, fold_name(key, "init"))
+        return new_state(params, optimiser, stats, key)
+
+    def loss(params: PyTree, stats: PyTree, mask: Array, key: Key, rows: Rows) -> tuple[Array, PyTree]:
+        costs, new_stats = expert_costs(spec, shape, params, stats, mask, key, rows)
+        return (costs * rows.taken).sum() / jnp.maximum(rows.taken.sum(), 1.0), new_stats
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
+        k = len(mask)
+        image, target, weight = (
+            a.reshape(-1, k, *a.shape[1:]).swapaxes(0, 1) for a in (*augmented(spec, state, batch), batch.weight)
+        )
+        rows = Rows(image, target, weight, jnp.full((k,), spec.kl_weight))
+        keys = jax.random.split(step_key(state, "posterior"), k)
+        function = stacked(jax.value_and_grad(loss, has_aux=True), spec.form)
+        (values, stats), grads = function(state.params, state.extra, mask, keys, rows)
+        present = (rows.taken.sum(-1) > 0).astype(jnp.float32)
+        return advance(state, grads, optimiser, stats), {"loss": weighted_mean(values, present)}
+
+    return Training(start, step, stacked=lambda state: flagged(state)._replace(key=False))
+
+
+def stage_two_state(spec: MixtureSpec, arrays: PyTree, key: Key) -> TrainState:
+    """Where stage 2 starts: the experts of stage 1, `arrays` with 'params' and 'stats', and a fresh optimiser.
+
+    The arrays are those given; a training donates them.
+    """
+    return new_state(arrays["params"], adam(spec.learning_rate, spec.n_steps, spec.schedule), arrays["stats"], key)
+
+
+def decode(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, z: Array, cluster: Array) -> Array:
+    """Images that expert `cluster` () makes of codes z (n, d), d the largest latent size: (n, *shape)."""
+    networks = experts(spec, shape)
+    params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
+    z = z * jnp.asarray(networks.mask)[cluster]
+    output = eval_mode(networks.decoder, params["decoder"], stats["decoder"], z)
+    return losses.mean_image(spec.likelihood, output)
+
+
+def reconstructions(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, images: Array) -> tuple[Array, Array]:
+    """Every expert's image of every example, from posterior means: (K, n, *shape), and their errors (K, n).
+
+    The error is the reconstruction term, a mean over pixels.
+    """
+    networks = experts(spec, shape)
+    image = to_unit(images)
+
+    def one(params: PyTree, stats: PyTree, mask: Array) -> tuple[Array, Array]:
+        mean, _ = eval_mode(networks.encoder, params["encoder"], stats["encoder"], image)
+        output = eval_mode(networks.decoder, params["decoder"], stats["decoder"], mean * mask)
+        error = losses.reconstruction(spec.likelihood, output, image) / prod(shape)
+        return losses.mean_image(spec.likelihood, output), error
+
+    return stacked(one, spec.form)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
+
+
+def codes(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, cluster: Array, images: Array) -> Array:
+    """Posterior means of images (n, ...) by expert `cluster` (): (n, d), of which its first latent_dims are its own."""
+    networks = experts(spec, shape)
+    params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
+    return eval_mode(networks.encoder, params["encoder"], stats["encoder"], to_unit(images))[0]

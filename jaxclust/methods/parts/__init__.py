@@ -1,1 +1,0 @@
-"""Trainings that several systems share: autoencoders, and classifiers of soft labels."""

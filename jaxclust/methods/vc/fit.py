@@ -1,0 +1,183 @@
+"""The phases, in order."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxclust.data.prepare import Preprocess
+from jaxclust.data.rows import Images, take
+from jaxclust.host.clusters import Found
+from jaxclust.methods.base import Functions, Model, Result, known_fields
+from jaxclust.methods.shared.autoencoder import AutoencoderSpec, autoencoder
+from jaxclust.methods.shared.coders import frame, inputs_of
+from jaxclust.methods.shared.first_clusters import first_clusters
+from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
+from jaxclust.methods.shared.population import Restarts, over_members, pick
+from jaxclust.methods.vc.config import Config, augmentation
+from jaxclust.methods.vc.model import Networks, functions
+
+# Loss
+from jaxclust.methods.vc.training import Plan, active, evidence, guided, variational_clustering
+from jaxclust.nn.apply import compute_type
+from jaxclust.numerics import fold_name
+from jaxclust.train import loop
+from jaxclust.train.augment import NONE
+from jaxclust.train.phases import Phases
+from jaxclust.typing import Array, Key, PyTree
+
+
+def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+    """Phases: for the start 'manifold' a VAE ('autoencoder'), 'clusters' of its codes on the host and 'guided'; then
+    'joint'; the choice of a restart."""
+    view, n = frame(preprocess), len(images)
+    Networks(config, config.max_clusters, view, preprocess.likelihood).check()
+    found = manifold(config, images, preprocess, key, phases) if config.start == "manifold" else None
+    first = None if found is None else found.labels
+    n_clusters = config.max_clusters if found is None else found.memberships.shape[1]
+    n_clusters = int(n_clusters if config.n_clusters == "auto" else config.n_clusters)
+    nets = Networks(config, n_clusters, view, preprocess.likelihood)
+    plan = plan_of(config, n, prod(view.shape) if len(view.shape) > 1 else None)
+    size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(nets.init, key)[0]))
+    runs = Restarts(phases, key, config.restarts, config.batch_size, size, convolutional=len(view.shape) > 1)
+    joint = variational_clustering(config, n_clusters, nets, plan)
+    state = None
+    if first is not None:
+        state = runs.begun("joint", joint, images)
+        fresh = runs.begun("guided", joint, images)
+        fresh = fresh._replace(extra={**fresh.extra, "labels": np.broadcast_to(first, (config.restarts, n))})
+        training = guided(config, n_clusters, nets, plan)
+        last = runs.train("guided", training, images, epochs_of(config, config.guided_epochs, n), fresh)
+        state = state._replace(params=last.params, extra={"stats": last.extra["stats"]})
+    state = runs.train("joint", joint, images, epochs_of(config, config.epochs, n), state)
+    stacked = {"params": state.params, "stats": state.extra["stats"]}
+    result = chosen(config, n_clusters, nets, runs, stacked, images, preprocess, first)
+    return with_clusters(result, found)
+
+
+def manifold(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Found:
+    """Clusters by the density of UMAPs of a VAE's codes."""
+    n = len(images)
+    steps = loop.total_steps(epochs_of(config, config.pretrain_epochs, n), per_epoch(config, n))
+    spec = AutoencoderSpec(
+        latent_dim=config.latent_dim,
+        likelihood=preprocess.likelihood,
+        width=0.5,
+        floor=32,
+        learning_rate=2e-3,
+        schedule="cosine",
+        n_steps=steps,
+        kl_weight=0.1,
+        augmentation=augmentation(config) if config.augmentation == "images" else NONE,
+        clean_target=True,
+        form=config.form,
+        dtype=compute_type(config.precision),
+    )
+    training = autoencoder(spec, preprocess.shape)
+    state = phases.train(
+        "autoencoder",
+        training,
+        images,
+        key=fold_name(key, "autoencoder"),
+        epochs=epochs_of(config, config.pretrain_epochs, n),
+        batch_size=config.batch_size,
+    )
+
+    def codes(rows: np.ndarray) -> np.ndarray:
+        return loop.in_batches(partial(jax.jit(training.embed), state), take(images, rows), together=False)
+
+    inputs = partial(inputs_of, preprocess, images)
+    return first_clusters(config, n, codes, key, phases, inputs=inputs, features=preprocess.kind == "features")
+
+
+def epochs_of(config: Config, epochs: float, n: int) -> float:
+    """Epochs of a training for which the config states `epochs`: more where n examples are few (`min_steps`)."""
+    return epochs * max(1.0, config.min_steps / (config.epochs * per_epoch(config, n)))
+
+
+def per_epoch(config: Config, n: int) -> int:
+    """Batches that visit n examples once."""
+    return -(-n // min(config.batch_size, n))
+
+
+def plan_of(config: Config, n: int, size: int | None) -> Plan:
+    """The schedules of both weights, in steps. size: numbers in an image, None for features."""
+    scale = config.reconstruction_size / size if config.reconstruction_size and size else 1.0
+
+    def begins(epochs: tuple[float, ...]) -> tuple[int, ...]:
+        return tuple(round(epochs_of(config, epoch, n) * per_epoch(config, n)) for epoch in epochs)
+
+    return Plan(
+        (tuple(scale * weight for weight in config.reconstruction_weights), begins(config.reconstruction_epochs)),
+        (config.consistency_weights, begins(config.consistency_epochs)),
+    )
+
+
+def answers(
+    config: Config, n_clusters: int, nets: Networks, arrays: PyTree, key: Key, images: Array
+) -> dict[str, Array]:
+    """Of each example: log q(k|x) (n, K), its 'elbo' (n,) at one z, whether a transformed one has the same cluster."""
+    x, stats = nets.target(images), arrays["stats"]
+    seen, _ = nets.infer(arrays["params"], stats, x, None)
+    moved, _ = nets.infer(arrays["params"], stats, nets.moved(fold_name(key, "augment"), x), None)
+    at = active(fold_name(key, "clusters"), seen.log_q, min(2, n_clusters))
+    parts, _, _ = evidence(nets, arrays["params"], stats, fold_name(key, "posterior"), x, seen, at, None)
+    same = moved.log_q.argmax(-1) == seen.log_q.argmax(-1)
+    return {"log_q": seen.log_q, "elbo": parts.elbo(), "agreement": same.astype(jnp.float32)}
+
+
+def chosen(
+    config: Config,
+    n_clusters: int,
+    nets: Networks,
+    runs: Restarts,
+    stacked: PyTree,
+    images: Images,
+    preprocess: Preprocess,
+    first: np.ndarray | None,
+) -> Result:
+    """The restart that `choice` says, and what is known of all. With n_clusters 'auto' empty clusters are dropped."""
+    over, key = over_members(runs.size, runs.convolutional), fold_name(runs.key, "choice")
+
+    def each(arrays: PyTree, images: Array) -> dict[str, Array]:
+        found = over(lambda arrays: answers(config, n_clusters, nets, arrays, key, images), arrays)
+        return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
+
+    found = loop.in_batches(partial(jax.jit(each), jax.device_put(stacked)), images)
+    score = found[config.choice].mean(0, dtype=np.float64)
+    best = int(score.argmax())
+    labels = found["log_q"].argmax(2)
+    shares = np.bincount(labels[:, best], minlength=n_clusters) / len(images)
+    least = min(config.least_share, shares.max()) if config.n_clusters == "auto" else 0.0
+    kept = np.flatnonzero(shares >= least)
+    meta = {
+        "config": asdict(config),
+        "frame": frame(preprocess)._asdict(),
+        "n_clusters": n_clusters,
+        "likelihood": preprocess.likelihood,
+    }
+    arrays = {**pick(stacked, best), "kept": kept.astype(np.int32)}
+    opinions = {} if first is None else {"first": first}
+    if config.restarts > 1:
+        opinions |= {f"restart_{r}": labels[:, r].astype(np.int32) for r in range(config.restarts)}
+    return outcome(
+        Model(meta, arrays, functions(nets)),
+        images,
+        opinions,
+        latent_dim=config.latent_dim,
+        effective_clusters=int((shares >= config.least_share).sum()),
+        restart=best,
+        **{f"restarts_{config.choice}": [float(value) for value in score]},
+    )
+
+
+def restore(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted model."""
+    return functions(
+        Networks(Config(**known_fields(Config, meta["config"])), meta["n_clusters"], frame_of(meta), meta["likelihood"])
+    )

@@ -1,0 +1,146 @@
+"""A run from data to a complete directory: fitted, written, gone on with after a kill."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from itertools import repeat
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxclust.system import atomic, environment
+from jaxclust import models
+from jaxclust.runs import lifecycle
+from jaxclust.data import prepare
+from jaxclust.data.dataset import Dataset
+from jaxclust.data.rows import Images
+from jaxclust.errors import InputError
+from jaxclust.methods import find
+from jaxclust.methods.base import Model, Result
+from jaxclust.levels import Levels
+from jaxclust.runs.artefacts import write_assignments, write_model
+from jaxclust.models import Assignments, Fitted, Request
+from jaxclust.runs.lifecycle import COMPLETE
+from jaxclust.train import hosts
+from jaxclust.train.checkpoint import load_dicts, save_dicts
+from jaxclust.train.phases import Phases
+from jaxclust.train.progress import Reporter, Silent
+
+Draw = Callable[[Path, Result, Images, prepare.Preprocess, Dataset], object]
+
+
+def fit(
+    request: Request,
+    dataset: Dataset,
+    out: Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    report: Reporter | None = None,
+    draw: Draw | None = None,
+    mesh: Mesh | None = None,
+) -> dict[str, Any]:
+    """Fit and leave a complete run in `out`; returns what metrics.json holds.
+
+    The method sees the prepared images and nothing else of `dataset`; its labels are read once it is done. Killed at
+    any moment, the same call with `resume` goes on and ends with the same result, bit by bit.
+
+    Args:
+      options: what else config.json shall hold: 'split', 'preset', ...
+      draw: makes the figures, from (out, result, prepared images, preprocess, dataset).
+      mesh: the devices that train; all by default.
+
+    Raises:
+      InputError: the request does not suit the data (nothing is written, an older run stays), or `out` holds a run.
+    """
+    report, options, start = report or Silent(), options or {}, time.perf_counter()
+    models.check_seed(request.seed)
+    preprocess, images = models.prepared(request.config, dataset.images)
+    config = _describe(request, dataset, preprocess, options)
+    begun: list[lifecycle.Begun] = []
+
+    def begin() -> dict[str, bool]:
+        begun.append(lifecycle.begin(out, config, overwrite=overwrite, resume=resume, note=report.note))
+        return {"complete": lifecycle.read_config(out)["state"] == COMPLETE}
+
+    if hosts.shared(begin)["complete"]:
+        return lifecycle.read_json(out / "metrics.json")
+    with lifecycle.marked(begun[0]):
+        phases = Phases(out, report, mesh=mesh)
+        earlier = sum(phases.seconds.values())
+        result = models.fit(request, images, preprocess, phases)
+        write_assignments(out, models.assignments(result))
+        if result.levels is not None:
+            atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
+        write_model(out / "model", models.fitted(request, preprocess, result))
+        if draw is not None:
+            with phases.timed("figures"):
+                draw(out, result, images, preprocess, dataset)
+        metrics = {
+            "method": request.method.name,
+            "data": dataset.name,
+            "split": options.get("split", "all"),
+            "seed": request.seed,
+            "n_samples": len(images),
+            **describe(result, dataset.labels),
+            "phases": phases.seconds,
+            "first_steps": phases.first_steps,
+            "seconds": round(earlier + time.perf_counter() - start, 3),
+            "peak_memory_mb": environment.peak_memory_mb(),
+        }
+        atomic.write_json(out / "metrics.json", metrics)
+        lifecycle.complete(out)
+    return lifecycle.read_json(out / "metrics.json")
+
+
+def follow(request: Request, dataset: Dataset, mesh: Mesh | None = None) -> None:
+    """What every process but the first does while that one is in `fit`: it computes along, and writes nothing."""
+    preprocess, images = models.prepared(request.config, dataset.images)
+    if not hosts.shared(dict)["complete"]:
+        models.fit(request, images, preprocess, Phases(mesh=mesh))
+
+
+def describe(result: Result, labels: np.ndarray | None) -> dict[str, Any]:
+    """Sizes and scores of a result as metrics.json has them, opinions included. labels (n,), -1 unknown."""
+    scores = models.score(result.labels, labels, result.noise, result.embedding)
+    opinions = {}
+    if labels is not None:
+        for name, opinion in result.opinions.items():
+            values = models.score(opinion, labels)
+            left_out = ("acc_labelled", "noise_fraction") if (opinion < 0).any() else ()
+            opinions[name] = {key: values[key] for key in ("acc", "nmi", "ari", *left_out)}
+    return {
+        "n_clusters": result.probabilities.shape[1],
+        "clear": result.summary.get("clear"),
+        "effective_clusters": scores["effective_clusters"],
+        "noise_fraction": scores["noise_fraction"],
+        "latent_dim": result.summary.get("latent_dim"),
+        "expert_latent_dims": result.summary.get("expert_latent_dims"),
+        **{name: scores[name] for name in ("acc", "acc_labelled", "nmi", "ari", "silhouette")},
+        "opinions": opinions,
+        "summary": result.summary,
+    }
+
+
+def _describe(
+    request: Request, dataset: Dataset, preprocess: prepare.Preprocess, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    described = {
+        "method": request.method.name,
+        "data": dataset.name,
+        "seed": request.seed,
+        **options,
+        "config": asdict(request.config),
+        "data_fingerprint": dataset.fingerprint,
+        "n_samples": len(dataset.images),
+        "shape": dataset.images.shape[1:],
+        "skipped": dataset.skipped,
+        "preprocess": asdict(preprocess),
+        "versions": environment.versions(),
+        "devices": environment.devices(),
+    }
+    return json.loads(json.dumps(atomic.plain(described)))

@@ -1,0 +1,184 @@
+"""The life of a run directory: begun, marked with how it ended, completed; an older run is never lost by accident."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxclust.system import atomic
+from jaxclust.errors import InputError, RunExists
+from jaxclust.train import history
+
+RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"
+ENTRIES = (
+    "config.json", "metrics.json", "assignments.csv", "embedding.npy", "probabilities.npy", "levels.npz", history.NAME,
+    "model", "figures", "phases",
+)  # fmt: skip
+REPLACED = ".replaced"  # where an overwritten run waits until the new one is complete
+IDENTITY = ("method", "data_fingerprint", "seed", "preprocess", "config")  # what a resumed run must share
+
+
+class Begun(NamedTuple):
+    """A run that is being worked on.
+
+    fresh: it starts from nothing; False where it goes on.  made: directories that did not exist before, deepest first.
+    """
+
+    out: Path
+    fresh: bool
+    made: tuple[Path, ...] = ()
+
+
+def begin(
+    out: Path,
+    config: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    note: Callable[[str], None] = lambda text: None,
+) -> Begun:
+    """Make `out` a run in state 'running' described by `config`, or take up the one that is there.
+
+    A complete run that is to be resumed is left as it is. Raises RunExists, or InputError where `out` holds other
+    files or a run with another configuration.
+    """
+    holds_run = check_free(out, overwrite=overwrite, resume=resume)
+    if resume and holds_run:
+        old = read_config(out)
+        _check_same(out, old, config)
+        if old["state"] == COMPLETE:
+            note(f"{out} is complete: nothing to do")
+            return Begun(out, False)
+        if old.get("versions") != config.get("versions"):
+            note("package versions changed since the run began: its result may differ from that of one go")
+        _mark(out, RUNNING, config)
+        return Begun(out, False)
+    made = tuple(path for path in (out, *out.parents) if not path.exists())
+    out.mkdir(parents=True, exist_ok=True)
+    if holds_run:
+        _set_aside(out)
+    _mark(out, RUNNING, config)
+    return Begun(out, True, made)
+
+
+def check_free(out: Path, *, overwrite: bool, resume: bool) -> bool:
+    """Whether `out` holds a run. Raises RunExists, or InputError, where a run may not be made there."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file: choose another --out")
+    holds_run = (out / "config.json").is_file()
+    if not holds_run and (out / REPLACED).is_dir():  # killed in the middle of replacing it
+        _put_back(out)
+        holds_run = True
+    if holds_run and not overwrite and not resume:
+        raise RunExists(f"{out}: already holds a run: choose another --out, or --overwrite it, or --resume it")
+    if not holds_run and out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty and holds no run: choose another --out")
+    return holds_run
+
+
+@contextmanager
+def marked(run: Begun) -> Iterator[None]:
+    """Within it a run is worked on: what ends it early is written into config.json.
+
+    An InputError takes back a run that started afresh: it would come again, so nothing is left of it.
+    """
+    try:
+        yield
+    except InputError:
+        if run.fresh:
+            _take_back(run)
+        else:
+            _mark(run.out, FAILED)
+        raise
+    except KeyboardInterrupt:
+        _mark(run.out, INTERRUPTED)
+        raise
+    except Exception:
+        with suppress(OSError):
+            _mark(run.out, FAILED)
+        raise
+
+
+def complete(out: Path) -> None:
+    """The run is done: its work in progress and the run that it replaced go."""
+    _mark(out, COMPLETE)
+    shutil.rmtree(out / "phases", ignore_errors=True)
+    shutil.rmtree(out / REPLACED, ignore_errors=True)
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """config.json of a run. Raises InputError where there is none."""
+    path = directory / "config.json"
+    if not path.is_file():
+        raise InputError(f"{directory}: holds no run (no config.json): make one with jaxclust fit")
+    config = read_json(path)
+    for name in ("state", "method", "config"):
+        if name not in config:
+            raise InputError(f"{path}: has no {name!r}: this is not a run of jaxclust")
+    return config
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises InputError, naming the file, for anything else."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds no JSON object")
+    return value
+
+
+def _check_same(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    for name in IDENTITY:
+        before, now = old.get(name), new.get(name)
+        if before == now:
+            continue
+        if isinstance(before, dict) and isinstance(now, dict):
+            name = next(key for key in {**before, **now} if before.get(key) != now.get(key))
+            before, now = before.get(name), now.get(name)
+        remedy = "resume with the same, or --overwrite it"
+        raise InputError(f"{out}: was begun with {name} {before!r}, not {now!r}: {remedy}")
+
+
+def _mark(out: Path, state: str, config: Mapping[str, Any] | None = None) -> None:
+    atomic.write_json(out / "config.json", {**(config or read_config(out)), "state": state})
+
+
+def _entries(directory: Path) -> list[Path]:
+    return [directory / name for name in ENTRIES if (directory / name).exists()]
+
+
+def _remove_entries(directory: Path) -> None:
+    for path in _entries(directory):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _set_aside(out: Path) -> None:
+    """Move the run into REPLACED; if one waits there already, the run that was to replace it goes."""
+    if (out / REPLACED).exists():
+        _remove_entries(out)
+        return
+    (out / REPLACED).mkdir()
+    for path in reversed(_entries(out)):  # config.json last
+        path.rename(out / REPLACED / path.name)
+
+
+def _put_back(out: Path) -> None:
+    for path in reversed(_entries(out / REPLACED)):
+        path.rename(out / path.name)
+    (out / REPLACED).rmdir()
+
+
+def _take_back(run: Begun) -> None:
+    _remove_entries(run.out)
+    if (run.out / REPLACED).is_dir():
+        _put_back(run.out)
+    with suppress(OSError):  # somebody else's files are in it by now
+        for path in run.made:
+            path.rmdir()

@@ -1,0 +1,242 @@
+"""The trainings that methods share: autoencoders of every kind, classifiers, and the mixture of experts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxclust.methods.moe_vae import mixture
+from jaxclust.methods.shared import autoencoder, classifier
+from jaxclust.nn.autoencoders import Decoder, Trunk, block_filters
+from jaxclust.train import loop
+from jaxclust.train.augment import NONE
+from jaxclust.train.batches import grouped, shuffled
+from jaxclust.train.phases import initial
+from jaxclust.train.training import Batch
+
+rng = np.random.default_rng(0)
+LABELS = np.arange(60) % 3
+FEATURES = (np.eye(3)[LABELS] @ rng.normal(size=(3, 5)) * 2 + 0.1 * rng.normal(size=(60, 5))).astype(np.float32)
+IMAGES = rng.integers(0, 256, (40, 8, 8, 1)).astype(np.uint8)
+KINDS = [
+    {"kind": "ae"},
+    {"kind": "vae"},
+    {"kind": "beta-vae"},
+    {"kind": "wae", "wae_penalty": "mmd", "wae_encoder": "deterministic"},
+    {"kind": "wae", "wae_penalty": "gan", "wae_encoder": "random"},
+]
+
+
+def train(training, data, epochs, size=20, batches=None, state=None):
+    batches = batches or shuffled(len(data), size, 0)
+    if state is None:
+        state = initial(training, jax.random.key(0), (batches.size, *data.shape[1:]))
+    seen = []
+    state = loop.run(
+        training.step,
+        state,
+        data,
+        batches,
+        loop.total_steps(epochs, batches.per_epoch),
+        on_chunk=lambda p: seen.append(p.terms),
+    )
+    return state, seen
+
+
+def test_filters_follow_the_side():
+    assert block_filters(32, 1.0) == (32, 64, 128, 256)
+    assert block_filters(16, 1.0) == (16, 32, 64)
+    assert block_filters(8, 0.5, floor=16) == (16, 32)
+
+
+@pytest.mark.parametrize(("stem", "convolutions", "full"), [("pair", 6, True), ("single", 5, False)])
+def test_with_a_single_stem_only_the_image_has_its_size(stem, convolutions, full):
+    """Kernels of the four blocks, 2 2 1 1 or 1 2 1 1, and whether any map but the image has its side."""
+    images, codes = jax.ShapeDtypeStruct((2, 32, 32, 1), jnp.float32), jax.ShapeDtypeStruct((2, 5), jnp.float32)
+    for network, x in ((Trunk(stem=stem), images), (Decoder((32, 32, 1), stem=stem), codes)):
+        variables = jax.eval_shape(lambda x, n=network: n.init(jax.random.key(0), x, train=True), x)
+        kernels = [leaf for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4]
+        assert len(kernels) == convolutions
+        program = str(jax.make_jaxpr(lambda v, x, n=network: n.apply(v, x))(variables, x))
+        assert ("[2,32,32,32]" in program) is full
+        shape = (2, 2 * 2 * 256) if x is images else (2, 32, 32, 1)
+        assert jax.eval_shape(network.apply, variables, x).shape == shape
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: "-".join(map(str, k.values())))
+def test_every_kind_learns_features(kind):
+    spec = autoencoder.AutoencoderSpec(
+        latent_dim=2, likelihood="gaussian", width=0.1, learning_rate=1e-2, ramp_steps=1, wae_weight=1.0, **kind
+    )
+    training = autoencoder.autoencoder(spec, (5,))
+    state, seen = train(training, FEATURES, 60)
+    assert seen[-1]["reconstruction"] < 0.5 * seen[0]["reconstruction"]
+    assert ("critic" in seen[-1]) == (kind.get("wae_penalty") == "gan")
+    codes = np.asarray(training.embed(state, FEATURES))
+    assert codes.shape == (60, 2)
+    alone = np.asarray(training.embed(state, FEATURES[:1]))
+    np.testing.assert_allclose(alone[0], codes[0], rtol=1e-4, atol=1e-5)
+
+
+def test_beta_is_latent_over_input_size_unless_given():
+    mean, log_var = jnp.ones((4, 2)), jnp.zeros((4, 2))
+
+    def value(spec):
+        key, weight = jax.random.key(0), jnp.ones(4)
+        return float(autoencoder.penalty(spec, key, mean, mean, log_var, weight, {}, 10))
+
+    spec = autoencoder.AutoencoderSpec(latent_dim=2)
+    assert value(spec) == pytest.approx(1.0)  # two dimensions of 1/2
+    assert value(spec._replace(kind="beta-vae")) == pytest.approx(0.2)
+    assert value(spec._replace(kind="beta-vae", beta=4.0)) == pytest.approx(4.0)
+    assert value(spec._replace(kind="ae")) == 0.0
+
+
+def test_padding_does_not_change_a_step():
+    spec = autoencoder.AutoencoderSpec(kind="ae", latent_dim=3, width=0.5, floor=4, augmentation=NONE)
+    training = autoencoder.autoencoder(spec, (8, 8, 1))
+    state = initial(training, jax.random.key(0), (6, 8, 8, 1))
+    image = jnp.asarray(IMAGES[:6])
+    whole = Batch(image[:4], jnp.arange(4), jnp.ones(4))
+    padded = Batch(image, jnp.arange(6), jnp.array([1.0] * 4 + [0.0] * 2))
+    a, b = (jax.jit(training.step)(state, batch)[0] for batch in (whole, padded))
+    for left, right in zip(jax.tree.leaves(a.extra), jax.tree.leaves(b.extra), strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-5)
+
+
+def test_classifier_learns_soft_labels_and_normalises():
+    targets = np.full((60, 3), 0.1, np.float32)
+    targets[np.arange(60), LABELS] = 0.8
+    training = classifier.classifier(classifier.ClassifierSpec(3, width=0.1, learning_rate=1e-2), targets)
+    state, _ = train(training, FEATURES, 60)
+    p = np.exp(training.log_posterior(state, FEATURES))
+    np.testing.assert_allclose(p.sum(1), 1.0, rtol=1e-5)
+    assert (p.argmax(1) == LABELS).all()
+    assert 0.7 < p.max(1).mean() < 0.9
+
+
+def mixture_spec(top, loss="moe", dims=(2, 2, 2)):
+    manager = classifier.ClassifierSpec(3, width=0.1, augmentation=NONE)
+    return mixture.MixtureSpec(
+        dims, "gaussian", manager, loss=loss, top_experts=top, width=0.05, learning_rate=1e-2, augmentation=NONE
+    )
+
+
+def test_routing_by_hand():
+    pi = jnp.array([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.5, 0.4, 0.1], [0.8, 0.1, 0.1]])
+    routes = mixture.route(pi, 1, jnp.array([1.0, 1.0, 1.0, 0.0]))  # room for two images each
+    took = np.asarray(routes.scatter(jnp.ones_like(routes.taken), 4))
+    np.testing.assert_array_equal(took, [[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]])
+    own = jnp.take_along_axis(pi.T, routes.index, 1)
+    np.testing.assert_allclose(routes.scatter(own, 4), np.asarray(pi) * took)
+
+
+def test_routing_ties_send_an_image_to_no_more_than_top_experts():
+    routes = mixture.route(jnp.full((6, 3), 1 / 3), 2, jnp.ones(6))  # each expert has room for five images
+    took = np.asarray(routes.scatter(jnp.ones_like(routes.taken), 6))
+    assert sorted(took.sum(1)) == [0, 2, 2, 2, 2, 2]
+
+
+def test_mixture_loss_by_hand():
+    pi = jnp.array([[0.75, 0.25], [1.0, 0.0]])
+    costs = jnp.array([[1.0, 2.0], [3.0, 9.0]])
+    spec = mixture_spec(2)._replace(alpha=10.0, beta=2.0)
+    value, terms = mixture.mixture_loss(spec, pi, costs, jnp.ones((2, 2)), jnp.ones(2))
+    rec = (0.75 * 1 + 0.25 * 2 + 3) / 2
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) / 2
+    batch = 0.875 * np.log(0.875) + 0.125 * np.log(0.125)
+    assert float(terms["reconstruction_and_kl"]) == pytest.approx(rec)
+    assert float(value) == pytest.approx(rec + 10 * entropy + 2 * batch)
+    damic, _ = mixture.mixture_loss(spec._replace(loss="damic"), pi, costs, jnp.ones((2, 2)), jnp.ones(2))
+    first = -np.log(0.75 * np.exp(-1) + 0.25 * np.exp(-2))
+    assert float(damic) == pytest.approx((first + 3) / 2)
+
+
+@pytest.mark.parametrize("loss", ["moe", "damic"])
+def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
+    """The step pulls gradients back expert by expert; here they come from differentiating L itself."""
+    spec = mixture_spec(3, loss)._replace(kl_weight=0.0)
+    training = mixture.stage_one(spec, (5,))
+    state = initial(training, jax.random.key(1), (12, 5))
+    image = jnp.asarray(FEATURES[:12])
+    batch = Batch(image, jnp.arange(12), jnp.ones(12))
+    mask = jnp.asarray(mixture.experts(spec, (5,)).mask)
+    keys = jax.random.split(mixture.step_key(state, "posterior"), 3)
+
+    def whole(params):
+        logits, _ = mixture.train_mode(
+            classifier.module(spec.manager), params["manager"], state.extra["manager"], image, batch.weight
+        )
+        rows = mixture.Rows(image, image, jnp.ones(12), jnp.zeros(()))
+        costs = [
+            mixture.expert_costs(
+                spec,
+                (5,),
+                jax.tree.map(lambda a, k=k: a[k], params["experts"]),
+                jax.tree.map(lambda a, k=k: a[k], state.extra["experts"]),
+                mask[k],
+                keys[k],
+                rows,
+            )[0]
+            for k in range(3)
+        ]
+        pi, took = jax.nn.softmax(logits), jnp.ones((12, 3))
+        return mixture.mixture_loss(spec, pi, jnp.stack(costs, 1), took, batch.weight)[0]
+
+    value, grads = jax.jit(jax.value_and_grad(whole))(state.params)
+    new, terms = jax.jit(training.step)(state, batch)
+    assert float(terms["loss"]) == pytest.approx(float(value), rel=1e-5)
+    first_moments = {"manager": new.opt_state[0][0].mu, "experts": new.opt_state[1][0].mu}  # 0.1 g after one step
+    for ours, expected in zip(jax.tree.leaves(first_moments), jax.tree.leaves(grads), strict=True):
+        np.testing.assert_allclose(np.asarray(ours) * 10, expected, rtol=2e-3, atol=2e-5)
+
+
+def test_unequal_experts_keep_to_their_dimensions():
+    spec = mixture_spec(3, dims=(1, 2, 4))
+    training = mixture.stage_one(spec, (5,))
+    state, _ = train(training, FEATURES, 5)
+    arrays = {"params": state.params["experts"], "stats": state.extra["experts"]}
+    z = jnp.ones((1, 4))
+    for k, d in enumerate(spec.latent_dims):
+        same = mixture.decode(spec, (5,), arrays, z.at[:, d:].set(7.0), jnp.asarray(k))
+        np.testing.assert_allclose(same, mixture.decode(spec, (5,), arrays, z, jnp.asarray(k)))
+        other = mixture.decode(spec, (5,), arrays, z.at[:, 0].set(7.0), jnp.asarray(k))
+        assert not np.allclose(same, other)
+
+
+def test_stage_two_trains_each_expert_on_its_own_points():
+    spec = mixture_spec(3)._replace(kl_weight=0.01)
+    one, two = mixture.stage_one(spec, (5,)), mixture.stage_two(spec, (5,))
+    start = initial(one, jax.random.key(0), (12, 5))
+    arrays = {"params": start.params["experts"], "stats": start.extra["experts"]}
+    state = mixture.stage_two_state(spec, arrays, jax.random.key(1))
+    state, seen = train(two, FEATURES, 150, batches=grouped(LABELS, 3, 8, 0), state=state)
+    assert seen[-1]["loss"] < 0.3 * seen[0]["loss"]
+    trained = {"params": state.params, "stats": state.extra}
+    _, errors = mixture.reconstructions(spec, (5,), trained, jnp.asarray(FEATURES))
+    assert (np.asarray(errors).argmin(0) == LABELS).mean() > 0.9
+
+
+def test_an_expert_without_points_stays_as_it_was():
+    spec = mixture_spec(3)
+    two = mixture.stage_two(spec, (5,))
+    params, stats = jax.jit(lambda key: mixture.init_experts(spec, (5,), key))(jax.random.key(0))
+    before = jax.tree.map(lambda a: np.asarray(a[2]), params)
+    state = mixture.stage_two_state(spec, {"params": params, "stats": stats}, jax.random.key(1))
+    state, _ = train(two, FEATURES, 2, batches=grouped(LABELS % 2, 3, 8, 0), state=state)
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(state.params), strict=True):
+        np.testing.assert_allclose(old, new[2], atol=1e-6)
+
+
+def test_bfloat16_loses_little_and_is_kept_out_of_parameters_and_statistics():
+    losses = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        spec = autoencoder.AutoencoderSpec(
+            latent_dim=3, width=0.25, floor=8, ramp_steps=4, augmentation=NONE, learning_rate=1e-3, dtype=dtype
+        )
+        state, seen = train(autoencoder.autoencoder(spec, IMAGES.shape[1:]), IMAGES, 16)
+        losses[dtype] = seen[-1]["loss"]
+        leaves = jax.tree.leaves((state.params, state.opt_state, state.extra))
+        assert {leaf.dtype for leaf in leaves} <= {jnp.dtype("float32"), jnp.dtype("int32")}
+    np.testing.assert_allclose(losses[jnp.bfloat16], losses[jnp.float32], rtol=0.01)
+    assert losses[jnp.bfloat16] != losses[jnp.float32], "bfloat16 was not used"
