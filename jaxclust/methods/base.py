@@ -1,7 +1,7 @@
 """The contract of a method: what it is called, what it fits, and what can be done with that."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy as np
 from jaxclust.typing import Array, Key, PyTree
 
 
-class Functions(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Functions:
     """What a fitted model can do: pure functions of its arrays. `images` are prepared: (n, side, side, c) uint8
     or float32 in [0, 1], or (n, d) float32 features. None where a method has no such thing.
 

@@ -97,7 +97,7 @@ def test_labels_that_are_all_unknown_are_no_labels(tmp_path):
 
 
 def test_a_result_with_nothing_extra(tmp_path):
-    bare = Functions(functions().embed, functions().log_posterior)
+    bare = Functions(embed=functions().embed, log_posterior=functions().log_posterior)
     little = result(model=Model({}, None, bare), plots={}, summary={})
     assert names(figures.draw_run(tmp_path, little, images(), IMAGES)) == {"gallery", "map"}
 

@@ -161,8 +161,15 @@ def functions(pair: Coders, assign: Callable[[PyTree, Array], Array], *, decodes
         return arrays["centroids"]
 
     if not decodes:
-        return Functions(embed, log_posterior, centroids=centroids)
-    return Functions(embed, log_posterior, sample, reconstruct, None, decode, centroids)
+        return Functions(embed=embed, log_posterior=log_posterior, centroids=centroids)
+    return Functions(
+        embed=embed,
+        log_posterior=log_posterior,
+        sample=sample,
+        reconstruct=reconstruct,
+        decode=decode,
+        centroids=centroids,
+    )
 
 
 def nearest(codes: np.ndarray, centroids: np.ndarray) -> np.ndarray:

@@ -165,7 +165,14 @@ def able(config: Config, view: Frame) -> Functions:
     def centroids(arrays: PyTree) -> Array:
         return prior(arrays, jnp.zeros((1, config.noise_dim)))[0][0]
 
-    return Functions(embed, log_posterior, sample, reconstruct, None, decode, centroids)
+    return Functions(
+        embed=embed,
+        log_posterior=log_posterior,
+        sample=sample,
+        reconstruct=reconstruct,
+        decode=decode,
+        centroids=centroids,
+    )
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:

@@ -184,7 +184,15 @@ def functions(view: Frame, opinion: bool) -> Functions:
         return arrays["means"]
 
     other = second_opinion if opinion else None
-    return Functions(embed, log_posterior, sample, reconstruct, other, decode, centroids)
+    return Functions(
+        embed=embed,
+        log_posterior=log_posterior,
+        sample=sample,
+        reconstruct=reconstruct,
+        second_opinion=other,
+        decode=decode,
+        centroids=centroids,
+    )
 
 
 def fit(name: str, config: Any, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:

@@ -17,7 +17,7 @@ ReLU is leaky here, as in the other baselines.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -142,7 +142,7 @@ def able(config: Config, n_clusters: int, pair: Coders) -> Functions:
     def second_opinion(arrays: PyTree, images: Array) -> Array:
         return squared_distances(can.embed(arrays, images), arrays["centroids"]).argmin(-1).astype(jnp.int32)
 
-    return can._replace(second_opinion=second_opinion)
+    return replace(can, second_opinion=second_opinion)
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:

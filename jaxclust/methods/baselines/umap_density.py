@@ -167,7 +167,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
         x = to_unit(compared(config, images))
         return jax.nn.log_softmax(eval_mode(head, arrays["params"], arrays["stats"], x))
 
-    return Functions(embed, log_posterior)
+    return Functions(embed=embed, log_posterior=log_posterior)
 
 
 METHOD = Method(

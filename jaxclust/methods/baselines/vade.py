@@ -13,7 +13,7 @@ constant rate, as in the other baselines; log-variances of q(z|x) are clipped to
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -169,7 +169,7 @@ def able(config: Config, pair: Coders) -> Functions:
         z = prior["mean"][cluster] + jnp.exp(0.5 * prior["log_var"][cluster]) * noise
         return decode(arrays, z, cluster)
 
-    return can._replace(sample=sample)
+    return replace(can, sample=sample)
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:

@@ -95,7 +95,15 @@ def functions(pair: Coders | None, view: Frame) -> Functions:
     def centroids(arrays: PyTree) -> Array:
         return centroids_of(Module(**arrays["module"]))
 
-    return Functions(embed, log_posterior, sample, reconstruct, second_opinion, decode, centroids)
+    return Functions(
+        embed=embed,
+        log_posterior=log_posterior,
+        sample=sample,
+        reconstruct=reconstruct,
+        second_opinion=second_opinion,
+        decode=decode,
+        centroids=centroids,
+    )
 
 
 def answers(pair: Coders | None, view: Frame, arrays: PyTree, images: Array) -> dict[str, Array]:

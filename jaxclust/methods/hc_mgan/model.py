@@ -112,7 +112,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
         params = jax.tree.map(lambda leaf: leaf[split, side], arrays["generator"])
         return draw(nets, params, key, n)
 
-    return Functions(embed, log_posterior, sample)
+    return Functions(embed=embed, log_posterior=log_posterior, sample=sample)
 
 
 def draw(nets: Networks, params: PyTree, key: Key, n: int) -> Array:

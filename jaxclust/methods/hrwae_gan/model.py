@@ -211,10 +211,10 @@ def functions(config: Config, shape: tuple[int, ...], likelihood: str, n_cluster
         return down(arrays, latent, None)
 
     return Functions(
-        embed,
-        log_posterior,
-        sample,
-        reconstruct,
+        embed=embed,
+        log_posterior=log_posterior,
+        sample=sample,
+        reconstruct=reconstruct,
         decode=decode,
         centroids=lambda arrays: arrays["means"],
         generate=generate,

@@ -58,7 +58,14 @@ def functions(code: autoencoder.AutoencoderSpec, spec: mixture.MixtureSpec, shap
     def second_opinion(arrays: PyTree, images: Array) -> Array:
         return mixture.reconstructions(spec, shape, arrays["experts"], images)[1].argmin(0).astype(jnp.int32)
 
-    return Functions(embed, log_posterior, sample, reconstruct, second_opinion, decode)
+    return Functions(
+        embed=embed,
+        log_posterior=log_posterior,
+        sample=sample,
+        reconstruct=reconstruct,
+        second_opinion=second_opinion,
+        decode=decode,
+    )
 
 
 def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: int) -> dict[str, np.ndarray]:

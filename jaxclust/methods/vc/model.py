@@ -234,4 +234,13 @@ def functions(nets: Networks) -> Functions:
     def between(arrays: PyTree, shares: Array) -> Array:
         return nets.prior(arrays["params"], shares @ jax.nn.one_hot(arrays["kept"], nets.n_clusters))[0]
 
-    return Functions(embed, log_posterior, sample, reconstruct, second_opinion, decode, centroids, between)
+    return Functions(
+        embed=embed,
+        log_posterior=log_posterior,
+        sample=sample,
+        reconstruct=reconstruct,
+        second_opinion=second_opinion,
+        decode=decode,
+        centroids=centroids,
+        between=between,
+    )
