@@ -93,7 +93,11 @@ def clustering_module(config: Config, n_clusters: int, dim: int, length: Length,
         mean = averaged(state.extra["mean"], new.params, state.step, length)
         return new._replace(extra={"mean": mean}), per_example(terms, batch)
 
-    return Training(init, step)
+    def log_posterior(state: TrainState, images: Array) -> Array:
+        x = images if view is None else vectors(view, images)
+        return log_responsibilities(state.extra["mean"]["module"], x)
+
+    return Training(init, step, log_posterior=log_posterior)
 
 
 @lru_cache(32)

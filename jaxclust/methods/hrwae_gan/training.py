@@ -114,7 +114,12 @@ def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: 
         terms |= {"critic": value, **gaps}
         return TrainState(state.step + 1, params, opt_state, extra, state.key), terms
 
-    return Training(start, step)
+    def embed(state: TrainState, images: Array) -> Array:
+        variables = {"params": state.params["autoencoder"], "batch_stats": state.extra["stats"]}
+        walk, _ = hierarchy(config, shape).apply(variables, to_unit(images))
+        return walk.posteriors[config.cluster_group].mean
+
+    return Training(start, step, embed)
 
 
 def optimisers(config: Config, n_steps: int) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
