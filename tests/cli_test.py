@@ -15,12 +15,14 @@ import pytest
 from PIL import Image
 
 from jaxclust import __version__
-from jaxclust.cli.main import main as cli
+from jaxclust.cli import main as cli
 from jaxclust.system import environment
 from tests import toy as toys
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = "import sys; from jaxclust import methods, cli; methods.METHODS['toy'] = 'tests.toy'"
+PROGRAM = "import sys; from jaxclust import methods; from jaxclust.cli import main as cli; " + (
+    "methods.METHODS['toy'] = 'tests.toy'"
+)
 
 
 @pytest.fixture
@@ -194,7 +196,7 @@ def test_doctor(capsys, monkeypatch, tmp_path):
 
 
 def test_doctor_names_what_is_missing(capsys, monkeypatch):
-    from jaxclust.cli.main import doctor
+    from jaxclust.cli import doctor
 
     monkeypatch.setattr(doctor.environment, "versions", lambda: {"jax": "1", "umap-learn": None})
     assert "not installed: umap-learn" in next(doctor.remarks())
@@ -256,12 +258,12 @@ def test_bad_use_of_a_run_is_one_line(fitted, capsys, arguments, named):
 def test_a_full_disk_is_one_line(here, capsys, monkeypatch):
     import errno
 
-    from jaxclust import runs
+    from jaxclust.system import atomic
 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device", "runs/x/embedding.npy")
 
-    monkeypatch.setattr(runs.atomic, "write_array", full)
+    monkeypatch.setattr(atomic, "write_array", full)
     line = error(capsys, 2, "train.npz")
     assert "runs/x/embedding.npy: no space left" in line
     assert "--resume" in line
@@ -295,7 +297,7 @@ def test_ctrl_c_ends_what_python_cannot_interrupt():
     """A handler of Python's own would wait for the main thread, which compiled code holds."""
     program = """
 import signal, threading, time
-from jaxclust import interrupts
+from jaxclust.cli import interrupts
 signal.signal(signal.SIGINT, lambda *args: None)  # as if KeyboardInterrupt never came
 with interrupts.answered():
     print("ready", flush=True)

@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxclust
-from jaxclust import InputError, RunExists, estimators
-from jaxclust.cli.main import main as cli
+from jaxclust import InputError, RunExists
+from jaxclust.cli import main as cli
 from jaxclust.estimators import DeepClusterer, MoEVAE, inputs
 from tests import toy as toys
 
@@ -25,7 +25,7 @@ def Toy(toy, monkeypatch):  # noqa: N802
     class Toy(DeepClusterer, method="toy"):
         """The toy as an estimator: two lines, as for every method."""
 
-    monkeypatch.setattr(estimators, "ESTIMATORS", (MoEVAE, Toy))
+    monkeypatch.setattr("jaxclust.estimators.classes.ESTIMATORS", (MoEVAE, Toy))
     return Toy
 
 

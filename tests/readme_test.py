@@ -1,4 +1,4 @@
-"""What the README says is so: its commands, its files, and the Python in it, which is executed with small settings."""
+"""What README and docs/ say is so: commands, files, and the Python in them, which is executed with small settings."""
 
 import re
 import shlex
@@ -12,7 +12,9 @@ from jaxclust.cli import fit as fit_command
 from jaxclust.data.sources import BUILT_IN
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+LINKS = [(page, link) for page in PAGES for link in re.findall(r"\]\(((?!http)[^)#]+)\)", page.read_text())]
 
 
 def blocks(language):
@@ -38,23 +40,43 @@ def test_the_commands_of_fit_are_understood():
 
 
 def test_built_in_data_is_all_named():
-    table = TEXT.partition("## Data")[2].partition("##")[0]
+    table = (ROOT / "docs" / "data.md").read_text()
     assert {name for name in BUILT_IN if f"`{name}`" not in table} == set()
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)#]+)\)", TEXT))
-def test_files_that_it_links_to_exist(link):
-    assert (ROOT / link).exists()
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_files_that_they_link_to_exist(page, link):
+    assert (page.parent / link).exists()
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_every_page_is_on_the_site():
+    index = (ROOT / "docs" / "index.md").read_text().splitlines()
+    assert {page.stem for page in PAGES[1:]} - {"index"} <= set(index)
 
 
 @pytest.mark.slow
 def test_the_functional_core_runs():
-    (code,) = (block for block in blocks("python") if "log_posterior" in block)
+    (code,) = (block for block in blocks("python") if "core.classifier(" in block)
     assert "total_steps(10," in code
     found = {}
-    exec(compile(code.replace("total_steps(10,", "total_steps(1,"), "README.md", "exec"), found)
+    exec(compile(code.replace("total_steps(10,", "total_steps(1,"), "core.md", "exec"), found)
     assert found["codes"].shape == (1797, 10)
     assert found["log_p"].shape == (1797, 10)
+
+
+@pytest.mark.slow
+def test_a_method_put_together_from_two_runs():
+    (code,) = (block for block in blocks("python") if "core.clustering_module(" in block)
+    assert len(code.splitlines()) < 30
+    assert "total_steps(20," in code
+    found = {}
+    exec(compile(code.replace("total_steps(20,", "total_steps(1,"), "core.md", "exec"), found)
+    assert found["codes"].shape == (1797, 16)
+    assert found["labels"].shape == (1797,)
 
 
 @pytest.mark.slow

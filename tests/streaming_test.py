@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxclust import load_data
-from jaxclust.cli.main import main as cli
+from jaxclust.cli import main as cli
 from jaxclust.estimators import DeepClusterer
 from tests import toy as toys
 

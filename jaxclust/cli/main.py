@@ -62,7 +62,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
             import importlib
 
             _quieten()
-            getattr(importlib.import_module(f"jaxclust.commands.{module}"), name)(argv)
+            getattr(importlib.import_module(f"jaxclust.cli.{module}"), name)(argv)
 
         return command
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse as sp
 
-from jaxclust.cli.main import main as cli
+from jaxclust.cli import main as cli
 from jaxclust.data import prepare, rows, sources
 from jaxclust.data.readers import files, frames, memory, sparse
 from jaxclust.data.rows import Rows
