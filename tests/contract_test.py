@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager, nullcontext
@@ -195,7 +196,8 @@ def test_it_has_an_estimator(method):
         (estimator,) = (found for found in estimators.ESTIMATORS if found.method == method.name)
         fields = [field.name for field in dataclasses.fields(method.Config)]
         assert set(estimator().get_params()) == {*fields, "preset", "seed", "verbose"}
-        assert estimator.__doc__
+        for name in fields:
+            assert re.search(rf"^      {name}: [^(\n]", estimator.__doc__, re.M), f"{name} has no text"
 
 
 # what it returns

@@ -1,8 +1,12 @@
 """What all estimators share: parameters from a config, fitting, and use of what was fitted."""
 
+import ast
 import dataclasses
 import inspect
 import os
+import textwrap
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -48,6 +52,35 @@ def _make_init(config: type) -> Any:
     return __init__
 
 
+@cache
+def _texts_of_file(path: str) -> dict[str, dict[str, str]]:
+    """For each class of a file, the text below each field."""
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(Path(path).read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            texts = found.setdefault(node.name, {})
+            for field, after in pairwise(node.body):
+                if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+                    continue
+                if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                    texts[field.target.id] = " ".join(str(after.value.value).split())
+    return found
+
+
+def _parameters(method: methods.Method) -> str:
+    """The fields of its config with what `jaxclust fit METHOD --help` says about them, as lines of a docstring."""
+    texts: dict[str, str] = {}
+    for kind in reversed(method.Config.__mro__[:-1]):
+        texts |= _texts_of_file(inspect.getfile(kind)).get(kind.__name__, {})
+    lines = []
+    for field in dataclasses.fields(method.Config):
+        quick, paper = (repr(getattr(method.presets[name], field.name)) for name in ("quick", "paper"))
+        values = quick if quick == paper else f"quick {quick}, paper {paper}"
+        said = f"{field.name}: {texts.get(field.name, '')} ({values})"
+        lines += textwrap.wrap(said, 112, initial_indent="      ", subsequent_indent="        ")
+    return "\n".join(lines)
+
+
 class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     """What all estimators share. A subclass names its method: `class MoEVAE(DeepClusterer, method="moe-vae")`.
 
@@ -81,8 +114,13 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     def __init_subclass__(cls, method: str | None = None, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if method is not None:
-            cls.method = method
-            cls.__init__ = _make_init(methods.find(method).Config)  # type: ignore[method-assign]
+            cls.method, found = method, methods.find(method)
+            cls.__init__ = _make_init(found.Config)  # type: ignore[method-assign]
+            shared = "preset, seed, verbose and the fitted attributes: see DeepClusterer."
+            cls.__doc__ = (
+                f"{cls.__doc__}\n\n    Parameters, where None stands for the preset's value, in brackets:\n"
+                + (f"{_parameters(found)}\n\n    {shared}\n    ")
+            )
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered."""
