@@ -117,10 +117,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
             cls.method, found = method, methods.find(method)
             cls.__init__ = _make_init(found.Config)  # type: ignore[method-assign]
             shared = "preset, seed, verbose and the fitted attributes: see DeepClusterer."
-            cls.__doc__ = (
-                f"{cls.__doc__}\n\n    Parameters, where None stands for the preset's value, in brackets:\n"
-                + (f"{_parameters(found)}\n\n    {shared}\n    ")
-            )
+            intro = "Parameters, where None stands for the preset's value, in brackets:"
+            cls.__doc__ = f"{cls.__doc__}\n\n    {intro}\n{_parameters(found)}\n\n    {shared}\n    "
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered."""
