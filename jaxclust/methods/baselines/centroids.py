@@ -13,7 +13,6 @@ import jax
 import numpy as np
 
 from jaxclust.data.rows import Images
-from jaxclust.errors import InputError
 from jaxclust.host import seeds
 from jaxclust.methods.base import Functions, Model, Result
 from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, autoencoder
@@ -44,10 +43,6 @@ class CodeConfig(CoderConfig):
     scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
     """How features are scaled; images always lie in [0, 1]."""
 
-    def __post_init__(self) -> None:
-        CoderConfig.__post_init__(self)
-        positive(self, "pretrain_epochs", "batch_size", "learning_rate")
-
 
 @dataclass(frozen=True)
 class JointConfig(CodeConfig):
@@ -57,17 +52,6 @@ class JointConfig(CodeConfig):
     """Random parameters and centroids; or an autoencoder trained alone, and k-means of its codes."""
     epochs: float = 1000
     """Epochs of network and centroids together."""
-
-    def __post_init__(self) -> None:
-        CodeConfig.__post_init__(self)
-        positive(self, "epochs")
-
-
-def positive(config: Any, *names: str) -> None:
-    """Raises InputError for the first of these fields that is not above 0."""
-    for name in names:
-        if getattr(config, name) <= 0:
-            raise InputError(f"{name} is {getattr(config, name)}: give a number above 0")
 
 
 # Starts

@@ -33,7 +33,7 @@ from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Result, known_fields
-from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, positive, started
+from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, started
 from jaxclust.methods.shared.coders import Coders, coders, frame
 from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, squared_distances
@@ -51,10 +51,6 @@ class Config(JointConfig):
 
     clustering_weight: float = 1.0
     """Weight lambda of the clustering term."""
-
-    def __post_init__(self) -> None:
-        JointConfig.__post_init__(self)
-        positive(self, "clustering_weight")
 
 
 def moved(centroids: Array, counts: Array, z: Array, members: Array) -> tuple[Array, Array]:

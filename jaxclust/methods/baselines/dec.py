@@ -31,7 +31,7 @@ from jaxclust.assignments import log_student_t, target_distribution
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Result
-from jaxclust.methods.baselines.centroids import JointConfig, codes_of, finished, functions, positive, started
+from jaxclust.methods.baselines.centroids import JointConfig, codes_of, finished, functions, started
 from jaxclust.methods.shared.coders import Coders, coders, frame
 from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, weighted_mean
@@ -52,10 +52,6 @@ class IDECConfig(JointConfig):
 
     clustering_weight: float = 0.1
     """Weight gamma of the clustering term."""
-
-    def __post_init__(self) -> None:
-        JointConfig.__post_init__(self)
-        positive(self, "clustering_weight")
 
 
 def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Training:

@@ -30,7 +30,7 @@ from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Result, known_fields
-from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, positive, started
+from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, started
 from jaxclust.methods.shared.coders import Coders, coders, frame
 from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, squared_distances, weighted_mean
@@ -49,10 +49,6 @@ class Config(JointConfig):
     """start 'pretrained': a."""
     annealing_epochs: float = 5
     """start 'random': epochs between two values of a."""
-
-    def __post_init__(self) -> None:
-        JointConfig.__post_init__(self)
-        positive(self, "clustering_weight", "sharpness", "annealing_epochs")
 
 
 def sharpnesses(config: Config, per_epoch: int) -> tuple[np.ndarray, int]:

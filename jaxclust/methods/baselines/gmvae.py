@@ -25,7 +25,6 @@ from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
-from jaxclust.methods.baselines.centroids import positive
 from jaxclust.methods.shared.autoencoder import draw
 from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, coders, frame, of_gaussians
 from jaxclust.methods.shared.outcome import frame_of, outcome
@@ -60,10 +59,6 @@ class Config(CoderConfig):
     """Learning rate (Adam)."""
     scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
     """How features are scaled; images always lie in [0, 1]."""
-
-    def __post_init__(self) -> None:
-        CoderConfig.__post_init__(self)
-        positive(self, "noise_dim", "prior_hidden", "reconstruction_weight", "epochs", "batch_size", "learning_rate")
 
 
 def log_posterior_of(z: Array, mean: Array, variance: Array) -> Array:

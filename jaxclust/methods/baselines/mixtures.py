@@ -39,6 +39,7 @@ from jaxclust.host import seeds
 from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared.coders import Frame, frame, pictures, vectors
 from jaxclust.methods.shared.outcome import frame_of, outcome
+from jaxclust.methods.shared.settings import Settings
 from jaxclust.numerics import squared_distances
 from jaxclust.train import loop
 from jaxclust.train.phases import Phases
@@ -48,7 +49,7 @@ NARROW = 100  # columns below which threads of BLAS wait for each other: 126 s a
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """Settings of kmeans."""
 
     n_clusters: int = 10
@@ -65,9 +66,7 @@ class Config:
     """How features are scaled; images always lie in [0, 1]."""
 
     def __post_init__(self) -> None:
-        for name in ("restarts", "iterations", "max_samples"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: give at least 1")
+        super().__post_init__()
         if isinstance(self.n_clusters, int) and self.max_samples < self.n_clusters:
             raise InputError(f"max_samples is {self.max_samples}: give at least n_clusters, {self.n_clusters}")
 
@@ -78,11 +77,6 @@ class MixtureConfig(Config):
 
     regularisation: float = 1e-6
     """Added to the variances."""
-
-    def __post_init__(self) -> None:
-        Config.__post_init__(self)
-        if self.regularisation < 0:
-            raise InputError(f"regularisation is {self.regularisation}: give 0 or more")
 
 
 # On the host: x (n, d), seed -> 'means' (K, d), 'precision_cholesky', 'log_weights' (K,)

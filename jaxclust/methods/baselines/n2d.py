@@ -29,7 +29,7 @@ from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import manifold, mixtures, seeds
 from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
-from jaxclust.methods.baselines.centroids import CodeConfig, deviations, functions, positive, pretrained
+from jaxclust.methods.baselines.centroids import CodeConfig, deviations, functions, pretrained
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.coders import Coders, coders, frame, inputs_of
 from jaxclust.methods.shared.first_clusters import first_clusters
@@ -59,10 +59,6 @@ class Config(CodeConfig):
     """Examples that UMAP and the mixture see at most."""
     classifier_epochs: float = 50
     """Epochs of the classifier."""
-
-    def __post_init__(self) -> None:
-        CodeConfig.__post_init__(self)
-        positive(self, "draws", "neighbors", "max_samples", "classifier_epochs")
 
 
 def clusters(config: Config, codes: np.ndarray, key: Key) -> dict[str, np.ndarray]:

@@ -30,10 +30,8 @@ import numpy as np
 
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
-from jaxclust.errors import InputError
 from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
-from jaxclust.methods.baselines.centroids import positive
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.coders import Frame, frame, vectors
 from jaxclust.methods.shared.first_clusters import ClustersConfig, first_clusters
@@ -70,12 +68,6 @@ class Config(ClustersConfig):
     """Form of the convolutions: what the platform does best, or one of the two."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type that the head computes in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
-
-    def __post_init__(self) -> None:
-        ClustersConfig.__post_init__(self)
-        positive(self, "head_epochs", "batch_size", "learning_rate", "width", "min_filters")
-        if self.min_steps < 0:
-            raise InputError(f"min_steps is {self.min_steps}: give 0 or more")
 
 
 def compared(config: Config, images: Array) -> Array:

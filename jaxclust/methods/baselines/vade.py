@@ -26,7 +26,7 @@ from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import seeds
 from jaxclust.methods.base import Functions, Method, Result, known_fields
-from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, positive, pretrained
+from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, pretrained
 from jaxclust.methods.shared.autoencoder import draw
 from jaxclust.methods.shared.coders import Coders, coders, frame, of_gaussians
 from jaxclust.methods.shared.outcome import frame_of
@@ -46,10 +46,6 @@ class Config(CodeConfig):
     """Epochs of the joint training."""
     reconstruction_weight: float = 1.0
     """Weight of the squared error."""
-
-    def __post_init__(self) -> None:
-        CodeConfig.__post_init__(self)
-        positive(self, "epochs", "reconstruction_weight")
 
 
 def log_responsibilities(prior: Mapping[str, Array], z: Array) -> Array:

@@ -34,12 +34,7 @@ class Config(ClustersConfig):
     """How features are scaled; images always lie in [0, 1]."""
 
     def __post_init__(self) -> None:
-        ClustersConfig.__post_init__(self)
-        if isinstance(self.alpha, list):  # from JSON
-            object.__setattr__(self, "alpha", tuple(self.alpha))
-        for name in ("epochs", "batch_size", "learning_rate", "restarts"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
+        super().__post_init__()
         if min(np.atleast_1d(self.alpha)) <= 0:
             raise InputError(f"alpha is {self.alpha}: give numbers above 0")
         if isinstance(self.alpha, tuple) and len(self.alpha) != self.n_clusters:
@@ -64,10 +59,6 @@ class AEConfig(CoderConfig, Config):
     """Epochs of cm on its codes; or those that the manifold's clusters guide."""
     epochs: float = 1000
     batch_size: int = 256
-
-    def __post_init__(self) -> None:
-        Config.__post_init__(self)
-        CoderConfig.__post_init__(self)
 
 
 QUICK = Config(start="k-means++", encoder_start="posterior", restarts=10, epochs=50, min_steps=5000)

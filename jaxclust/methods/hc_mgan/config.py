@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxclust.errors import InputError
+from jaxclust.methods.shared.settings import Settings
 from jaxclust.train.augment import Augmentation
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """Settings of hc-mgan; the defaults are the text's for MNIST and Fashion-MNIST (preset 'paper')."""
 
     n_clusters: int | Literal["auto"] = "auto"
@@ -90,32 +91,11 @@ class Config:
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "epochs", "max_steps", "batch_size", "width", "generator_width", "refinement_steps",
-            "generator_learning_rate", "discriminator_learning_rate", "classifier_learning_rate", "concurrent",
-            "max_doubt", "max_ncut", "neighbors",
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str) and not value > 0:
-                raise InputError(f"{name} is {value}: give a number above 0")
-        for name in (
-            "refinements", "settled", "more_epochs", "min_steps", "classifier_weight", "real_weight", "noise_variance",
-            "last_noise_variance", "rotation", "zoom", "shift", "restarts",
-        ):  # fmt: skip
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 0")
-        for name in ("n_clusters", "max_clusters"):
-            value = getattr(self, name)
-            if value != "auto" and value < 2:
-                raise InputError(f"{name} is {value}: give a number of at least 2" + ", or auto" * (name[0] == "n"))
+        super().__post_init__()
         if self.max_samples < 4:
             raise InputError(f"max_samples is {self.max_samples}: give at least 4")
         if self.start == "manifold" and not self.refinements:
             raise InputError("start is manifold with refinements 0: then no network is trained, so ask for one")
-        if not self.zoom < 1:
-            raise InputError(f"zoom is {self.zoom}: give a share below 1")
-        if not 0 < self.min_share < 0.5:
-            raise InputError(f"min_share is {self.min_share}: give a share above 0 and below 0.5")
 
 
 def augmentation(config: Config) -> Augmentation:

@@ -85,29 +85,9 @@ class Config(MapConfig):
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
-        for name in ("critic_widths",):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives a list
-        MapConfig.__post_init__(self)
-        for name in (
-            "groups", "latent_dim", "channels", "width", "attention_epochs", "epochs", "batch_size", "learning_rate",
-            "critic_learning_rate", "head_epochs", "head_learning_rate",
-            "group_decay", "held_out", "min_filters",
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str) and not value > 0:
-                raise InputError(f"{name} is {value}: give a number above 0")
-        for name in ("adversarial_weight", "matching_weight", "encoder_extra", "decoder_extra", "prior_share"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 0")
+        super().__post_init__()
         if not 0 <= self.cluster_group < self.groups:
             raise InputError(f"cluster_group is {self.cluster_group}: with {self.groups} groups choose one below that")
-        if self.noise_weight < 1:
-            raise InputError(f"noise_weight is {self.noise_weight}: give at least 1, which leaves it out")
-        for name in ("held_out", "group_decay", "prior_share"):
-            if getattr(self, name) > 1:
-                raise InputError(f"{name} is {getattr(self, name)}: give a share, at most 1")
-        if min(self.critic_widths, default=1) < 1:
-            raise InputError(f"critic_widths is {self.critic_widths}: give widths of at least 1")
 
 
 QUICK = Config(

@@ -111,13 +111,7 @@ class Config(MapConfig):
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
-        MapConfig.__post_init__(self)
-        for name in ("width", "epochs", "search_epochs", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
-        for name in ("explained_variance", "expert_explained_variance"):
-            if not 0 < getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: give a share above 0 and at most 1")
+        super().__post_init__()
         if not self.pretrain and self.n_clusters == "auto":
             raise InputError("n_clusters is 'auto' without pre-training: give a number, or leave pretrain on")
 

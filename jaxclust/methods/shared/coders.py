@@ -22,6 +22,7 @@ from jaxclust import losses
 from jaxclust.data.prepare import Preprocess, margins
 from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
+from jaxclust.methods.shared.settings import Settings
 from jaxclust.nn.apply import Module, compute_type, eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Coder, Decoder
 from jaxclust.nn.mlp import Layers
@@ -33,7 +34,7 @@ from jaxclust.typing import Array, Key, PyTree
 
 
 @dataclass(frozen=True)
-class CoderConfig:
+class CoderConfig(Settings):
     """Settings of the networks around a code."""
 
     network: Literal["mlp", "conv"] = "mlp"
@@ -60,14 +61,6 @@ class CoderConfig:
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
     likelihood: Literal["auto", "gaussian"] = "auto"
     """Only the squared error is known here."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", tuple(self.hidden))  # JSON gives a list
-        for name in ("latent_dim", "width"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
-        if min(self.hidden, default=1) < 1:
-            raise InputError(f"hidden is {self.hidden}: give widths of at least 1")
 
 
 class Frame(NamedTuple):

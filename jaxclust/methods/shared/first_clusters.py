@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxclust.errors import InputError
 from jaxclust.host import clusters, density, manifold, mixtures, sampling, seeds
 from jaxclust.host.clusters import Found
 from jaxclust.host.whitening import whitened
+from jaxclust.methods.shared.settings import Settings
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Key
 
@@ -26,7 +26,7 @@ Values = Callable[[np.ndarray], np.ndarray]  # rows (m,) -> what is known of the
 
 
 @dataclass(frozen=True)
-class ClustersConfig:
+class ClustersConfig(Settings):
     """Settings of first clusters by persistent leaves (host/clusters.py)."""
 
     n_clusters: int | Literal["auto"] = "auto"
@@ -37,13 +37,6 @@ class ClustersConfig:
     """Draws of UMAP whose clusters are compared."""
     max_samples: int = 20_000
     """Most examples that UMAP and the density tree see; the others follow their nearest ones."""
-
-    def __post_init__(self) -> None:
-        for name in ("draws", "max_samples"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number of at least 1")
-        if isinstance(self.n_clusters, int) and self.n_clusters < 2:
-            raise InputError(f"n_clusters is {self.n_clusters}: give a number of at least 2, or auto")
 
 
 @dataclass(frozen=True)
@@ -70,17 +63,6 @@ class MapConfig(ClustersConfig):
     """HDBSCAN's cluster selection."""
     mixture_runs: int = 1
     """Starts of the Gaussian mixture, of which the likeliest counts."""
-
-    def __post_init__(self) -> None:
-        ClustersConfig.__post_init__(self)
-        for name in ("umap_neighbors", "umap_components", "umap_epochs", "min_samples", "mixture_runs"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, str) and not value > 0:
-                raise InputError(f"{name} is {value}: give a number above 0")
-        if self.umap_neighbors == 1:
-            raise InputError("umap_neighbors is 1: give at least 2, or auto")
-        if not 0 < self.min_cluster_share < 1:
-            raise InputError(f"min_cluster_share is {self.min_cluster_share}: give a share above 0 and below 1")
 
 
 def first_clusters(

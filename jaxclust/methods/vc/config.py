@@ -115,20 +115,8 @@ class Config(ClustersConfig):
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
-        ClustersConfig.__post_init__(self)
-        for name in ("reconstruction_weights", "reconstruction_epochs", "consistency_weights", "consistency_epochs"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives a list
+        super().__post_init__()
         object.__setattr__(self, "augmentation", _named(self.augmentation))
-        for name in (
-            "width", "latent_dim", "epochs", "batch_size", "learning_rate", "restarts",
-            "pretrain_epochs", "guided_epochs", "max_clusters",
-        ):  # fmt: skip
-            if getattr(self, name) <= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: give a number above 0")
-        if self.max_clusters < 2:
-            raise InputError(f"max_clusters is {self.max_clusters}: give a number of at least 2")
-        if self.active_clusters != "all" and self.active_clusters < 2:
-            raise InputError(f"active_clusters is {self.active_clusters}: give 'all' or a number of at least 2")
         for name in ("reconstruction", "consistency"):
             weights, epochs = getattr(self, f"{name}_weights"), getattr(self, f"{name}_epochs")
             if len(weights) != len(epochs) + 1:
