@@ -18,6 +18,35 @@ def pytest_configure(config):
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_deselected(items):
+    """Counted, because workers tell the terminal nothing of them."""
+    if items:
+        stash = items[0].config.stash
+        stash[LEFT_OUT] = stash.get(LEFT_OUT, 0) + len(items)
+
+
+def pytest_sessionfinish(session):
+    """A worker hands its count on; each has collected all tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """The count of a worker."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Says what was left out."""
+    count = config.stash.get(LEFT_OUT, 0)
+    if count and config.option.markexpr == "not slow":
+        terminalreporter.write_line(f"{count} slow tests were left out: pytest -m slow runs them")
+
+
 @pytest.fixture(autouse=True)
 def _few_programs():
     """Every compiled program holds memory maps, of which a process has only so many: they go before there are too many.

@@ -34,8 +34,8 @@ def test_no_bound_is_left_over():
 def test_a_number_below_its_bound_is_refused(name):
     quick = methods.find(name).presets["quick"]
     for field in numeric(CONFIGS[name]):
-        bound = BOUNDS[field]
-        low = int(bound.least) - (not bound.open)
+        bound = CONFIGS[name].OWN_BOUNDS.get(field, BOUNDS[field])
+        low = int(bound.least) - (not bound.above)
         low = (low,) if isinstance(getattr(quick, field), tuple) else low
         with pytest.raises(InputError, match=rf"^{field} is .*: give a "):
             dataclasses.replace(quick, **{field: low})
@@ -49,7 +49,9 @@ def test_a_number_below_its_bound_is_refused(name):
         ("moe-vae", "alpha", -1.0, "alpha is -1.0: give a number of at least 0"),
         ("moe-vae", "explained_variance", 1.5, "explained_variance is 1.5: give a share above 0 and at most 1"),
         ("moe-vae", "learning_rate", float("nan"), "learning_rate is nan: give a number above 0"),
-        ("n2d", "hidden", (), "hidden is (): give a number of at least 1"),
+        ("hrwae-gan", "critic_widths", (), "critic_widths is (): give a number of at least 1"),
+        ("hc-mgan", "max_samples", 3, "max_samples is 3: give a number of at least 4"),
+        ("hc-mgan", "min_share", 0.5, "min_share is 0.5: give a share above 0 and below 0.5"),
         ("n2d", "hidden", (5, 0), "hidden is (5, 0): give a number of at least 1"),
         ("hrwae-gan", "prior_share", -0.1, "prior_share is -0.1: give a share of at least 0 and at most 1"),
     ],
@@ -62,7 +64,7 @@ def test_the_line_names_field_value_and_remedy(name, field, value, line):
 
 def test_bounds():
     assert Bound(0).holds(0)
-    assert not Bound(0, open=True).holds(0)
+    assert not Bound(0, above=True).holds(0)
     assert Bound(0, True, 1).holds(1)
     assert not Bound(0, True, 1).holds(1.001)
     assert not Bound(1).holds(())

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxclust.errors import InputError
-from jaxclust.methods.shared.settings import Settings
+from jaxclust.methods.shared.settings import Bound, Settings
 from jaxclust.train.augment import Augmentation
 
 
@@ -90,10 +90,10 @@ class Config(Settings):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
+    OWN_BOUNDS = {"max_samples": Bound(4), "restarts": Bound(0)}  # noqa: RUF012
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_samples < 4:
-            raise InputError(f"max_samples is {self.max_samples}: give at least 4")
         if self.start == "manifold" and not self.refinements:
             raise InputError("start is manifold with refinements 0: then no network is trained, so ask for one")
 

@@ -4,30 +4,35 @@ A bound belongs to a name, which means the same in every config. A test asks tha
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from jaxclust.errors import InputError
 
 
 class Bound(NamedTuple):
-    """From `least`, which is allowed itself unless `open`, to `most`. filled: a tuple needs at least one number."""
+    """From `least` to `most`, allowed themselves unless `above` or `below`. filled: a tuple needs a number."""
 
     least: float
-    open: bool = False
+    above: bool = False
     most: float = math.inf
+    below: bool = False
     filled: bool = True
 
     def holds(self, value: Any) -> bool:
         """Whether a number, or all of a tuple, lie within."""
         if isinstance(value, tuple):
             return (len(value) > 0 or not self.filled) and all(map(self.holds, value))
-        return (value > self.least if self.open else value >= self.least) and value <= self.most
+        enough = value > self.least if self.above else value >= self.least
+        return enough and (value < self.most if self.below else value <= self.most)
 
     def remedy(self) -> str:
         """'a number above 0'."""
-        lower = f"above {self.least:g}" if self.open else f"of at least {self.least:g}"
-        return f"a number {lower}" if self.most == math.inf else f"a share {lower} and at most {self.most:g}"
+        lower = f"above {self.least:g}" if self.above else f"of at least {self.least:g}"
+        if self.most == math.inf:
+            return f"a number {lower}"
+        return f"a share {lower} and {'below' if self.below else 'at most'} {self.most:g}"
 
 
 POSITIVE, COUNT, NOT_NEGATIVE, SHARE = Bound(0, True), Bound(1), Bound(0), Bound(0, True, 1)
@@ -37,7 +42,7 @@ BOUNDS = {
     **dict.fromkeys(
         (
             "batch_size", "channels", "concurrent", "critic_widths", "draws", "expert_batch_size", "expert_min_filters",
-            "groups", "hidden", "iterations", "latent_dim", "max_samples", "max_steps", "min_filters", "min_samples",
+            "groups", "iterations", "latent_dim", "max_samples", "max_steps", "min_filters", "min_samples",
             "mixture_runs", "neighbors", "noise_dim", "prior_hidden", "reconstruction_size", "restarts",
             "search_latent_dim", "top_experts", "umap_components", "umap_epochs", "noise_weight",
         ),
@@ -60,24 +65,30 @@ BOUNDS = {
             "cluster_group", "consistency_weights", "decoder_extra", "encoder_extra", "expert_kl_weight", "kl_weight",
             "l1_means", "last_noise_variance", "matching_weight", "min_dist", "min_steps", "more_epochs",
             "noise_variance", "orthonormality", "real_weight", "reconstruction_weights", "refinements",
-            "regularisation", "rotation", "settled", "shear", "shift", "umap_min_dist", "wae_weight", "zoom",
+            "regularisation", "rotation", "settled", "shear", "shift", "umap_min_dist", "wae_weight",
         ),
         NOT_NEGATIVE,
     ),
     **dict.fromkeys(
         (
-            "explained_variance", "expert_explained_variance", "group_decay", "held_out", "min_cluster_share",
+            "explained_variance", "expert_explained_variance", "group_decay", "held_out",
         ),
         SHARE,
     ),
-    **dict.fromkeys(("kl_ramp", "least", "least_share", "min_share", "prior_share"), Bound(0, False, 1)),
+    **dict.fromkeys(("kl_ramp", "least", "least_share", "prior_share"), Bound(0, False, 1)),
     **dict.fromkeys(("consistency_epochs", "reconstruction_epochs"), Bound(0, filled=False)),
+    "hidden": Bound(1, filled=False),
+    "min_cluster_share": Bound(0, True, 1, below=True),
+    "min_share": Bound(0, True, 0.5, below=True),
+    "zoom": Bound(0, False, 1, below=True),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Settings:
-    """A config. Raises InputError for a value out of its bounds."""
+    """A config. Raises InputError for a value out of its bounds. OWN_BOUNDS: those that differ from BOUNDS."""
+
+    OWN_BOUNDS: ClassVar[Mapping[str, Bound]] = {}
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
@@ -86,7 +97,7 @@ class Settings:
             if isinstance(value, list):  # JSON gives a list
                 value = tuple(value)
                 object.__setattr__(self, field.name, value)
-            bound = BOUNDS.get(field.name)
+            bound = self.OWN_BOUNDS.get(field.name, BOUNDS.get(field.name))
             if bound and is_number(value) and not bound.holds(value):
                 words = "".join(f", or {word}" for word in choices(hints[field.name]))
                 raise InputError(f"{field.name} is {value}: give {bound.remedy()}{words}")
