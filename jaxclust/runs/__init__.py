@@ -1,0 +1,14 @@
+"""A run directory: made, refused, resumed, saved, loaded.
+
+config.json      what was asked for, defaults included, and what it ran on; "state" says how it ended
+metrics.json     scores, latent sizes, seconds        assignments.csv    one line an example
+embedding.npy    (n, d) float32                       probabilities.npy  (n, K) float32
+levels.npz       labels (n,) by number of clusters, coarser and finer ones of the same tree
+history.jsonl    training curves                      figures/*.png
+model/           model.json and arrays/               phases/            work in progress, gone on completion
+"""
+
+from jaxclust.runs.artefacts import load, load_assignments, print_table, save, write_table
+from jaxclust.runs.fitting import Draw, describe, fit, follow
+
+__all__ = ["Draw", "describe", "fit", "follow", "load", "load_assignments", "print_table", "save", "write_table"]

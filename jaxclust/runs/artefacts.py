@@ -1,0 +1,149 @@
+"""The files of a run: the model and what is kept about the examples, written and read back."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from itertools import repeat
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxclust.system import atomic, environment
+from jaxclust import models
+from jaxclust.runs import lifecycle
+from jaxclust.data import prepare
+from jaxclust.data.dataset import Dataset
+from jaxclust.data.rows import Images
+from jaxclust.errors import InputError
+from jaxclust.methods import find
+from jaxclust.methods.base import Model, Result
+from jaxclust.levels import Levels
+from jaxclust.models import Assignments, Fitted, Request
+from jaxclust.runs.lifecycle import COMPLETE
+from jaxclust.train import hosts
+from jaxclust.train.checkpoint import load_dicts, save_dicts
+from jaxclust.train.phases import Phases
+from jaxclust.train.progress import Reporter, Silent
+
+LEVELS = "levels.npz"  # beside model.json
+FORMAT = 1  # of model.json; raised when older files can no longer be read
+COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
+
+
+def save(
+    directory: Path, fitted: Fitted, assigned: Assignments, config: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
+    """What was fitted in Python, as a complete run without metrics and figures.
+
+    config: what else config.json shall hold. Raises RunExists or InputError if `directory` is not empty, unless
+    `overwrite` is set and it holds a run.
+    """
+    described = {
+        "method": fitted.method,
+        "config": fitted.config,
+        "preprocess": asdict(fitted.preprocess),
+        **config,
+        "versions": environment.versions(),
+        "devices": environment.devices(),
+    }
+    with lifecycle.marked(lifecycle.begin(directory, described, overwrite=overwrite)):
+        write_assignments(directory, assigned)
+        write_model(directory / "model", fitted)
+        lifecycle.complete(directory)
+
+
+def load(directory: Path) -> Fitted:
+    """The model of a complete run. Raises InputError, naming the file, where there is none."""
+    config = lifecycle.read_config(directory)
+    if config["state"] != COMPLETE:
+        raise InputError(f"{directory}: the run is {config['state']}, not complete: go on with fit ... --resume")
+    path = directory / "model" / "model.json"
+    saved = lifecycle.read_json(path)
+    if saved.get("format") != FORMAT:
+        raise InputError(f"{path}: format {saved.get('format')!r} is not {FORMAT}: use the jaxclust that wrote it")
+    try:
+        preprocess = prepare.Preprocess(**saved["preprocess"])
+        functions = find(saved["method"]).restore(saved["meta"])
+        model = Model(saved["meta"], load_dicts(directory / "model" / "arrays"), functions)
+        levels = _read_levels(directory / "model" / LEVELS)
+        return Fitted(saved["method"], config["config"], preprocess, int(saved["n_clusters"]), model, levels)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        first = str(error).partition("\n")[0]
+        raise InputError(f"{directory / 'model'}: damaged ({first}): fit again") from error
+
+
+def load_assignments(directory: Path) -> Assignments:
+    """What a complete run keeps about the examples that it was fitted to."""
+    try:
+        with open(directory / "assignments.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        opinion = [row["label_by_reconstruction"] for row in rows]
+        return Assignments(
+            np.array([int(row["label"]) for row in rows], np.int32),
+            np.load(directory / "probabilities.npy", allow_pickle=False),
+            np.array([row["noise"] == "1" for row in rows], bool),
+            np.load(directory / "embedding.npy", allow_pickle=False),
+            np.array(opinion, np.int32) if all(opinion) else None,
+        )
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(f"{directory}: assignments are damaged ({error}): fit again") from error
+
+
+def write_table(path: Path, header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> None:
+    """Rows as a CSV file, one at a time: the text of all of them would take more memory than they do."""
+
+    def fill(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        print_table(text, header, rows)
+        text.detach()
+
+    atomic.write(path, fill)
+
+
+def print_table(text: TextIO, header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> None:
+    """Rows as CSV lines."""
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+
+
+def write_assignments(out: Path, assigned: Assignments) -> None:
+    n = len(assigned.labels)
+    columns = (
+        range(n),
+        assigned.labels,
+        (f"{p:.6f}" for p in assigned.probabilities.max(1)),
+        assigned.noise.astype(np.int8),
+        repeat("", n) if assigned.reconstruction is None else assigned.reconstruction,
+    )
+    atomic.write_array(out / "embedding.npy", np.asarray(assigned.embedding, np.float32))
+    atomic.write_array(out / "probabilities.npy", np.asarray(assigned.probabilities, np.float32))
+    write_table(out / "assignments.csv", COLUMNS, zip(*columns, strict=True))
+
+
+def _read_levels(path: Path) -> Levels | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return Levels(**arrays)
+
+
+def write_model(directory: Path, fitted: Fitted) -> None:
+    save_dicts(directory / "arrays", fitted.model.arrays)
+    if fitted.levels is not None:
+        atomic.write_arrays(directory / LEVELS, fitted.levels._asdict())
+    saved = {
+        "format": FORMAT,
+        "method": fitted.method,
+        "n_clusters": fitted.n_clusters,
+        "preprocess": asdict(fitted.preprocess),
+        "meta": dict(fitted.model.meta),
+    }
+    atomic.write_json(directory / "model.json", saved)
