@@ -163,7 +163,7 @@ def measure(case: cases.Case, sizes: Sizes, dtype: Any) -> dict[str, Any]:
     """Time of a step, its share of the ceiling in the same rounds, and what its program takes of the memory."""
     data = case.data(10 * case.batch)
     ceiling = timing.product(sizes.product, dtype=dtype)
-    timers = {"step": timing.training(case.method, data, case.batch, sizes.steps), "ceiling": ceiling}
+    timers = {"step": timing.training(case.training, data, case.batch, sizes.steps), "ceiling": ceiling}
     seconds = timing.interleaved(timers, sizes.rounds, float("inf"))
     row = timing.share_row("", seconds, "step", case.flops, "ceiling", 2 * sizes.product**3)
     step = statistics.median(seconds["step"])
@@ -176,9 +176,9 @@ def measure(case: cases.Case, sizes: Sizes, dtype: Any) -> dict[str, Any]:
 
 def program_bytes(case: cases.Case, data: np.ndarray, steps: int) -> int | None:
     """Memory of a chunk's program, state and data included, as the compiler plans it; None where it does not tell."""
-    state = jax.eval_shape(lambda key: case.method.init(key, (case.batch, *case.shape)), jax.random.key(0))
+    state = jax.eval_shape(lambda key: case.training.init(key, (case.batch, *case.shape)), jax.random.key(0))
     index, weight = (jax.ShapeDtypeStruct((steps, case.batch), kind) for kind in (jnp.int32, jnp.float32))
-    lowered = chunk_program(jax.default_backend()).lower(case.method.step, state, data, index, weight)
+    lowered = chunk_program(jax.default_backend()).lower(case.training.step, state, data, index, weight)
     plan = lowered.compile().memory_analysis()
     if plan is None:
         return None

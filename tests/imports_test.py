@@ -117,7 +117,10 @@ def method_of(module):
 
 
 def test_methods_do_not_import_each_other():
+    """Nor does anything else import one; `core` alone offers parts of them."""
     for path in FILES:
+        if name_of(path) == "jaxclust.core":
+            continue
         own = method_of(name_of(path))
         for other in imports(path):
             if method_of(other):

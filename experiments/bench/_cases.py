@@ -14,8 +14,8 @@ import numpy as np
 from jaxclust import losses
 from jaxclust.methods.clustering_module.config import AEConfig
 from jaxclust.methods.clustering_module.fit import Length, ae_clustering_module, clustering_module
-from jaxclust.methods.hc_mgan import training
 from jaxclust.methods.hc_mgan.config import Config as HCMGANConfig
+from jaxclust.methods.hc_mgan.fit import training
 from jaxclust.methods.hrwae_gan.config import QUICK as HRWAE
 from jaxclust.methods.hrwae_gan.fit import hrwae_gan
 from jaxclust.methods.moe_vae import mixture

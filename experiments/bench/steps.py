@@ -14,8 +14,8 @@ import numpy as np
 
 from jaxclust.methods.clustering_module.config import AEConfig
 from jaxclust.methods.clustering_module.fit import Length, ae_clustering_module
-from jaxclust.methods.hc_mgan import training
 from jaxclust.methods.hc_mgan.config import Config as HCMGANConfig
+from jaxclust.methods.hc_mgan.fit import training
 from jaxclust.methods.hc_mgan.slots import Start
 from jaxclust.methods.hrwae_gan.config import Config as HRWAEConfig
 from jaxclust.methods.hrwae_gan.fit import hrwae_gan

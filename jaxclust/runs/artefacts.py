@@ -2,33 +2,24 @@
 
 import csv
 import io
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import numpy as np
-from jax.sharding import Mesh
 
-from jaxclust.system import atomic, environment
-from jaxclust import models
-from jaxclust.runs import lifecycle
 from jaxclust.data import prepare
-from jaxclust.data.dataset import Dataset
-from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
-from jaxclust.methods import find
-from jaxclust.methods.base import Model, Result
 from jaxclust.levels import Levels
-from jaxclust.models import Assignments, Fitted, Request
+from jaxclust.methods import find
+from jaxclust.methods.base import Model
+from jaxclust.models import Assignments, Fitted
+from jaxclust.runs import lifecycle
 from jaxclust.runs.lifecycle import COMPLETE
-from jaxclust.train import hosts
+from jaxclust.system import atomic, environment
 from jaxclust.train.checkpoint import load_dicts, save_dicts
-from jaxclust.train.phases import Phases
-from jaxclust.train.progress import Reporter, Silent
 
 LEVELS = "levels.npz"  # beside model.json
 FORMAT = 1  # of model.json; raised when older files can no longer be read

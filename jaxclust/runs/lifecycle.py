@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxclust.system import atomic
 from jaxclust.errors import InputError, RunExists
+from jaxclust.system import atomic
 from jaxclust.train import history
 
 RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"

@@ -392,7 +392,7 @@ def test_samples_of_a_cluster_are_decoded_from_its_gaussian():
     lower = noise(jax.random.key(0), 5, config, SHAPE)
     variables = {"params": autoencoder["params"], "batch_stats": autoencoder["stats"]}
     net = hierarchy(config, SHAPE)
-    walk = net.apply(variables, jnp.full((5, 4), 2.0), lower, training=net.decode)
+    walk = net.apply(variables, jnp.full((5, 4), 2.0), lower, method=net.decode)
     np.testing.assert_allclose(drawn, losses.mean_image("bernoulli", walk.output), atol=1e-6)
     np.testing.assert_allclose(can.centroids(arrays)[1], 2.0)
     assert can.generate(arrays, jax.random.key(0), 3).shape == (3, *SHAPE)

@@ -80,13 +80,13 @@ def test_a_group_depends_on_those_above_it_alone():
 def test_without_an_example_lower_groups_come_from_their_priors():
     net, variables, x = built(groups=3)
     noise = noise_for(net, variables, x)
-    walk = net.apply(variables, noise[0], noise, training=net.decode)
+    walk = net.apply(variables, noise[0], noise, method=net.decode)
     assert walk.posteriors == ()
     np.testing.assert_array_equal(walk.codes[0], noise[0])
     for level in (1, 2):
         prior = walk.priors[level]
         np.testing.assert_allclose(walk.codes[level], prior.mean + np.exp(prior.log_var / 2) * noise[level], atol=1e-6)
-    plain = net.apply(variables, noise[0], training=net.decode)
+    plain = net.apply(variables, noise[0], method=net.decode)
     np.testing.assert_array_equal(plain.codes[2], plain.priors[2].mean)
 
 
@@ -96,7 +96,7 @@ def test_an_example_may_get_its_lower_groups_from_their_priors():
     plain, _ = net.apply(variables, x, noise)
     which = jnp.arange(6) < 2
     mixed, _ = net.apply(variables, x, noise, None, False, Instead(which, others))
-    generated = net.apply(variables, plain.codes[0], others, training=net.decode)
+    generated = net.apply(variables, plain.codes[0], others, method=net.decode)
     np.testing.assert_allclose(mixed.output[:2], generated.output[:2], atol=1e-5)
     np.testing.assert_array_equal(mixed.output[2:], plain.output[2:])
     np.testing.assert_array_equal(mixed.codes[1], plain.codes[1], err_msg="what the critic sees is the encoder's")

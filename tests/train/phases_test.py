@@ -154,7 +154,7 @@ def test_eight_devices_train_as_one_does(tmp_path):
     program = f"""
 import numpy as np
 from tests.train import phases_test as t
-state = t.Phases().train("a", t.METHOD, t.IMAGES, key=t.jax.random.key(0), epochs=10, batch_size=40)
+state = t.Phases().train("a", t.TRAINING, t.IMAGES, key=t.jax.random.key(0), epochs=10, batch_size=40)
 assert len(t.jax.devices()) == 8
 np.save({str(tmp_path / "centres.npy")!r}, np.asarray(state.params["centres"]))
 """

@@ -178,7 +178,7 @@ def functions(config: Config, shape: tuple[int, ...], likelihood: str, n_cluster
         return net.apply(variables(arrays), to_unit(images))[0]
 
     def down(arrays: PyTree, z: Array, drawn: tuple[Array, ...] | None) -> Array:
-        output = net.apply(variables(arrays), z, drawn, training=net.decode).output
+        output = net.apply(variables(arrays), z, drawn, method=net.decode).output
         return picture(output)
 
     def picture(output: Array) -> Array:

@@ -63,7 +63,7 @@ BOUNDS = {
         (
             "adversarial_weight", "alpha", "batch_entropy_weight", "beta", "brightness", "classifier_weight",
             "cluster_group", "consistency_weights", "decoder_extra", "encoder_extra", "expert_kl_weight", "kl_weight",
-            "l1_means", "last_noise_variance", "matching_weight", "min_dist", "min_steps", "more_epochs",
+            "l1_means", "last_noise_variance", "least", "matching_weight", "min_dist", "min_steps", "more_epochs",
             "noise_variance", "orthonormality", "real_weight", "reconstruction_weights", "refinements",
             "regularisation", "rotation", "settled", "shear", "shift", "umap_min_dist", "wae_weight",
         ),
@@ -75,7 +75,7 @@ BOUNDS = {
         ),
         SHARE,
     ),
-    **dict.fromkeys(("kl_ramp", "least", "least_share", "prior_share"), Bound(0, False, 1)),
+    **dict.fromkeys(("kl_ramp", "least_share", "prior_share"), Bound(0, False, 1)),
     **dict.fromkeys(("consistency_epochs", "reconstruction_epochs"), Bound(0, filled=False)),
     "hidden": Bound(1, filled=False),
     "min_cluster_share": Bound(0, True, 1, below=True),
