@@ -76,11 +76,7 @@ def fit(
             with phases.timed("figures"):
                 draw(out, result, images, preprocess, dataset)
         metrics = {
-            "method": request.method.name,
-            "data": dataset.name,
-            "split": options.get("split", "all"),
-            "seed": request.seed,
-            "n_samples": len(images),
+            **_of_request(request, dataset, options),
             **describe(result, dataset.labels),
             "phases": phases.seconds,
             "first_steps": phases.first_steps,
@@ -118,6 +114,16 @@ def describe(result: Result, labels: np.ndarray | None) -> dict[str, Any]:
         **{name: scores[name] for name in ("acc", "acc_labelled", "nmi", "ari", "silhouette")},
         "opinions": opinions,
         "summary": result.summary,
+    }
+
+
+def _of_request(request: Request, dataset: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "method": request.method.name,
+        "data": dataset.name,
+        "split": options.get("split", "all"),
+        "seed": request.seed,
+        "n_samples": len(dataset.images),
     }
 
 

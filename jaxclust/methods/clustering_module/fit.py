@@ -1,4 +1,4 @@
-"""The phases, in order."""
+"""The phases of cm and ae-cm, in order; its equations are in __init__.py."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""The phases, in order."""
+"""The phases of hrwae-gan, in order; its equations are in __init__.py."""
 
 from contextlib import suppress
 from dataclasses import asdict, replace

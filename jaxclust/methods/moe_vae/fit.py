@@ -1,4 +1,4 @@
-"""The phases, in order."""
+"""The phases of moe-vae, in order; its equations are in __init__.py."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict

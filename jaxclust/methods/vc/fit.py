@@ -1,4 +1,4 @@
-"""The phases, in order."""
+"""The phases of vc, in order; its equations are in __init__.py."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,8 +21,6 @@ from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
 from jaxclust.methods.shared.population import Restarts, over_members, pick
 from jaxclust.methods.vc.config import Config, augmentation
 from jaxclust.methods.vc.model import Networks, functions
-
-# Loss
 from jaxclust.methods.vc.training import Plan, active, evidence, guided, variational_clustering
 from jaxclust.nn.apply import compute_type
 from jaxclust.numerics import fold_name

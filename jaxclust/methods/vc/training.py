@@ -1,4 +1,4 @@
-"""The losses and the trainings."""
+"""The ELBO with an augmentation loss (eq. 13 and 14), and the trainings."""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
