@@ -116,6 +116,7 @@ def test_rounds_interleave_and_end():
 # throughput
 
 
+@pytest.mark.slow
 def test_throughput_without_torch_prints_and_writes_its_rows(without_torch, capsys, tmp_path):
     path = tmp_path / "rows.json"
     assert throughput.main(["--only", "conv", "mlp", "--rounds", "2", "--json", str(path)], TINY) == 0
@@ -169,6 +170,7 @@ def test_a_peer_that_cannot_be_compiled_is_left_out(capsys):
 # scaling
 
 
+@pytest.mark.slow
 def test_scaling_prints_and_writes_its_rows(capsys, tmp_path):
     path, sizes = tmp_path / "rows.json", scaling.Sizes(rows=(8, 16), side=4, first=2, batch=4, steps=2)
     assert scaling.main(["--only", "rows", "--rounds", "2", "--json", str(path)], sizes) == 0
@@ -201,6 +203,7 @@ def test_without_an_accelerator_it_is_one_line(capsys, monkeypatch, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_device_s_report(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(on_device, "steps_of", lambda sizes, batch, dtype: {"mlp": cases.mlp((6, 4, 2), batch, dtype)})
     monkeypatch.setattr(on_device.environment, "enable_compilation_cache", lambda: None)

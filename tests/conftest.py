@@ -1,7 +1,9 @@
 """Shared by all tests: the toy method in the registry and float64, where a test asks; a cache of compiled programs."""
 
+import gc
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -9,13 +11,26 @@ import pytest
 MAPS = Path("/proc/self/maps")  # Linux ends a process that has more than 65530 by a segmentation fault
 
 
+QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+
 def pytest_configure(config):
-    """One cache of compiled programs for all workers of a session, and for the processes that tests start."""
+    """One cache of compiled programs for all workers of a session, and for the processes that tests start.
+
+    Fast tests run each program a few times: without optimisation it compiles in half the time.
+    """
+    if fast(config) and QUICKLY not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         directory = tempfile.TemporaryDirectory(prefix="jaxclust-tests-")
         config.add_cleanup(directory.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = directory.name
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
+
+def fast(config):
+    """Whether slow tests are left out."""
+    return config.option.markexpr == "not slow"
 
 
 LEFT_OUT = pytest.StashKey[int]()
@@ -43,18 +58,26 @@ def pytest_testnodedown(node, error):
 def pytest_terminal_summary(terminalreporter, config):
     """Says what was left out."""
     count = config.stash.get(LEFT_OUT, 0)
-    if count and config.option.markexpr == "not slow":
+    if count and fast(config):
         terminalreporter.write_line(f"{count} slow tests were left out: pytest -m slow runs them")
+
+
+def pytest_collection_finish():
+    """Tracing makes many objects that live: without this a tenth of the time goes into looking through them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 @pytest.fixture(autouse=True)
 def _few_programs():
     """Every compiled program holds memory maps, of which a process has only so many: they go before there are too many.
 
-    At 20000, a third of what Linux allows, because a single test adds some thousands.
+    At 20000, a third of what Linux allows, because a single test adds some thousands. A short test compiles little.
     """
+    start = time.perf_counter()
     yield
-    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > 20_000:
+    if time.perf_counter() - start > 0.2 and MAPS.exists() and len(MAPS.read_bytes().splitlines()) > 20_000:
         import jax
 
         jax.clear_caches()

@@ -70,15 +70,19 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     "vade": {**CODES, "pretrain_epochs": 20, "epochs": 20},
     "gmvae": {**CODES, "epochs": 150, "batch_size": 25, "latent_dim": 2, "noise_dim": 2, "reconstruction_weight": 10.0},
 }  # fmt: skip
+OF_A_FIT = {  # what a fit shows by itself: every method is fitted by the fast tests too
+    "test_the_result_keeps_the_contract", "test_each_training_is_one_program_and_little_else_is_compiled",
+    "test_blobs_are_separated",
+}  # fmt: skip
 IMAGES, LABELS = toy.blobs(150)
 IMAGES = IMAGES[..., None]
 
 
 def pytest_generate_tests(metafunc):
-    """Every test for every method; those that fit are slow, but for the toy's."""
+    """Every test for every method; those that do more than fit are slow, but for the toy's."""
     if "method" in metafunc.fixturenames:
-        fits = "fitted" in metafunc.fixturenames
-        marks = {name: [pytest.mark.slow] if fits and name != "toy" else [] for name in METHODS}
+        slow = "fitted" in metafunc.fixturenames and metafunc.function.__name__ not in OF_A_FIT
+        marks = {name: [pytest.mark.slow] if slow and name != "toy" else [] for name in METHODS}
         params = [pytest.param(name, marks=marks[name]) for name in METHODS]
         metafunc.parametrize("method", params, indirect=True, scope="module")
 

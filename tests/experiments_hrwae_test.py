@@ -62,6 +62,7 @@ def test_without_runs_there_is_one_line(capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().out.count("\n") == 2, "a head alone"
 
 
+@pytest.mark.slow
 def test_features_tell_other_images_from_their_own():
     images, _ = toy.blobs(200)
     embed = frechet.features(images[..., None], "bernoulli", epochs=16)

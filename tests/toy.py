@@ -57,7 +57,8 @@ def _step(learning_rate: float, noise: float) -> Any:
         def loss(params: Any) -> jax.Array:
             jitter = noise * jax.random.uniform(step_key(state, "jitter"), params["centres"].shape)
             distances = squared_distances(_flat(batch.image), params["centres"] + jitter)
-            return weighted_mean(distances.min(1), batch.weight)
+            nearest = jnp.take_along_axis(distances, distances.argmin(1, keepdims=True), 1)[:, 0]
+            return weighted_mean(nearest, batch.weight)  # not of the minimum: its gradient compares rounded numbers
 
         value, grads = jax.value_and_grad(loss)(state.params)
         extra = {"seen": state.extra["seen"] + batch.weight.sum()}

@@ -44,7 +44,10 @@ def sound(found, n, k):
 # what is found
 
 
-@pytest.mark.parametrize(("k", "each"), [(2, 20), (5, 40), (20, 25), pytest.param(60, 20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("k", "each"),
+    [(2, 20), (5, 40), *(pytest.param(k, each, marks=pytest.mark.slow) for k, each in ((20, 25), (60, 20)))],
+)
 def test_separated_blobs_are_found_exactly(k, each):
     x, labels = blobs([each] * k)
     found = find(x)

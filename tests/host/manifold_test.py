@@ -37,7 +37,7 @@ def test_manhattan_is_left_to_umap(monkeypatch):
     assert seen == [(None, "manhattan")]
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+@pytest.mark.parametrize("metric", ["euclidean", pytest.param("manhattan", marks=pytest.mark.slow)])
 def test_a_seed_says_the_map(metric):
     one, again = (manifold.umap(rows(60), 2, seed=1, metric=metric, n_epochs=20) for _ in range(2))
     assert one.shape == (60, 2)

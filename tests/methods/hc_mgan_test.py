@@ -179,7 +179,7 @@ def noisy(name, x):
 
 
 def descend(loss, params, rate):
-    return jax.tree.map(lambda p, g: p - rate * g, params, jax.grad(loss)(params))
+    return jax.tree.map(lambda p, g: p - rate * g, params, quickly(jax.grad(loss))(params))
 
 
 def log_c(params, classifier, x, maker):
@@ -200,7 +200,7 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
         made = [NETS.generator.apply(jax.tree.map(lambda leaf, g=g: leaf[g], generators), z[g]) for g in (0, 1)]
         return noisy("a", made[0]), noisy("b", made[1])
 
-    a, b = fakes(params["generator"])
+    a, b = quickly(fakes)(params["generator"])
     judges = {name: params[name] for name in ("features", "discriminator")}
     judges = descend(lambda p: log_d(p, noisy("r", REAL), 1) + (log_d(p, a, -1) + log_d(p, b, -1)) / 2, judges, 0.1)
     classifier = descend(lambda c: (log_c(judges, c, a, 0) + log_c(judges, c, b, 1)) / 2, params["classifier"], 0.2)
@@ -217,7 +217,7 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
     close(raw(params, plain_steps)[0], {**judges, "classifier": classifier, "generator": generator})
 
 
-@pytest.mark.parametrize(("which", "real_weight"), [(0, 0.0), (1, 0.0), (1, 0.7)])
+@pytest.mark.parametrize(("which", "real_weight"), [(0, 0.0), pytest.param(1, 0.0, marks=pytest.mark.slow), (1, 0.7)])
 def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, which, real_weight):
     plain_steps = dataclasses.replace(plain_steps, real_weight=real_weight)
     own, other = one_group(0), one_group(1)
@@ -325,7 +325,7 @@ def test_slots_and_groups_take_turns_in_a_batch():
     np.testing.assert_array_equal(several.training.rows(state, jnp.int32(0), 4 * B), np.tile(np.arange(4), B))
 
 
-@pytest.mark.parametrize("refine", [False, True])
+@pytest.mark.parametrize("refine", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_slot_is_the_same_whatever_the_others_do(refine):
     both, alone = (stepped(*started(2, refine, n_steps=steps), 3)[0] for steps in ((64, 64), (64, 0)))
     equal(*(jax.tree.map(lambda leaf: leaf[0], s.params) for s in (both, alone)))
@@ -338,7 +338,7 @@ def test_a_slot_is_the_same_whatever_the_others_do(refine):
 
 def test_a_slot_stops_when_its_steps_are_done():
     three, five = (stepped(*started(2, n_steps=(3, 64)), count)[0] for count in (3, 5))
-    equal(*(jax.tree.map(lambda leaf: leaf[0], s.params) for s in (three, five)))
+    close(*(jax.tree.map(lambda leaf: leaf[0], s.params) for s in (three, five)), 1e-5)  # programs of two lengths
     assert moved(*(jax.tree.map(lambda leaf: leaf[1], s.params) for s in (three, five)))
 
 

@@ -15,7 +15,7 @@ from jaxclust.methods.hrwae_gan import fit as hr
 from jaxclust.methods.hrwae_gan import training as hr_training
 from jaxclust.methods.hrwae_gan.config import QUICK, Config
 from jaxclust.methods.hrwae_gan.model import broken, functions, gaussians, health, hierarchy, noise, sizes
-from jaxclust.train.phases import Phases
+from jaxclust.train.phases import Phases, initial
 from jaxclust.train.progress import Silent
 from jaxclust.train.training import Batch
 from tests import toy
@@ -33,7 +33,7 @@ def batch(weight=None):
 
 def started(config=TINY):
     training = hr_training.hrwae_gan(config, SHAPE, "bernoulli", 100)
-    return training, training.init(jax.random.key(0), (B, *SHAPE))
+    return training, initial(training, jax.random.key(0), (B, *SHAPE))
 
 
 def terms_of(config=TINY, state=None, **changes):
@@ -42,7 +42,7 @@ def terms_of(config=TINY, state=None, **changes):
     state = started(config)[1] if state is None else state
     x = jnp.asarray(IMAGES, jnp.float32) / 255
     loss = partial(hr_training.autoencoder_loss, config, "bernoulli")
-    grads, (_, _, terms) = jax.grad(loss, has_aux=True)(state.params["autoencoder"], state, x, x, batch())
+    grads, (_, _, terms) = jax.jit(jax.grad(loss, has_aux=True))(state.params["autoencoder"], state, x, x, batch())
     return terms, grads
 
 
@@ -112,7 +112,7 @@ def test_attention_weighs_every_term_of_an_example():
         assert one[name] != pytest.approx(float(other[name]), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["relativistic", "standard"])
+@pytest.mark.parametrize("kind", ["relativistic", pytest.param("standard", marks=pytest.mark.slow)])
 def test_learned_priors_follow_the_adversarial_loss_and_what_is_decoded_from_them(kind):
     def largest(**changes):
         _, grads = terms_of(adversarial=kind, **changes)
@@ -126,12 +126,13 @@ def test_learned_priors_follow_the_adversarial_loss_and_what_is_decoded_from_the
 def test_a_critic_s_statistics_are_those_of_the_prior():
     _, state = started()
     prior, near = noise(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))
-    judge = partial(hr_training.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior)
+    judge = jax.jit(partial(hr_training.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior))
     real, _, stats = judge(near, jnp.ones(20))
     again, _, others = judge(100 * near, jnp.ones(20))
     np.testing.assert_allclose(real, again, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), stats, others)
-    slopes = [jnp.abs(jax.grad(lambda c: judge(c, jnp.ones(20))[1].sum())(scale * near)).max() for scale in (1, 100)]
+    slope = jax.jit(jax.grad(lambda codes: judge(codes, jnp.ones(20))[1].sum()))
+    slopes = [jnp.abs(slope(scale * near)).max() for scale in (1, 100)]
     assert slopes[1] > 0.1 * slopes[0], "codes far from the prior are still pulled"
 
 
@@ -155,7 +156,7 @@ def test_each_loss_updates_its_own_networks(frozen, moved):
 def test_padding_changes_nothing():
     _, state = started()
     x = jnp.asarray(IMAGES, jnp.float32) / 255
-    loss = partial(hr_training.autoencoder_loss, TINY, "bernoulli", state.params["autoencoder"], state)
+    loss = jax.jit(partial(hr_training.autoencoder_loss, TINY, "bernoulli", state.params["autoencoder"], state))
     weight = [1.0] * 4 + [0.0] * 2
     noisy = x.at[4:].set(1 - x[4:])
     one, other = (loss(image, image, batch(weight))[1][2] for image in (x, noisy))

@@ -152,7 +152,7 @@ def test_mixture_loss_by_hand():
     assert float(damic) == pytest.approx((first + 3) / 2)
 
 
-@pytest.mark.parametrize("loss", ["moe", "damic"])
+@pytest.mark.parametrize("loss", ["moe", pytest.param("damic", marks=pytest.mark.slow)])
 def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
     """The step pulls gradients back expert by expert; here they come from differentiating L itself."""
     spec = mixture_spec(3, loss)._replace(kl_weight=0.0)
@@ -191,6 +191,7 @@ def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
         np.testing.assert_allclose(np.asarray(ours) * 10, expected, rtol=2e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_unequal_experts_keep_to_their_dimensions():
     spec = mixture_spec(3, dims=(1, 2, 4))
     training = mixture.stage_one(spec, (5,))
@@ -228,6 +229,7 @@ def test_an_expert_without_points_stays_as_it_was():
         np.testing.assert_allclose(old, new[2], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bfloat16_loses_little_and_is_kept_out_of_parameters_and_statistics():
     losses = {}
     for dtype in (jnp.float32, jnp.bfloat16):

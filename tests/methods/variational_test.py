@@ -1,6 +1,7 @@
 """Variational clustering: its sums over k by hand and by Monte Carlo, its limits, its networks."""
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +40,7 @@ def batch(images=IMAGES, weight=None):
 
 def drawn_networks(config=TINY, n_clusters=K, frame=SQUARE, likelihood="bernoulli"):
     nets = Networks(config, n_clusters, frame, likelihood)
-    return nets, *nets.init(jax.random.key(0))
+    return nets, *jax.jit(nets.init)(jax.random.key(0))
 
 
 def log_q(n=5, k=K, seed=0):
@@ -181,7 +182,9 @@ def test_without_augmentation_nothing_disagrees():
         assert float(terms["code_distance"]) == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("consistency", ["both", "clusters", "codes", "none"])
+@pytest.mark.parametrize(
+    "consistency", ["both", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("clusters", "codes", "none"))]
+)
 def test_the_loss_is_the_sum_that_it_states(consistency):
     config = dataclasses.replace(
         TINY, consistency=consistency, consistency_weights=(3.0,), reconstruction_weights=(0.5,), rotation=40.0
@@ -223,9 +226,9 @@ def test_a_user_s_function_moves_images():
     name = f"{darker.__module__}:darker"
     assert Config(augmentation=darker).augmentation == name
     assert user_function(name) is darker
-    nets, *_ = drawn_networks(dataclasses.replace(TINY, augmentation=darker))
+    nets = Networks(dataclasses.replace(TINY, augmentation=darker), K, SQUARE, "bernoulli")
     x = nets.target(jnp.asarray(IMAGES))
-    moved = nets.moved(jax.random.key(0), x)
+    moved = jax.jit(nets.moved)(jax.random.key(0), x)
     share = (moved / x)[:, 4, 4, 0]
     np.testing.assert_allclose(moved, x * share[:, None, None, None], rtol=1e-4)
     assert len(set(np.round(np.asarray(share), 4))) == B  # its own key each
@@ -253,8 +256,9 @@ def test_a_function_that_is_not_there_is_refused_when_it_is_needed(name):
     nets = Networks(dataclasses.replace(TINY, augmentation=name), K, SQUARE, "bernoulli")
     with pytest.raises(InputError, match="give 'images', 'none' or 'module:function'"):
         nets.check()
-    params, stats = nets.init(jax.random.key(0))  # a fitted model needs no such function
-    assert nets.infer(params, stats, nets.target(jnp.asarray(IMAGES)), None)[0].log_q.shape == (B, K)
+    params, stats = jax.eval_shape(nets.init, jax.random.key(0))  # a fitted model needs no such function
+    infer = partial(nets.infer, weight=None)
+    assert jax.eval_shape(infer, params, stats, nets.target(jnp.asarray(IMAGES)))[0].log_q.shape == (B, K)
 
 
 # the networks of table II
@@ -263,8 +267,9 @@ def test_a_function_that_is_not_there_is_refused_when_it_is_needed(name):
 @pytest.mark.parametrize(("side", "channels", "flat"), [(28, 1, 1024), (32, 3, 3072)])
 def test_the_text_s_convolutions_have_its_sizes(side, channels, flat):
     x, z = jnp.zeros((2, side, side, channels)), jnp.zeros((2, 32))
-    features, encoder = TextTrunk(120).init_with_output(jax.random.key(0), x)
-    output, decoder = TextDecoder((side, side, channels)).init_with_output(jax.random.key(0), z)
+    trunk, decoder = TextTrunk(120), TextDecoder((side, side, channels))
+    features, encoder = jax.eval_shape(trunk.init_with_output, jax.random.key(0), x)
+    output, decoder = jax.eval_shape(decoder.init_with_output, jax.random.key(0), z)
     assert features.shape == (2, flat)
     assert output.shape == x.shape
     filters = [leaf["kernel"].shape[-1] for leaf in encoder["params"].values()]
@@ -311,7 +316,7 @@ def test_networks_can_do_all_that_they_promise(changes, frame, likelihood):
 
 
 def test_a_gaussian_likelihood_is_that_of_its_mean_and_variance():
-    nets, *_ = drawn_networks(likelihood="gaussian")
+    nets = Networks(TINY, K, SQUARE, "gaussian")
     output = jnp.array(rng.normal(size=(2, 8, 8, 2)))
     x = jnp.array(rng.random((2, 8, 8, 1)))
     var = np.logaddexp(0, output[..., 1]) + 1e-4
@@ -321,7 +326,7 @@ def test_a_gaussian_likelihood_is_that_of_its_mean_and_variance():
 
 def test_inferred_probabilities_are_those_of_the_clusters():
     nets, params, stats = drawn_networks()
-    seen, _ = nets.infer(params, stats, nets.target(jnp.asarray(IMAGES)), None)
+    seen, _ = jax.jit(partial(nets.infer, weight=None))(params, stats, nets.target(jnp.asarray(IMAGES)))
     assert isinstance(seen, Inferred)
     arrays = {"params": params, "stats": stats, "kept": jnp.arange(K)}
-    np.testing.assert_allclose(functions(nets).log_posterior(arrays, IMAGES), seen.log_q, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(functions(nets).log_posterior)(arrays, IMAGES), seen.log_q, atol=1e-5)

@@ -100,13 +100,14 @@ def slow_conv(x, kernel, s):
 def test_equals_a_slow_loop_and_hand_computed_values(form):
     x, kernel = normal((2, 4, 5, 2), (3, 3, 2, 3))
     for s in (1, 2):
-        assert_allclose(conv2d(x, kernel, s, form), slow_conv(np.asarray(x), np.asarray(kernel), s), atol=1e-5)
+        found = jax.jit(partial(conv2d, strides=s, form=form))(x, kernel)
+        assert_allclose(found, slow_conv(np.asarray(x), np.asarray(kernel), s), atol=1e-5)
     # a single 1 at (1, 1) of 2 x 2, kernel 1..9: at stride 2 SAME it is placed at rows and columns 2, 3
     one = jnp.zeros((1, 2, 2, 1)).at[0, 1, 1, 0].set(1)
     nine = jnp.arange(1.0, 10).reshape(3, 3, 1, 1)
     expected = np.zeros((4, 4))
     expected[2:, 2:] = [[9, 8], [6, 5]]
-    assert_allclose(conv_transpose2d(one, nine, 2, form)[0, :, :, 0], expected)
+    assert_allclose(jax.jit(partial(conv_transpose2d, strides=2, form=form))(one, nine)[0, :, :, 0], expected)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -123,8 +124,8 @@ def test_stacks_equal_loops_and_stay_batched_products(name, shared):
 
 def test_works_in_a_scan_and_to_second_order():
     x, kernel = normal((2, 4, 4, 3), (3, 3, 3, 3))
-    scanned, _ = lax.scan(lambda carry, _: (conv2d(carry, kernel, 1, "patches"), None), x, None, length=2)
-    assert_allclose(scanned, conv2d(conv2d(x, kernel, 1, "native"), kernel, 1, "native"), rtol=1e-3, atol=1e-3)
+    twice = jax.jit(lambda x: lax.scan(lambda y, _: (conv2d(y, kernel, 1, "patches"), None), x, None, length=2)[0])
+    assert_allclose(twice(x), conv2d(conv2d(x, kernel, 1, "native"), kernel, 1, "native"), rtol=1e-3, atol=1e-3)
 
     def penalty(kernel, form):  # a gradient penalty, as GANs use
         inner = jax.grad(
@@ -140,25 +141,26 @@ def test_works_in_a_scan_and_to_second_order():
 def test_modules_of_both_forms_share_parameters(module):
     x = normal((2, 8, 8, 3))
     patches, native = (module(5, strides=2, use_bias=True, form=form) for form in ("patches", "native"))
-    params = patches.init(jax.random.key(0), x)
+    params = jax.jit(patches.init)(jax.random.key(0), x)
     assert jax.tree.map(jnp.shape, params) == {"params": {"kernel": (3, 3, 3, 5), "bias": (5,)}}
-    assert jax.tree.all(jax.tree.map(jnp.array_equal, params, native.init(jax.random.key(0), x)))
-    params = jax.tree.map(lambda p: p + 0.1, params)
-    assert_allclose(patches.apply(params, x), native.apply(params, x), atol=1e-5)
-    assert_allclose(module(5, strides=2, use_bias=True).apply(params, x), native.apply(params, x), atol=1e-5)
+    assert jax.tree.all(jax.tree.map(np.array_equal, params, jax.jit(native.init)(jax.random.key(0), x)))
+    params = jax.tree.map(lambda p: np.asarray(p) + 0.1, params)
+    expected = jax.jit(native.apply)(params, x)
+    for found in (patches, module(5, strides=2, use_bias=True)):
+        assert_allclose(jax.jit(found.apply)(params, x), expected, atol=1e-5)
 
 
 def test_bfloat16_computes_low_and_keeps_float32():
     x = normal((4, 8, 8, 3))
     for module in (Conv(5, dtype=jnp.bfloat16), ConvTranspose(5, dtype=jnp.bfloat16)):
-        params = module.init(jax.random.key(0), x)
-        y = module.apply(params, x)
+        params = jax.jit(module.init)(jax.random.key(0), x)
+        y = jax.jit(module.apply)(params, x)
         assert params["params"]["kernel"].dtype == jnp.float32
         assert y.dtype == jnp.bfloat16
-        exact = module.clone(dtype=None).apply(params, x)
+        exact = jax.jit(module.clone(dtype=None).apply)(params, x)
         assert_allclose(y.astype(jnp.float32), exact, atol=0.05)
-        variables = BatchNorm().init(jax.random.key(0), y)
-        z, new = BatchNorm().apply(variables, y, mutable=["batch_stats"])
+        variables = jax.jit(BatchNorm().init)(jax.random.key(0), y)
+        z, new = norm(y, variables)
         assert z.dtype == jnp.bfloat16
         assert mish(z).dtype == jnp.bfloat16
         assert {leaf.dtype for leaf in jax.tree.leaves((variables, new))} == {jnp.dtype("float32")}
@@ -196,21 +198,22 @@ def test_mish_follows_its_definition_and_slope():
     single = jnp.asarray(x, jnp.float32)
     assert_allclose(mish(single), exact_mish(single), rtol=1e-5, atol=1e-12)
     slope = (exact_mish(x + 1e-6) - exact_mish(x - 1e-6)) / 2e-6
-    assert_allclose(jax.vmap(jax.grad(mish))(single), slope, rtol=1e-5, atol=1e-6)
+    assert_allclose(jax.jit(jax.vmap(jax.grad(mish)))(single), slope, rtol=1e-5, atol=1e-6)
     assert mish(jnp.zeros(())) == 0
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16])
 def test_mish_is_finite_at_extremes(dtype):
     x = jnp.asarray([-1e4, -100, -20, 20, 100, 1e4], dtype)
-    slope = jax.grad(lambda v: mish(v).sum())(x)
-    assert jnp.isfinite(mish(x)).all()
+    slope = jax.jit(jax.grad(lambda v: mish(v).sum()))(x)
+    assert np.isfinite(mish(x)).all()
     assert_allclose(mish(x).astype(jnp.float32), [0, 0, 0, 20, 100, 1e4], atol=1e-6, rtol=1e-2)
     assert_allclose(slope.astype(jnp.float32), [0, 0, 0, 1, 1, 1], atol=1e-6)
-    second = jax.vmap(jax.grad(jax.grad(mish)))(x.astype(jnp.float32))
+    second = jax.jit(jax.vmap(jax.grad(jax.grad(mish))))(x.astype(jnp.float32))
     assert jnp.isfinite(second).all()
 
 
+@partial(jax.jit, static_argnames="train")
 def norm(x, variables, weight=None, train=True):
     if not train:
         return BatchNorm().apply(variables, x, weight, train=False)
@@ -221,22 +224,22 @@ def norm(x, variables, weight=None, train=True):
 def test_batch_norm_matches_flax(shape):
     x = normal(shape) * 3 + 1
     flax_norm = nn.BatchNorm(use_running_average=False, momentum=0.9, epsilon=1e-5)
-    variables = flax_norm.init(jax.random.key(0), x)
-    variables = jax.tree.map(lambda v: v + 0.3, variables)
-    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, BatchNorm().init(jax.random.key(0), x))
+    variables = jax.tree.map(lambda v: np.asarray(v) + np.float32(0.3), jax.jit(flax_norm.init)(jax.random.key(0), x))
+    own = jax.eval_shape(BatchNorm().init, jax.random.key(0), x)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, own)
 
     def ours(x, params):
         return norm(x, {**variables, "params": params})
 
     def theirs(x, params):
-        return flax_norm.apply({**variables, "params": params}, x, mutable=["batch_stats"])
+        return jax.jit(partial(flax_norm.apply, mutable=["batch_stats"]))({**variables, "params": params}, x)
 
     for a, b in zip(
         jax.tree.leaves(ours(x, variables["params"])), jax.tree.leaves(theirs(x, variables["params"])), strict=True
     ):
         assert_allclose(a, b, atol=1e-5, rtol=1e-5)
     gradients = [
-        jax.grad(lambda x, p: jnp.sum(jnp.sin(f(x, p)[0])), argnums=(0, 1))(x, variables["params"])  # noqa: B023
+        jax.jit(jax.grad(lambda x, p: jnp.sum(jnp.sin(f(x, p)[0])), argnums=(0, 1)))(x, variables["params"])  # noqa: B023
         for f in (ours, theirs)
     ]
     jax.tree.map(lambda a, b: assert_allclose(a, b, atol=1e-5, rtol=1e-4), *gradients)
@@ -250,16 +253,18 @@ def test_padding_has_no_part_in_batch_norm():
     alone, stats = norm(x, variables)
     weight = jnp.asarray([1.0, 1, 1, 1, 0, 0])
 
-    def loss(x, weight):
+    @jax.jit
+    @jax.grad
+    def slope(x, weight):
         return jnp.sum(jnp.sin(norm(x, variables, weight)[0][:4]))
 
-    expected = jax.grad(loss)(x, None)
+    expected = slope(x, None)
     for junk in (0.0, 1e4):
         padded = jnp.concatenate([x, jnp.full((2, 5, 5, 3), junk)])
         y, padded_stats = norm(padded, variables, weight)
         assert_allclose(y[:4], alone, atol=1e-5)
         jax.tree.map(partial(assert_allclose, rtol=1e-5, atol=1e-6), padded_stats, stats)
-        gradient = jax.grad(loss)(padded, weight)
+        gradient = slope(padded, weight)
         assert_allclose(gradient[:4], expected, atol=1e-5)
         assert not gradient[4:].any()
     y, same = norm(x, variables, jnp.zeros(4))  # a batch of padding alone changes nothing

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 TOLERANCE = {"sgd": 0.01, "adam": 0.05}  # relative, after 32 steps: Adam turns the noise of small gradients into steps
 

@@ -74,13 +74,10 @@ def losses(run):
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "training", "rtol"),
-    [
-        ("toy", "centres", 1e-5),
-        pytest.param("moe-vae", "search-autoencoder", 1e-3, marks=pytest.mark.slow),
-        pytest.param("hrwae-gan", "training-1", 1e-3, marks=pytest.mark.slow),
-    ],
+    [("toy", "centres", 1e-5), ("moe-vae", "search-autoencoder", 1e-3), ("hrwae-gan", "training-1", 1e-3)],
 )
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path, method, training, rtol):
     words = [method, data, *options(method), *([] if method == "toy" else ["--no-figures"])]
@@ -116,6 +113,7 @@ def options(method):
     return words
 
 
+@pytest.mark.slow
 def test_what_stops_the_first_process_stops_all(data, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
@@ -125,6 +123,7 @@ def test_what_stops_the_first_process_stops_all(data, tmp_path):
         assert "clusters" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("present", [0, 1])
 def test_a_missing_process_is_one_line_within_the_time(data, tmp_path, present):
     words = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", 2, "--process-id", present, "--wait", 3]

@@ -150,6 +150,7 @@ def test_many_chunks_are_one_compilation():
     assert program._cache_size() == before + 1
 
 
+@pytest.mark.slow
 def test_eight_devices_train_as_one_does(tmp_path):
     program = f"""
 import numpy as np
