@@ -11,7 +11,8 @@ import pytest
 MAPS = Path("/proc/self/maps")  # Linux ends a process that has more than 65530 by a segmentation fault
 
 
-QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+AS_THE_LIBRARY = "--xla_cpu_use_fusion_emitters=false"  # see train/programs.py
+QUICKLY = f"{AS_THE_LIBRARY} --xla_backend_optimization_level=0"
 
 
 def pytest_configure(config):
@@ -19,8 +20,9 @@ def pytest_configure(config):
 
     Fast tests run each program a few times: without optimisation it compiles in half the time.
     """
-    if fast(config) and QUICKLY not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
+    flags = QUICKLY if fast(config) else AS_THE_LIBRARY
+    if flags not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         directory = tempfile.TemporaryDirectory(prefix="jaxclust-tests-")
         config.add_cleanup(directory.cleanup)

@@ -178,7 +178,8 @@ def test_codes_that_are_the_prior_s_are_healthy():
     top["log_var"]["kernel"] = jnp.zeros_like(top["log_var"]["kernel"])  # log variance -softplus(-40), almost 0
     params = {**state.params, "autoencoder": {**state.params["autoencoder"], "top": top}}
     images = np.tile(IMAGES, (100, 1, 1, 1))
-    found = health(config, "bernoulli", params, state.extra, jax.random.key(0), images)
+    look = jax.jit(partial(health, config, "bernoulli"))
+    found = look(params, state.extra, jax.random.key(0), images)
     assert found.told_apart[0] == pytest.approx(0.5, abs=0.05)
     assert abs(found.mmd[0]) < 0.05
     assert found.code_mean[0] < 0.15
@@ -186,7 +187,7 @@ def test_codes_that_are_the_prior_s_are_healthy():
     assert found.spread[0] == 0
     moved = {**top, "mean": {**top["mean"], "bias": jnp.full(4, 3.0)}}
     params = {**params, "autoencoder": {**params["autoencoder"], "top": moved}}
-    far = health(config, "bernoulli", params, state.extra, jax.random.key(0), images)
+    far = look(params, state.extra, jax.random.key(0), images)
     assert far.mmd[0] > 1
     assert far.code_mean[0] == pytest.approx(3, abs=0.2)
 
@@ -389,14 +390,14 @@ def test_samples_of_a_cluster_are_decoded_from_its_gaussian():
     can = functions(config, SHAPE, "bernoulli", 2)
     autoencoder = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
     arrays = {"autoencoder": autoencoder, "means": jnp.array([[0.0] * 4, [2.0] * 4]), "roots": jnp.zeros((2, 4, 4))}
-    drawn = can.sample(arrays, jax.random.key(0), 5, jnp.int32(1))
+    drawn = jax.jit(can.sample, static_argnums=2)(arrays, jax.random.key(0), 5, jnp.int32(1))
     lower = noise(jax.random.key(0), 5, config, SHAPE)
     variables = {"params": autoencoder["params"], "batch_stats": autoencoder["stats"]}
     net = hierarchy(config, SHAPE)
-    walk = net.apply(variables, jnp.full((5, 4), 2.0), lower, method=net.decode)
+    walk = jax.jit(partial(net.apply, method=net.decode))(variables, jnp.full((5, 4), 2.0), lower)
     np.testing.assert_allclose(drawn, losses.mean_image("bernoulli", walk.output), atol=1e-6)
     np.testing.assert_allclose(can.centroids(arrays)[1], 2.0)
-    assert can.generate(arrays, jax.random.key(0), 3).shape == (3, *SHAPE)
+    assert jax.eval_shape(partial(can.generate, n=3), arrays, jax.random.key(0)).shape == (3, *SHAPE)
 
 
 @pytest.mark.slow

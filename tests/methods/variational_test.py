@@ -95,9 +95,15 @@ def test_active_clusters_are_the_likeliest_and_another():
 
 def evidence_at(nets, params, stats, key, images=IMAGES, n_clusters=K):
     x = nets.target(jnp.asarray(images))
-    seen, _ = nets.infer(params, stats, x, None)
-    at = vc_training.active(key, seen.log_q, n_clusters)
-    parts, _, _ = vc_training.evidence(nets, params, stats, key, x, seen, at, None)
+
+    @jax.jit
+    def evidence(params, stats, key, x):
+        seen, _ = nets.infer(params, stats, x, None)
+        at = vc_training.active(key, seen.log_q, n_clusters)
+        parts, _, _ = vc_training.evidence(nets, params, stats, key, x, seen, at, None)
+        return parts, seen
+
+    parts, seen = evidence(params, stats, key, x)
     return parts, x, seen
 
 
@@ -109,13 +115,14 @@ def test_the_elbo_is_its_definition_term_by_term(float64):
     clusters = np.tile(np.arange(K), (B, 1))
     mean, var = nets.posterior(params, seen.features, jnp.asarray(clusters))
     noise = jax.random.normal(key, mean.shape)
+    decode = jax.jit(lambda z: nets.decode(params, stats, z, None)[0])
     q = np.exp(seen.log_q)
     for i in range(B):
         value = -(q[i] * np.log(q[i])).sum()
         for k in range(K):
             prior_mean, prior_var = nets.prior(params, jnp.eye(K)[k])
             z = mean[i, k] + jnp.sqrt(var[i, k]) * noise[i, k]
-            output, _ = nets.decode(params, stats, z[None], None)
+            output = decode(z[None])
             p = np.asarray(jax.nn.sigmoid(output[0]), np.float64)
             pixels = np.asarray(x[i], np.float64)
             value += q[i, k] * (pixels * np.log(p) + (1 - pixels) * np.log(1 - p)).sum()
@@ -159,7 +166,7 @@ def test_one_cluster_is_a_plain_vae():
     parts, x, seen = evidence_at(nets, params, stats, key, n_clusters=1)
     mean, var = (part[:, 0] for part in nets.posterior(params, seen.features, jnp.zeros((B, 1), jnp.int32)))
     z = mean + jnp.sqrt(var) * jax.random.normal(key, (B, 1, 3))[:, 0]
-    output, _ = nets.decode(params, stats, z, None)
+    output, _ = jax.jit(partial(nets.decode, weight=None))(params, stats, z)
     plain = losses.bernoulli_reconstruction(output, x) + losses.kl_standard_normal(mean, jnp.log(var)).sum(-1)
     np.testing.assert_allclose(-parts.elbo(), plain, rtol=1e-6)
 
@@ -300,19 +307,19 @@ def test_networks_can_do_all_that_they_promise(changes, frame, likelihood):
     nets, params, stats = drawn_networks(config, K, frame, likelihood)
     images = rng.random((3, *frame.shape)).astype(np.float32)
     arrays, can = {"params": params, "stats": stats, "kept": jnp.array([0, 2, 3])}, functions(nets)
-    np.testing.assert_allclose(np.exp(can.log_posterior(arrays, images)).sum(1), 1, rtol=1e-5)
-    assert can.log_posterior(arrays, images).shape == (3, 3)
-    assert can.embed(arrays, images).shape == (3, 3)
-    assert can.second_opinion(arrays, images).shape == (3,)
+    embed, log_posterior = jax.jit(can.embed), jax.jit(can.log_posterior)(arrays, images)
+    np.testing.assert_allclose(np.exp(log_posterior).sum(1), 1, rtol=1e-5)
+    assert log_posterior.shape == (3, 3)
+    assert embed(arrays, images).shape == (3, 3)
+    assert jax.eval_shape(can.second_opinion, arrays, images).shape == (3,)
     for pictures in (
-        can.reconstruct(arrays, images),
-        can.sample(arrays, jax.random.key(0), 3, jnp.int32(1)),
-        can.decode(arrays, can.centroids(arrays), jnp.int32(0)),
+        jax.jit(can.reconstruct)(arrays, images),
+        jax.jit(can.sample, static_argnums=2)(arrays, jax.random.key(0), 3, jnp.int32(1)),
+        jax.jit(can.decode)(arrays, can.centroids(arrays), jnp.int32(0)),
     ):
         assert pictures.shape == images.shape
         assert np.isfinite(pictures).all()
-    alone = can.embed(arrays, images[:1])
-    np.testing.assert_allclose(can.embed(arrays, images)[:1], alone, atol=1e-5)
+    np.testing.assert_allclose(embed(arrays, images)[:1], embed(arrays, images[:1]), atol=1e-5)
 
 
 def test_a_gaussian_likelihood_is_that_of_its_mean_and_variance():
