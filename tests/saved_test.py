@@ -1,14 +1,24 @@
-"""Models that state a8a318d saved load, and predict what they predicted then. saved/*/expected.npy: of 20 blobs."""
+"""Models and settings that state a8a318d saved load, and predict what they predicted then.
 
+saved/*/expected.npy: of 20 blobs. saved/settings_1.json: each method's preset quick, in format 1.
+"""
+
+import json
+import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jaxclust
+from jaxclust import methods
+from jaxclust.errors import InputError
+from jaxclust.runs import formats
 from tests.contract_test import IMAGES
 
 SAVED = Path(__file__).parent / "saved"
+SETTINGS = json.loads((SAVED / "settings_1.json").read_text())
 
 
 @pytest.mark.parametrize("name", ["moe-vae", "ae-cm"])
@@ -18,3 +28,24 @@ def test_an_older_model_predicts_as_it_did(name):
     found = model.predict_proba(IMAGES[:20])
     np.testing.assert_allclose(found, np.load(SAVED / name / "expected.npy"), atol=1e-5)  # machines differ in rounding
     np.testing.assert_array_equal(found.argmax(1), model.labels_[:20])
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_older_settings_become_all_of_today_s(name):
+    config = methods.find(name).Config
+    today = formats.translated(1, name, SETTINGS[name])
+    assert set(today) == {field.name for field in fields(config)}
+    made = config(**today)
+    assert all(getattr(made, key) == value for key, value in today.items() if not isinstance(value, list))
+    assert formats.translated(formats.FORMAT, name, today) == today
+    kept = formats.translated(1, name, {**SETTINGS[name], "granularity": "fine"})
+    assert kept["granularity"] == "fine", "a model of a state between has it already"
+
+
+@pytest.mark.parametrize("format", [0, 3, None, "1"])
+def test_other_formats_are_refused(format, tmp_path):
+    shutil.copytree(SAVED / "ae-cm", tmp_path / "run")
+    path = tmp_path / "run" / "model" / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": format}))
+    with pytest.raises(InputError, match=r"model.json: format .* is none of 1 to 2: use the jaxclust that wrote it"):
+        jaxclust.load(tmp_path / "run")

@@ -1,10 +1,10 @@
 """Rows of the tables: what is run, on which data, and what the text reports for it.
 
-A module states one row, called as the module: METHOD, DATA, PRESET, OVERRIDES (fields of the method's config, on top of
-the preset), SEEDS and TEXT (published numbers: 'acc', 'nmi', 'ari', 'manager' and 'lsp_ari', shares; 'n_clusters');
-SPLIT is 'all' unless it states 'train', and then the model labels the test split after fitting. Or it states ROWS, all
-lines of a published table. DATA is a name that `jaxclust fit` takes, or a file in the directory JAXCLUST_DATA, by
-default ../shared/data beside the repository, or one that experiments/imbalance.py makes of such a file.
+A module states ROWS, the lines of a table. Each has the method, the data, the preset, fields of the method's config on
+top of it, the seeds, and the text's numbers ('acc', 'nmi', 'ari', 'manager' and 'lsp_ari', shares; 'n_clusters'). The
+split is 'all', or 'train': then the model labels the test split after fitting. Data are a name that `jaxclust fit`
+takes, or a file in the directory JAXCLUST_DATA, by default ../shared/data beside the repository, or one that
+experiments/imbalance.py makes of such a file.
 """
 
 import dataclasses
@@ -57,15 +57,8 @@ def tables() -> dict[str, tuple[Row, ...]]:
     found = {}
     for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
         module = importlib.import_module(f"{__name__}.{name}")
-        rows = module.ROWS if hasattr(module, "ROWS") else (_only_row(name, module),)
-        found[name] = tuple(row._replace(about=module.__doc__ or "", table=name) for row in rows)
+        found[name] = tuple(row._replace(about=module.__doc__ or "", table=name) for row in module.ROWS)
     return found
-
-
-def _only_row(name: str, module: Any) -> Row:
-    split = getattr(module, "SPLIT", "all")
-    seeds = tuple(module.SEEDS)
-    return Row(name, module.METHOD, module.DATA, module.PRESET, module.OVERRIDES, seeds, module.TEXT, split=split)
 
 
 def names() -> list[str]:

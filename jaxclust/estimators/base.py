@@ -21,7 +21,6 @@ from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.estimators import inputs
 from jaxclust.levels import labels_at, numbers
-from jaxclust.methods.base import known_fields
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.runs import lifecycle
 from jaxclust.train.phases import Phases
@@ -186,7 +185,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
             raise InputError(f"{directory}: holds a model of {fitted.method}, not of {cls.method}: use jaxclust.load")
         config = lifecycle.read_config(Path(directory))
         own = {name: config.get(name, default) for name, default in OWN.items()}
-        estimator = cls(**own, **known_fields(methods.find(cls.method).Config, fitted.config))
+        estimator = cls(**own, **fitted.config)
         columns = {"n_features_in_": fitted.preprocess.n_features} if fitted.preprocess.kind == "features" else {}
         estimator._adopt(fitted, runs.load_assignments(Path(directory)), columns)
         return estimator

@@ -1,7 +1,7 @@
 """The contract of a method: what it is called, what it fits, and what can be done with that."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,12 +71,6 @@ class Result(NamedTuple):
     summary: dict[str, Any]
     plots: dict[str, np.ndarray]
     levels: np.ndarray | None = None
-
-
-def known_fields(config: type, saved: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the saved settings that a config has: earlier versions had others."""
-    names = {field.name for field in fields(config)}
-    return {name: value for name, value in saved.items() if name in names}
 
 
 class Method(NamedTuple):

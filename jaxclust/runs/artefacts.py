@@ -16,13 +16,12 @@ from jaxclust.levels import Levels
 from jaxclust.methods import find
 from jaxclust.methods.base import Model
 from jaxclust.models import Assignments, Fitted
-from jaxclust.runs import lifecycle
+from jaxclust.runs import formats, lifecycle
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
 from jaxclust.train.checkpoint import load_dicts, save_dicts
 
 LEVELS = "levels.npz"  # beside model.json
-FORMAT = 1  # of model.json; raised when older files can no longer be read
 COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
 
 
@@ -55,14 +54,16 @@ def load(directory: Path) -> Fitted:
         raise InputError(f"{directory}: the run is {config['state']}, not complete: go on with fit ... --resume")
     path = directory / "model" / "model.json"
     saved = lifecycle.read_json(path)
-    if saved.get("format") != FORMAT:
-        raise InputError(f"{path}: format {saved.get('format')!r} is not {FORMAT}: use the jaxclust that wrote it")
+    format = formats.check(saved.get("format"), path)
     try:
+        method, meta = saved["method"], saved["meta"]
+        if "config" in meta:
+            meta = {**meta, "config": formats.translated(format, method, meta["config"])}
         preprocess = prepare.Preprocess(**saved["preprocess"])
-        functions = find(saved["method"]).restore(saved["meta"])
-        model = Model(saved["meta"], load_dicts(directory / "model" / "arrays"), functions)
+        model = Model(meta, load_dicts(directory / "model" / "arrays"), find(method).restore(meta))
         levels = _read_levels(directory / "model" / LEVELS)
-        return Fitted(saved["method"], config["config"], preprocess, int(saved["n_clusters"]), model, levels)
+        settings = formats.translated(format, method, config["config"])
+        return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, OSError) as error:
@@ -131,7 +132,7 @@ def write_model(directory: Path, fitted: Fitted) -> None:
     if fitted.levels is not None:
         atomic.write_arrays(directory / LEVELS, fitted.levels._asdict())
     saved = {
-        "format": FORMAT,
+        "format": formats.FORMAT,
         "method": fitted.method,
         "n_clusters": fitted.n_clusters,
         "preprocess": asdict(fitted.preprocess),

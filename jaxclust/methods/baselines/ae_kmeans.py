@@ -19,7 +19,7 @@ from typing import Any
 from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Result, known_fields
+from jaxclust.methods.base import Functions, Method, Result
 from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, kmeans, pretrained
 from jaxclust.methods.shared.coders import Coders, coders, frame
 from jaxclust.methods.shared.outcome import frame_of
@@ -48,7 +48,7 @@ def able(pair: Coders) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return able(coders(CodeConfig(**known_fields(CodeConfig, meta["config"])), frame_of(meta)))
+    return able(coders(CodeConfig(**meta["config"]), frame_of(meta)))
 
 
 METHOD = Method(

@@ -29,7 +29,7 @@ from jaxclust import losses
 from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Result, known_fields
+from jaxclust.methods.base import Functions, Method, Result
 from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, started
 from jaxclust.methods.shared.coders import Coders, coders, frame
 from jaxclust.methods.shared.outcome import frame_of
@@ -136,7 +136,7 @@ def able(pair: Coders) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return able(coders(Config(**known_fields(Config, meta["config"])), frame_of(meta)))
+    return able(coders(Config(**meta["config"]), frame_of(meta)))
 
 
 METHOD = Method(

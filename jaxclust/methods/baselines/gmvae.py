@@ -24,7 +24,7 @@ import optax
 from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
+from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared.autoencoder import draw
 from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, coders, frame, of_gaussians
 from jaxclust.methods.shared.outcome import frame_of, outcome
@@ -172,7 +172,7 @@ def able(config: Config, view: Frame) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return able(Config(**known_fields(Config, meta["config"])), frame_of(meta))
+    return able(Config(**meta["config"]), frame_of(meta))
 
 
 METHOD = Method(

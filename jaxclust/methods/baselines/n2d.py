@@ -28,7 +28,7 @@ import numpy as np
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import manifold, mixtures, seeds
-from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
+from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.baselines.centroids import CodeConfig, deviations, functions, pretrained
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.coders import Coders, coders, frame, inputs_of
@@ -143,7 +143,7 @@ def able(config: Config, n_clusters: int, pair: Coders) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    config = Config(**known_fields(Config, meta["config"]))
+    config = Config(**meta["config"])
     return able(config, meta.get("n_clusters", config.n_clusters), coders(config, frame_of(meta)))
 
 

@@ -31,7 +31,7 @@ import numpy as np
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Method, Model, Result, known_fields
+from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.coders import Frame, frame, vectors
 from jaxclust.methods.shared.first_clusters import ClustersConfig, first_clusters
@@ -149,7 +149,7 @@ def inputs(config: Config, view: Frame, images: Array) -> Array:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model; arrays: the head's 'params' and 'stats'."""
-    config, view = Config(**known_fields(Config, meta["config"])), frame_of(meta)
+    config, view = Config(**meta["config"]), frame_of(meta)
     head = classifier.module(_spec(config, meta["n_clusters"], 1))
 
     def embed(arrays: PyTree, images: Array) -> Array:

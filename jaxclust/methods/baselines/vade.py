@@ -25,7 +25,7 @@ from jaxclust import losses
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import seeds
-from jaxclust.methods.base import Functions, Method, Result, known_fields
+from jaxclust.methods.base import Functions, Method, Result
 from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, pretrained
 from jaxclust.methods.shared.autoencoder import draw
 from jaxclust.methods.shared.coders import Coders, coders, frame, of_gaussians
@@ -170,7 +170,7 @@ def able(config: Config, pair: Coders) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    config = Config(**known_fields(Config, meta["config"]))
+    config = Config(**meta["config"])
     return able(config, wide(config, frame_of(meta)))
 
 

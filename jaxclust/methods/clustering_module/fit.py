@@ -13,7 +13,7 @@ from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.host import sampling, seeds
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Model, Result, known_fields
+from jaxclust.methods.base import Functions, Model, Result
 from jaxclust.methods.clustering_module.config import AEConfig, Config
 from jaxclust.methods.clustering_module.model import (
     answers,
@@ -210,4 +210,4 @@ def restore_cm(meta: Mapping[str, Any]) -> Functions:
 
 def restore_ae_cm(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted ae-cm."""
-    return functions(coders(AEConfig(**known_fields(AEConfig, meta["config"])), frame_of(meta)), frame_of(meta))
+    return functions(coders(AEConfig(**meta["config"]), frame_of(meta)), frame_of(meta))

@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from jaxclust import trees as tree
-from jaxclust.methods.base import Functions, known_fields
+from jaxclust.methods.base import Functions
 from jaxclust.methods.hc_mgan.config import Config
 from jaxclust.nn import gan
 from jaxclust.nn.apply import Module, compute_type
@@ -94,7 +94,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
 
     arrays: 'features' and 'classifier' (S, V, ...) of each split, 'generator' (S, 2, ...) of its two children.
     """
-    nets = networks(Config(**known_fields(Config, meta["config"])), tuple(meta["shape"]))
+    nets = networks(Config(**meta["config"]), tuple(meta["shape"]))
     ways = tree.ways(meta["splits"])
     last = [_last(meta["splits"], leaf) for leaf in tree.leaves(meta["splits"])]
 

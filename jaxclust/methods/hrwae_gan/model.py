@@ -11,7 +11,7 @@ from jax import lax
 
 from jaxclust import losses
 from jaxclust.errors import InputError
-from jaxclust.methods.base import Functions, known_fields
+from jaxclust.methods.base import Functions
 from jaxclust.methods.hrwae_gan.config import Config, augmentation
 from jaxclust.methods.shared import classifier
 from jaxclust.nn.apply import compute_type, eval_mode
@@ -224,6 +224,4 @@ def functions(config: Config, shape: tuple[int, ...], likelihood: str, n_cluster
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return functions(
-        Config(**known_fields(Config, meta["config"])), tuple(meta["shape"]), meta["likelihood"], meta["n_clusters"]
-    )
+    return functions(Config(**meta["config"]), tuple(meta["shape"]), meta["likelihood"], meta["n_clusters"])

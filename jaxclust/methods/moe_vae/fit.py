@@ -13,7 +13,7 @@ from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
 from jaxclust.host import latent_dim, sampling, seeds
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Model, Result, known_fields
+from jaxclust.methods.base import Functions, Model, Result
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, classifier_spec, mixture_spec
 from jaxclust.methods.moe_vae.model import functions, pictures, posterior
@@ -208,7 +208,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
 
 
 def _specs(meta: Mapping[str, Any]) -> tuple[autoencoder.AutoencoderSpec, mixture.MixtureSpec]:
-    config, likelihood = Config(**known_fields(Config, meta["config"])), meta["likelihood"]
+    config, likelihood = Config(**meta["config"]), meta["likelihood"]
     experts = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
     return autoencoder_spec(config, likelihood, meta["latent_dim"], 1), experts
 

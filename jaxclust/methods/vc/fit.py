@@ -13,7 +13,7 @@ import numpy as np
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Model, Result, known_fields
+from jaxclust.methods.base import Functions, Model, Result
 from jaxclust.methods.shared.autoencoder import AutoencoderSpec, autoencoder
 from jaxclust.methods.shared.coders import frame, inputs_of
 from jaxclust.methods.shared.first_clusters import first_clusters
@@ -176,6 +176,4 @@ def chosen(
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return functions(
-        Networks(Config(**known_fields(Config, meta["config"])), meta["n_clusters"], frame_of(meta), meta["likelihood"])
-    )
+    return functions(Networks(Config(**meta["config"]), meta["n_clusters"], frame_of(meta), meta["likelihood"]))

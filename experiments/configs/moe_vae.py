@@ -1,0 +1,43 @@
+"""moe-vae, preset quick: four sets of ten classes, and its options on two of them.
+
+    python -m experiments.run moe_vae
+    python -m experiments.table moe_vae
+
+Hardware: 2 CPU cores, 2 minutes (digits) to 10 (10,000 images of 28 x 28) a run. What was asked and measured:
+experiments/RESULTS.md. The text's numbers are for all 70,000 images of MNIST and Fashion-MNIST and for both splits of
+USPS, with other settings (preset paper); it compares kinds of autoencoder on other data (its section 4.4).
+"""
+
+from experiments.configs import Row
+
+THREE = (0, 1, 2)
+DIGITS = {  # what is looked at on digits: the settings that differ from quick
+    "": {},
+    "_ae": {"autoencoder": "ae"},
+    "_beta_vae": {"autoencoder": "beta-vae"},
+    "_bfloat16": {"precision": "bfloat16"},  # as on a TPU or GPU
+    "_damic": {"loss": "damic"},  # -log sum_k pi_k exp(-rec_k) without entropies (Chazan et al. 2019)
+    "_dense": {"top_experts": "all"},  # without routing: every expert sees every image
+    "_gmm": {"clusterer": "gmm"},  # K by BIC, which counts Gaussian components
+    "_unequal": {"expert_sizes": "unequal"},  # a latent size of its own for each expert
+    "_wae": {"autoencoder": "wae"},
+    "_wae_gan": {"autoencoder": "wae", "wae_penalty": "gan"},
+}
+USPS = {"_dense": {"top_experts": "all"}, "_one": {"top_experts": 1}, "_unequal": {"expert_sizes": "unequal"}}
+TEXT = {  # ACC of the mixture and of its manager, and the number of clusters
+    "fmnist10k": {"acc": 0.680, "manager": 0.623, "n_clusters": 11},
+    "mnist10k": {"acc": 0.974, "manager": 0.967, "n_clusters": 10},
+    "usps": {"acc": 0.986, "manager": 0.971, "n_clusters": 10},
+}
+
+ROWS = (
+    *(
+        Row(f"moe_vae_digits{name}", "moe-vae", "digits", "quick", changes, THREE, {})
+        for name, changes in DIGITS.items()
+    ),
+    *(Row(f"moe_vae_{data}", "moe-vae", f"{data}.npz", "quick", {}, THREE, text) for data, text in TEXT.items()),
+    *(Row(f"moe_vae_usps{name}", "moe-vae", "usps.npz", "quick", changes, THREE, {}) for name, changes in USPS.items()),
+    Row(
+        "moe_vae_usps_train", "moe-vae", "usps.npz", "quick", {}, THREE, {}, split="train"
+    ),  # then labels the test split
+)
