@@ -10,6 +10,13 @@ from scipy.stats import multivariate_normal
 from jaxclust import losses
 
 
+@pytest.fixture(autouse=True)
+def _strict_types():
+    """JAX promotes none."""
+    with jax.numpy_dtype_promotion("strict"):
+        yield
+
+
 def test_bernoulli_reconstruction_by_hand():
     logits = jnp.log(jnp.array([[0.25 / 0.75, 0.9 / 0.1]]))  # probabilities 0.25 and 0.9
     value = losses.bernoulli_reconstruction(logits, jnp.array([[1.0, 0.0]]))

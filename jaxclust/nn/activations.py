@@ -26,7 +26,7 @@ def mish(x: Array) -> Array:
 
 def _wide(x: Array) -> tuple[Array, Array]:
     """Return x and u = exp(x), x cut at _SATURATED, in float32 at least."""
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
     return wide, jnp.exp(jnp.minimum(wide, _SATURATED))
 
 
