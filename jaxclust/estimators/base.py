@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import os
 import textwrap
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -70,7 +71,8 @@ def _parameters(method: methods.Method) -> str:
     """The fields of its config with what `jaxclust fit METHOD --help` says about them, as lines of a docstring."""
     texts: dict[str, str] = {}
     for kind in reversed(method.Config.__mro__[:-1]):
-        texts |= _texts_of_file(inspect.getfile(kind)).get(kind.__name__, {})
+        with suppress(OSError, TypeError):  # a class of a notebook, or without its source
+            texts |= _texts_of_file(inspect.getfile(kind)).get(kind.__name__, {})
     lines = []
     for field in dataclasses.fields(method.Config):
         quick, paper = (repr(getattr(method.presets[name], field.name)) for name in ("quick", "paper"))
