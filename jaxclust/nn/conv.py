@@ -149,7 +149,7 @@ def stacked(function: Callable[..., Any], form: str = "auto") -> Callable[..., A
 
     native: jax.vmap on a TPU. patches, and on other platforms: one after the other in a loop. On a CPU that was faster
     than batched products, and on several GPUs the grouped convolutions of vmap are not partitioned: each GPU does the
-    work of all (experiments/RESULTS.md). The platform is that of the compilation. form: see resolve_form.
+    work of all (experiments/results/speed.md). The platform is that of the compilation. form: see resolve_form.
     """
 
     def in_turn(*arguments: Any) -> Any:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxclust.methods.moe_vae import mixture
@@ -90,6 +91,28 @@ def test_beta_is_latent_over_input_size_unless_given():
     assert value(spec._replace(kind="beta-vae")) == pytest.approx(0.2)
     assert value(spec._replace(kind="beta-vae", beta=4.0)) == pytest.approx(4.0)
     assert value(spec._replace(kind="ae")) == 0.0
+
+
+def test_a_critic_learns_to_make_codes_costly_that_the_prior_would_not_draw():
+    far = 5.0 + jax.random.normal(jax.random.key(0), (64, 2))
+    near = jax.random.normal(jax.random.key(1), (64, 2))
+    ones, adam = jnp.ones(64), optax.adam(1e-2)
+    critic = jax.jit(autoencoder.Critic().init)(jax.random.key(2), far)
+
+    @jax.jit
+    def learn(critic, state, key):
+        grads = jax.grad(autoencoder.critic_loss)(critic, key, far, ones)
+        change, state = adam.update(grads, state)
+        return optax.apply_updates(critic, change), state
+
+    state = adam.init(critic)
+    for i in range(100):
+        critic, state = learn(critic, state, jax.random.key(i))
+    spec = autoencoder.AutoencoderSpec(kind="wae", wae_penalty="gan", latent_dim=2, wae_weight=1.0)
+    cost = [float(autoencoder.penalty(spec, jax.random.key(3), z, z, z, ones, critic, 10)) for z in (far, near)]
+    assert cost[0] > 3
+    assert cost[1] < 0.3
+    assert autoencoder.critic_loss(critic, jax.random.key(4), far, ones) < 0.1
 
 
 def test_padding_does_not_change_a_step():
