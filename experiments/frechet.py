@@ -32,7 +32,7 @@ from jaxclust.train.phases import initial
 
 DRAWN, SHOWN = 5000, 12
 FIGURES = Path(__file__).parent / "figures"
-SPEC = AutoencoderSpec(latent_dim=32, width=0.5, floor=32, learning_rate=2e-3, kl_weight=0.1)
+SPEC = AutoencoderSpec(latent_dim=32, width=0.5, min_filters=32, learning_rate=2e-3, kl_weight=0.1)
 HEADER = ("data", "groups", "n seeds", "frechet_vae of draws", "reconstructed", "squared error a pixel", "floor")
 
 Features = Callable[[np.ndarray], np.ndarray]

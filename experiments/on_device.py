@@ -114,7 +114,7 @@ def agreement(side: int, first: int, batch: int = 100) -> list[dict[str, Any]]:
 
 def _modules(form: str, side: int, first: int, dtype: Any) -> tuple[Any, Any]:
     spec = autoencoder.AutoencoderSpec(
-        latent_dim=cases.LATENT, width=0.0, floor=first, augmentation=NONE, form=form, dtype=dtype
+        latent_dim=cases.LATENT, width=0.0, min_filters=first, augmentation=NONE, form=form, dtype=dtype
     )
     return autoencoder.modules(spec, (side, side, 1))
 

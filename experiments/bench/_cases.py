@@ -60,7 +60,7 @@ def conv_vae(side: int, batch: int = BATCH, first: int = FIRST, dtype: Any = jnp
     """A convolutional VAE of grey images (side, side, 1), without augmentation."""
     shape = (side, side, 1)
     spec = autoencoder.AutoencoderSpec(
-        latent_dim=LATENT, width=0.0, floor=first, l1_means=0.0, augmentation=NONE, dtype=dtype
+        latent_dim=LATENT, width=0.0, min_filters=first, l1_means=0.0, augmentation=NONE, dtype=dtype
     )
     encoder, decoder = autoencoder.modules(spec, shape)
     flops = step_flops(forward_flops(encoder, (batch, *shape)) + forward_flops(decoder, (batch, LATENT)))
@@ -72,9 +72,9 @@ def stage_one(
 ) -> Case:
     """Stage 1 of the mixture: k experts, each a conv_vae, and the manager; dense where top_experts is k."""
     shape = (side, side, 1)
-    manager = ClassifierSpec(k, width=0.0, floor=first, augmentation=NONE, dtype=dtype)
+    manager = ClassifierSpec(k, width=0.0, min_filters=first, augmentation=NONE, dtype=dtype)
     spec = mixture.MixtureSpec(
-        (LATENT,) * k, "bernoulli", manager, top_experts=top_experts, width=0.0, floor=first, augmentation=NONE,
+        (LATENT,) * k, "bernoulli", manager, top_experts=top_experts, width=0.0, min_filters=first, augmentation=NONE,
         dtype=dtype,
     )  # fmt: skip
     rows = mixture.route(jnp.full((batch, k), 1 / k), top_experts, jnp.ones(batch)).index.shape[1]

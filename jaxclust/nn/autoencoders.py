@@ -14,12 +14,12 @@ from jaxclust.typing import Array
 LOG_VAR_LIMIT = 10.0  # log-variances are clipped to +-10, far outside what a trained encoder gives
 
 
-def block_filters(side: int, width: float, floor: int = 1) -> tuple[int, ...]:
-    """Filters of each encoder block, max(width * side, floor) * 2^i for i = 0 .. log2(side) - 2.
+def block_filters(side: int, width: float, min_filters: int = 1) -> tuple[int, ...]:
+    """Filters of each encoder block, max(width * side, min_filters) * 2^i for i = 0 .. log2(side) - 2.
 
-    `side` is a power of two, at least 4. The floor is a deviation, for small images at small widths.
+    `side` is a power of two, at least 4. `min_filters` is a deviation, for small images at small widths.
     """
-    first = max(1, floor, round(width * side))
+    first = max(1, min_filters, round(width * side))
     return tuple(first * 2**i for i in range(int(log2(side)) - 1))
 
 
@@ -38,7 +38,7 @@ class Trunk(nn.Module):
     """
 
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
     stem: str = "pair"
@@ -47,7 +47,7 @@ class Trunk(nn.Module):
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
         if x.ndim == 2:
             return Hidden(hidden_widths(self.width), self.dtype)(x, weight, train)
-        filters = block_filters(x.shape[1], self.width, self.floor)
+        filters = block_filters(x.shape[1], self.width, self.min_filters)
         for i, count in enumerate(filters):
             pair = i < ceil(len(filters) / 2) and (i > 0 or self.stem == "pair")
             for stride in (1, 2) if pair else (2,):
@@ -61,14 +61,14 @@ class Encoder(nn.Module):
 
     latent_dim: int
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
     stem: str = "pair"
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> tuple[Array, Array]:
-        h = Trunk(self.width, self.floor, self.form, self.dtype, self.stem)(x, weight, train)
+        h = Trunk(self.width, self.min_filters, self.form, self.dtype, self.stem)(x, weight, train)
         mean = nn.Dense(self.latent_dim, name="mean")(h)
         log_var = nn.Dense(self.latent_dim, name="log_var", kernel_init=nn.initializers.zeros)(h)
         return mean.astype(jnp.float32), jnp.clip(log_var.astype(jnp.float32), -LOG_VAR_LIMIT, LOG_VAR_LIMIT)
@@ -79,13 +79,13 @@ class Coder(nn.Module):
 
     latent_dim: int
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
-        h = Trunk(self.width, self.floor, self.form, self.dtype)(x, weight, train)
+        h = Trunk(self.width, self.min_filters, self.form, self.dtype)(x, weight, train)
         return nn.Dense(self.latent_dim, name="code")(h).astype(jnp.float32)
 
 
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
 
     shape: tuple[int, ...]
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
     stem: str = "pair"
@@ -109,7 +109,7 @@ class Decoder(nn.Module):
             h = Hidden(widths, self.dtype)(z, weight, train)
             return nn.Dense(self.shape[0], name="output")(h).astype(jnp.float32)
         side, _, channels = self.shape
-        filters = block_filters(side, self.width, self.floor)
+        filters = block_filters(side, self.width, self.min_filters)
 
         def activate(x: Array) -> Array:
             return mish(BatchNorm()(x, weight, train))
@@ -137,14 +137,14 @@ class Classifier(nn.Module):
 
     n_classes: int
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
     stem: str = "pair"
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
-        h = Trunk(self.width, self.floor, self.form, self.dtype, self.stem)(x, weight, train)
+        h = Trunk(self.width, self.min_filters, self.form, self.dtype, self.stem)(x, weight, train)
         return nn.Dense(self.n_classes, name="logits")(h).astype(jnp.float32)
 
 

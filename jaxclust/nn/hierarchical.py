@@ -127,9 +127,9 @@ class Top(nn.Module):
         return _gaussian(x.reshape(len(x), -1), self.latent_dim)
 
 
-def filters_of(shape: tuple[int, ...], width: float, floor: int) -> tuple[int, ...]:
+def filters_of(shape: tuple[int, ...], width: float, min_filters: int) -> tuple[int, ...]:
     """Filters of e_1 .. e_N for images (side, side, c); widths of the two dense cells for features (d,)."""
-    return hidden_widths(width) if len(shape) == 1 else block_filters(shape[0], width, floor)
+    return hidden_widths(width) if len(shape) == 1 else block_filters(shape[0], width, min_filters)
 
 
 class Hierarchy(nn.Module):
@@ -144,14 +144,14 @@ class Hierarchy(nn.Module):
     latent_dim: int
     channels: int = 2
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     encoder_extra: int = 0
     decoder_extra: int = 0
     form: str = "auto"
     dtype: jnp.dtype = jnp.float32
 
     def setup(self) -> None:
-        filters, how = filters_of(self.shape, self.width, self.floor), {"form": self.form, "dtype": self.dtype}
+        filters, how = filters_of(self.shape, self.width, self.min_filters), {"form": self.form, "dtype": self.dtype}
         below = range(1, self.groups)  # group l works on maps of filters[-1 - l]
         channels = self.latent_dim if len(self.shape) == 1 else self.channels
         self.down = [Cell(count, "down", self.encoder_extra, **how) for count in filters]
@@ -170,7 +170,7 @@ class Hierarchy(nn.Module):
     @property
     def _first(self) -> tuple[int, ...]:
         """The shape of d_0."""
-        top = filters_of(self.shape, self.width, self.floor)[-1]
+        top = filters_of(self.shape, self.width, self.min_filters)[-1]
         return (top,) if len(self.shape) == 1 else (2, 2, top)
 
     def encode(self, x: Array, weight: Array | None = None, train: bool = False) -> tuple[Array, ...]:

@@ -22,6 +22,7 @@ from jaxclust.methods.clustering_module.model import (
     random_module,
 )
 from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, coders
+from jaxclust.methods.shared.lengths import epochs_of
 from jaxclust.train.training import Batch
 
 K, DIM, ROWS = 4, 3, 6
@@ -96,9 +97,9 @@ def test_batch_statistics_leave_the_module_alone_to_be_averaged():
 
 def test_small_data_are_visited_more_often():
     config = cm.AEConfig(n_clusters=3, epochs=10, pretrain_epochs=20, batch_size=10, min_steps=300)
-    assert cm.epochs_of(config, config.epochs, 100) == 30  # 10 batches an epoch
-    assert cm.epochs_of(config, config.pretrain_epochs, 100) == 60
-    assert cm.epochs_of(config, config.epochs, 1000) == 10
+    assert epochs_of(config, config.epochs, 100) == 30  # 10 batches an epoch
+    assert epochs_of(config, config.pretrain_epochs, 100) == 60
+    assert epochs_of(config, config.epochs, 1000) == 10
 
 
 def test_a_module_of_centroids_gives_them_back_by_hard_assignment(float64):

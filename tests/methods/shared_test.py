@@ -47,7 +47,7 @@ def train(training, data, epochs, size=20, batches=None, state=None):
 def test_filters_follow_the_side():
     assert block_filters(32, 1.0) == (32, 64, 128, 256)
     assert block_filters(16, 1.0) == (16, 32, 64)
-    assert block_filters(8, 0.5, floor=16) == (16, 32)
+    assert block_filters(8, 0.5, min_filters=16) == (16, 32)
 
 
 @pytest.mark.parametrize(("stem", "convolutions", "full"), [("pair", 6, True), ("single", 5, False)])
@@ -116,7 +116,7 @@ def test_a_critic_learns_to_make_codes_costly_that_the_prior_would_not_draw():
 
 
 def test_padding_does_not_change_a_step():
-    spec = autoencoder.AutoencoderSpec(kind="ae", latent_dim=3, width=0.5, floor=4, augmentation=NONE)
+    spec = autoencoder.AutoencoderSpec(kind="ae", latent_dim=3, width=0.5, min_filters=4, augmentation=NONE)
     training = autoencoder.autoencoder(spec, (8, 8, 1))
     state = initial(training, jax.random.key(0), (6, 8, 8, 1))
     image = jnp.asarray(IMAGES[:6])
@@ -257,7 +257,7 @@ def test_bfloat16_loses_little_and_is_kept_out_of_parameters_and_statistics():
     losses = {}
     for dtype in (jnp.float32, jnp.bfloat16):
         spec = autoencoder.AutoencoderSpec(
-            latent_dim=3, width=0.25, floor=8, ramp_steps=4, augmentation=NONE, learning_rate=1e-3, dtype=dtype
+            latent_dim=3, width=0.25, min_filters=8, ramp_steps=4, augmentation=NONE, learning_rate=1e-3, dtype=dtype
         )
         state, seen = train(autoencoder.autoencoder(spec, IMAGES.shape[1:]), IMAGES, 16)
         losses[dtype] = seen[-1]["loss"]

@@ -15,7 +15,7 @@ rng = np.random.default_rng(0)
 def network(side=16, groups=2, channels=3, **options):
     """A hierarchy and six examples for it."""
     shape = (side, side, channels) if channels else (side,)
-    net = Hierarchy(shape, groups, 5, width=0.1, floor=3, **{"form": "native", **options})
+    net = Hierarchy(shape, groups, 5, width=0.1, min_filters=3, **{"form": "native", **options})
     return net, jnp.asarray(rng.random((6, *shape)), jnp.float32)
 
 

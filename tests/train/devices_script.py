@@ -41,7 +41,7 @@ def cases(optimiser):
     """18 examples a batch: four and eight devices cannot share them equally. SGD shows a factor that Adam hides."""
     autoencoder.adam = mixture.adam = optimiser
     shape, order = IMAGES.shape[1:], shuffled(50, 18, 0)
-    code = autoencoder.AutoencoderSpec(latent_dim=3, width=0.5, floor=4, ramp_steps=4, augmentation=NONE)
+    code = autoencoder.AutoencoderSpec(latent_dim=3, width=0.5, min_filters=4, ramp_steps=4, augmentation=NONE)
     yield "autoencoder", Case(autoencoder.autoencoder(code, shape), IMAGES, order, [(4, 1), (8, 1)])
     manager = classifier.ClassifierSpec(K, width=0.1)
     spec = mixture.MixtureSpec((2,) * K, "gaussian", manager, top_experts=K, width=0.1, form="native")

@@ -32,6 +32,7 @@ from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Result
 from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, started
 from jaxclust.methods.shared.coders import Coders, coders, frame
+from jaxclust.methods.shared.lengths import per_epoch
 from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, squared_distances, weighted_mean
 from jaxclust.train.phases import Phases
@@ -51,14 +52,14 @@ class Config(JointConfig):
     """start 'random': epochs between two values of a."""
 
 
-def sharpnesses(config: Config, per_epoch: int) -> tuple[np.ndarray, int]:
+def sharpnesses(config: Config, batches: int) -> tuple[np.ndarray, int]:
     """The values of a, and for how many steps each holds; the last for all that follow."""
     if config.start == "pretrained":
         return np.array([config.sharpness], np.float32), 1
     count = int(np.ceil(config.epochs / config.annealing_epochs))
     exponents = [1 / np.log(i + 1) ** 2 for i in range(1, count)]
     return (0.1 * 2.0 ** np.cumsum([0.0, *exponents])).astype(np.float32), max(
-        1, round(config.annealing_epochs * per_epoch)
+        1, round(config.annealing_epochs * batches)
     )
 
 
@@ -68,10 +69,10 @@ def clustering(z: Array, centroids: Array, sharpness: Array | float) -> Array:
     return (shares * squared_distances(z, centroids)).sum(-1)
 
 
-def joint(config: Config, pair: Coders, per_epoch: int) -> Training:
+def joint(config: Config, pair: Coders, batches: int) -> Training:
     """The training of network and centroids. extra: 'stats' of the networks."""
     adam = optax.adam(config.learning_rate)
-    values, steps = sharpnesses(config, per_epoch)
+    values, steps = sharpnesses(config, batches)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
@@ -103,8 +104,8 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
     view = frame(preprocess)
     pair = coders(config, view)
-    per_epoch = -(-len(images) // min(config.batch_size, len(images)))
-    training = joint(config, pair, per_epoch)
+    batches = per_epoch(config, len(images))
+    training = joint(config, pair, batches)
     state, opinions = started(config, pair, training, images, key, phases)
     state = phases.train(
         "joint",
@@ -120,7 +121,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
         "centroids": params.pop("centroids"),
         "params": params,
         "stats": state.extra["stats"],
-        "sharpness": sharpnesses(config, per_epoch)[0][-1],
+        "sharpness": sharpnesses(config, batches)[0][-1],
     }
     return finished(config, view, able(pair), arrays, images, opinions)
 

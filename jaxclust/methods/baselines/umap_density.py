@@ -35,6 +35,7 @@ from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.coders import Frame, frame, vectors
 from jaxclust.methods.shared.first_clusters import ClustersConfig, first_clusters
+from jaxclust.methods.shared.lengths import per_epoch
 from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
 from jaxclust.nn.apply import compute_type, eval_mode
 from jaxclust.numerics import fold_name
@@ -105,10 +106,10 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
 def distilled(config: Config, images: Images, found: Found, key: Key, phases: Phases) -> TrainState:
     """The head that learns the memberships of the examples that are no noise."""
     rows = np.flatnonzero(found.labels >= 0)
-    per_epoch = -(-len(rows) // min(config.batch_size, len(rows)))
-    epochs = max(config.head_epochs, config.min_steps / per_epoch)
+    batches = per_epoch(config, len(rows))
+    epochs = max(config.head_epochs, config.min_steps / batches)
     targets = found.memberships[rows]
-    training = classifier.classifier(_spec(config, targets.shape[1], loop.total_steps(epochs, per_epoch)), targets)
+    training = classifier.classifier(_spec(config, targets.shape[1], loop.total_steps(epochs, batches)), targets)
     return phases.train(
         "head",
         _on_compared(config, training),

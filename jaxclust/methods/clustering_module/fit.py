@@ -22,6 +22,7 @@ from jaxclust.methods.clustering_module.model import (
 from jaxclust.methods.clustering_module.starts import centroids, corners, number_and_labels, start_at
 from jaxclust.methods.clustering_module.training import Length, ae_clustering_module, clustering_module
 from jaxclust.methods.shared.coders import Coders, Frame, autoencoder, coders, frame, inputs_of
+from jaxclust.methods.shared.lengths import epochs_of, per_epoch
 from jaxclust.methods.shared.outcome import frame_of, with_clusters
 from jaxclust.methods.shared.population import Restarts, over_members, pick
 from jaxclust.train import loop
@@ -139,20 +140,10 @@ def guided(start: Start, labels: np.ndarray) -> TrainState:
     return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]})
 
 
-def epochs_of(config: Config, epochs: float, n: int) -> float:
-    """Epochs of a training for which the config states `epochs`: more where n examples are few (`min_steps`)."""
-    return epochs * max(1.0, config.min_steps / (config.epochs * per_epoch(config, n)))
-
-
 def length_of(config: Config, epochs: float, n: int) -> Length:
     """The steps of a training of that many epochs and the averaging epoch."""
     each = per_epoch(config, n)
     return Length(loop.total_steps(epochs + 1, each), each)
-
-
-def per_epoch(config: Config, n: int) -> int:
-    """Batches that visit n examples once."""
-    return -(-n // min(config.batch_size, n))
 
 
 def chosen(

@@ -29,6 +29,7 @@ from jaxclust.methods.hrwae_gan.training import hrwae_gan
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.coders import inputs_of
 from jaxclust.methods.shared.first_clusters import Values, first_clusters, found_of
+from jaxclust.methods.shared.lengths import epochs_of
 from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
@@ -105,7 +106,7 @@ def train(
     """
     shape, n, size = images.shape[1:], len(images), min(config.batch_size, len(images))
     stretches = max(1, round(config.epochs / config.attention_epochs))
-    epochs = length(config, config.epochs, n) / stretches
+    epochs = epochs_of(config, config.epochs, n) / stretches
     training = hrwae_gan(config, shape, likelihood, stretches * loop.total_steps(epochs, -(-n // size)))
     state = initial(training, fold_name(key, "init"), (size, *shape))
     attention, ended, kept, good = np.ones(n, np.float32), None, 0, state
@@ -146,11 +147,6 @@ def train(
 def plain(looks: list[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
     """What each look found as plain numbers."""
     return [{name: np.asarray(value, float).round(5).tolist() for name, value in look.items()} for look in looks]
-
-
-def length(config: Config, epochs: float, n: int) -> float:
-    """Epochs of a training for which the config states `epochs`: more where n examples are few (`min_steps`)."""
-    return epochs * max(1.0, config.min_steps / (config.epochs * -(-n // min(config.batch_size, n))))
 
 
 def moments(config: Config, arrays: PyTree, images: Images) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -238,7 +234,7 @@ def distilled(
     """
     seen, labels = take(images, np.flatnonzero(first >= 0)), first[first >= 0]
     n, size = len(labels), min(config.batch_size, len(labels))
-    epochs = length(config, config.head_epochs, n)
+    epochs = epochs_of(config, config.head_epochs, n)
     spec = head_spec(config, likelihood, n_clusters, loop.total_steps(epochs, -(-n // size)))
     training = classifier.classifier(spec, np.eye(n_clusters, dtype=np.float32)[labels])
     state, agreement = None, 0.0

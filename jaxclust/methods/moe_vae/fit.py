@@ -20,6 +20,7 @@ from jaxclust.methods.moe_vae.model import functions, pictures, posterior
 from jaxclust.methods.shared import autoencoder, classifier
 from jaxclust.methods.shared.coders import inputs_of
 from jaxclust.methods.shared.first_clusters import first_clusters
+from jaxclust.methods.shared.lengths import longer, per_epoch
 from jaxclust.methods.shared.outcome import with_clusters
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
@@ -89,14 +90,10 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     return result
 
 
-def _per_epoch(config: Config, n: int) -> int:
-    return -(-n // min(config.batch_size, n))
-
-
-def _length(config: Config, per_epoch: int, epochs: float) -> tuple[float, int]:
-    """Epochs of a training, and its steps; small data are visited more often than asked (`min_steps`)."""
-    epochs = max(epochs, config.min_steps * epochs / config.epochs / per_epoch)
-    return epochs, loop.total_steps(epochs, per_epoch)
+def _length(config: Config, batches: int, epochs: float) -> tuple[float, int]:
+    """Epochs of a training of that many batches each, and its steps."""
+    epochs = longer(config, epochs, batches)
+    return epochs, loop.total_steps(epochs, batches)
 
 
 def autoencode(
@@ -107,7 +104,7 @@ def autoencode(
     name: 'autoencoder', trained for `epochs`, or another, trained for `search_epochs`.
     """
     asked = config.epochs if name == "autoencoder" else config.search_epochs
-    epochs, n_steps = _length(config, _per_epoch(config, len(images)), asked)
+    epochs, n_steps = _length(config, per_epoch(config, len(images)), asked)
     spec = autoencoder_spec(config, likelihood, latent, n_steps)
     training = autoencoder.autoencoder(spec, images.shape[1:])
     state = phases.train(name, training, images, key=fold_name(key, name), epochs=epochs, batch_size=config.batch_size)
@@ -128,7 +125,7 @@ def _manage(
     encoder: the autoencoder whose convolutions, or hidden layers, it begins with.
     """
     kept = clusters.labels >= 0
-    epochs, n_steps = _length(config, _per_epoch(config, int(kept.sum())), config.manager_epochs)
+    epochs, n_steps = _length(config, per_epoch(config, int(kept.sum())), config.manager_epochs)
     spec = classifier_spec(config, likelihood, clusters.memberships.shape[1], n_steps)
     training = classifier.classifier(spec, clusters.memberships[kept])
     of_phase, size = fold_name(key, "manager"), min(config.batch_size, int(kept.sum()))
@@ -157,7 +154,7 @@ def _mix(
     """Phase 8: stages 1 and 2 of the mixture; params and statistics of the manager and of the experts, and what the
     manager says about all images (n, K)."""
     shape, n = images.shape[1:], len(images)
-    epochs, n_steps = _length(config, _per_epoch(config, n), config.mixture_epochs)
+    epochs, n_steps = _length(config, per_epoch(config, n), config.mixture_epochs)
     spec = mixture_spec(config, likelihood, dims, n_steps)
     one = mixture.stage_one(spec, shape)
     state = initial(one, fold_name(key, "mixture"), (min(config.batch_size, n), *shape))

@@ -50,7 +50,7 @@ class MixtureSpec(NamedTuple):
     top_experts: int = 2
     manager_learning_rate: float = 1e-4
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     learning_rate: float = 1e-4
     schedule: str = "constant"
     n_steps: int = 1000
@@ -73,8 +73,8 @@ def experts(spec: MixtureSpec, shape: tuple[int, ...]) -> Experts:
     largest = max(spec.latent_dims)
     mask = (np.arange(largest) < np.array(spec.latent_dims)[:, None]).astype(np.float32)
     return Experts(
-        Encoder(largest, spec.width, spec.floor, spec.form, spec.dtype),
-        Decoder(shape, spec.width, spec.floor, spec.form, spec.dtype),
+        Encoder(largest, spec.width, spec.min_filters, spec.form, spec.dtype),
+        Decoder(shape, spec.width, spec.min_filters, spec.form, spec.dtype),
         mask,
     )
 

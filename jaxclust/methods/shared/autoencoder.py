@@ -38,7 +38,7 @@ class AutoencoderSpec(NamedTuple):
     latent_dim: int = 100
     likelihood: str = "bernoulli"
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     learning_rate: float = 5e-4
     schedule: str = "constant"
     n_steps: int = 1000
@@ -59,8 +59,8 @@ class AutoencoderSpec(NamedTuple):
 def modules(spec: AutoencoderSpec, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:
     """Encoder and decoder for examples of `shape`, (D, D, c) or (d,)."""
     return (
-        Encoder(spec.latent_dim, spec.width, spec.floor, spec.form, spec.dtype, spec.stem),
-        Decoder(shape, spec.width, spec.floor, spec.form, spec.dtype, spec.stem),
+        Encoder(spec.latent_dim, spec.width, spec.min_filters, spec.form, spec.dtype, spec.stem),
+        Decoder(shape, spec.width, spec.min_filters, spec.form, spec.dtype, spec.stem),
     )
 
 

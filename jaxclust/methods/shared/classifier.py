@@ -24,7 +24,7 @@ class ClassifierSpec(NamedTuple):
 
     n_classes: int
     width: float = 1.0
-    floor: int = 1
+    min_filters: int = 1
     learning_rate: float = 1e-3
     schedule: str = "constant"
     n_steps: int = 1000
@@ -36,7 +36,7 @@ class ClassifierSpec(NamedTuple):
 
 def module(spec: ClassifierSpec) -> Classifier:
     """The network, from examples to logits over the classes."""
-    return Classifier(spec.n_classes, spec.width, spec.floor, spec.form, spec.dtype, spec.stem)
+    return Classifier(spec.n_classes, spec.width, spec.min_filters, spec.form, spec.dtype, spec.stem)
 
 
 def classifier(spec: ClassifierSpec, targets: np.ndarray) -> Training:

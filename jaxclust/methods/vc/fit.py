@@ -17,6 +17,7 @@ from jaxclust.methods.base import Functions, Model, Result
 from jaxclust.methods.shared.autoencoder import AutoencoderSpec, autoencoder
 from jaxclust.methods.shared.coders import frame, inputs_of
 from jaxclust.methods.shared.first_clusters import first_clusters
+from jaxclust.methods.shared.lengths import epochs_of, per_epoch
 from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
 from jaxclust.methods.shared.population import Restarts, over_members, pick
 from jaxclust.methods.vc.config import Config, augmentation
@@ -66,7 +67,7 @@ def manifold(config: Config, images: Images, preprocess: Preprocess, key: Key, p
         latent_dim=config.latent_dim,
         likelihood=preprocess.likelihood,
         width=0.5,
-        floor=32,
+        min_filters=32,
         learning_rate=2e-3,
         schedule="cosine",
         n_steps=steps,
@@ -91,16 +92,6 @@ def manifold(config: Config, images: Images, preprocess: Preprocess, key: Key, p
 
     inputs = partial(inputs_of, preprocess, images)
     return first_clusters(config, n, codes, key, phases, inputs=inputs, features=preprocess.kind == "features")
-
-
-def epochs_of(config: Config, epochs: float, n: int) -> float:
-    """Epochs of a training for which the config states `epochs`: more where n examples are few (`min_steps`)."""
-    return epochs * max(1.0, config.min_steps / (config.epochs * per_epoch(config, n)))
-
-
-def per_epoch(config: Config, n: int) -> int:
-    """Batches that visit n examples once."""
-    return -(-n // min(config.batch_size, n))
 
 
 def plan_of(config: Config, n: int, size: int | None) -> Plan:

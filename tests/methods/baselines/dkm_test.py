@@ -42,7 +42,7 @@ def test_in_the_limit_it_is_k_means():
 
 def test_sharpness_rises_as_in_the_text():
     config = dkm.Config(**SETTINGS, start="random", epochs=20, annealing_epochs=5)
-    values, steps = dkm.sharpnesses(config, per_epoch=7)
+    values, steps = dkm.sharpnesses(config, batches=7)
     ratio = [2 ** (1 / np.log(i + 1) ** 2) for i in (1, 2, 3)]
     np.testing.assert_allclose(values, 0.1 * np.cumprod([1, *ratio]), rtol=1e-5)
     assert steps == 35
@@ -54,7 +54,7 @@ def test_sharpness_rises_as_in_the_text():
 def test_a_step_uses_the_sharpness_of_its_time(step, place):
     config = dkm.Config(**SETTINGS, start="random", epochs=8, annealing_epochs=2, clustering_weight=0.3)
     pair = coders(config, Frame((5,), 0, 0))
-    training = dkm.joint(config, pair, per_epoch=2)
+    training = dkm.joint(config, pair, batches=2)
     state = initial(training, jax.random.key(0), (1, 5))._replace(step=jnp.int32(step))
     x = rng.normal(size=(6, 5)).astype(np.float32)
     z = np.asarray(pair.embed(state.params, state.extra["stats"], x))
