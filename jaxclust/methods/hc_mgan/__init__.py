@@ -22,17 +22,21 @@ s_l + s_m = s_k: the leaves' memberships of an example sum to one. A key belongs
 beside it, so several leaves that will be split anyway are trained at a time, in one program, with the same result to
 rounding.
 
-Deviations: layer normalisation is over a whole image, and z is scaled to mean 0 and variance 1 (nn/gan.py). Steps come
-in chunks of 32. Preset 'quick' has narrower networks that learn faster, and no raw split, for which so few steps are
-not enough: a split begins with the normalised cut of a graph of nearest neighbours (`start` 'manifold'), which two
-refinements move. Their C also see real examples (`real_weight` w: + w/2 (-log C_own(x) - log C_other(x')), x drawn for
-C's own group, x' for the other), and have the groups' masses as prior (`prior` 'mass': log m_l / m_m is added to their
-log odds); the second goes on with the first one's networks (`warm_start`), and noise stays small throughout. Options:
-both groups updated from the same state (`order`); an end where no split separates anything (`n_clusters` 'auto': by the
-normalised cut, by how far the two C disagree, by a child's share); random transformations of all that D and C see in
-training (`rotation`, `zoom`, `shift`, `flip`; Zhao et al. 2020, Differentiable augmentation).
-What the text leaves to the eye is done here: a training whose discriminator wins, or whose losses are not finite, is
-begun anew, and so is a split that leaves a child nearly empty.
+Deviations and options, the text's value last:
+
+    always                  layer normalisation is over a whole image, z has mean 0 and variance 1 (nn/gan.py)
+    always                  steps come in chunks of 32
+    always                  a training whose D wins, or whose losses are not finite, is begun anew; by eye
+    always                  a split that leaves a child nearly empty is begun anew
+    start                   'manifold': a split begins with the normalised cut of a graph of neighbours; 'raw'
+    real_weight w           C also see real examples, + w/2 (-log C_own(x) - log C_other(x')), x' of the other group; 0
+    prior                   'mass': log m_l / m_m, of the groups' masses, is added to C's log odds; 'equal'
+    warm_start              a refinement goes on with the networks of the one before; no
+    last_noise_variance     noise stays small throughout; it falls to 0
+    order                   'together': both groups are updated from the same state; 'turn'
+    n_clusters              'auto': no split whose cut, doubt of the two C, or smallest child is out of bounds; a number
+    rotation, zoom, ...     all that D and C see is transformed (Zhao et al. 2020, Differentiable augmentation); not
+    width, rates, steps     'quick' has narrower networks that learn faster
 """
 
 from jaxclust.methods.base import Method

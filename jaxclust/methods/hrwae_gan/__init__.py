@@ -18,12 +18,15 @@ WAE-GAN.
 After the training each group's posterior means are clustered by UMAP and HDBSCAN, or by a Gaussian mixture (3.2).
 Those of `cluster_group` teach a classifier of examples, the head, which gives the labels.
 
-Deviations: the text prints L_N (eq. 11) as a count, without a gradient, where it means the weights w. Its labels are
-HDBSCAN's; here they are the head's, which new examples can have too. Variances of codes are at most one, and batch norm
-in the critics has the statistics of the prior's codes alone: without these two the codes run away (nn/hierarchical.py).
-The preset 'quick' augments images and asks for the unchanged one; K is what comes again over draws of UMAP
-(host/clusters.py); and half of the examples (`prior_share`) are decoded with lower groups drawn from their priors, or
-z_0 would leave the image to them.
+Deviations and options, the text's value last:
+
+    L_N                     weights w of examples; printed (eq. 11) as a count, which has no gradient
+    labels                  the head's, which new examples have too; HDBSCAN's
+    variances of codes      at most one; without a bound, and codes run away (nn/hierarchical.py)
+    batch norm in critics   statistics of the prior's codes alone; of both, and codes run away
+    clean_target            decoders are asked for the image before augmentation; the augmented one
+    prior_share             so many examples are decoded with lower groups from their priors, or z_0 tells nothing; none
+    clusterer               'quick': clusters that come again over draws of UMAP (host/clusters.py); HDBSCAN
 
 Some examples are held out: after every stretch of `attention_epochs` they tell how well the codes fit their priors. A
 training that is broken ends there, with the last state that was found sound.

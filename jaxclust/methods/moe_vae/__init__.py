@@ -20,13 +20,17 @@ The pipeline, and the parts of the text that it follows:
 
     and stage 2: hard labels, each expert alone on its own points.
 
-Settings are in config.py. Deviations, all switched off in the preset 'paper': decoders are asked for
-the image before augmentation, learning rates follow a cosine, the KL weighs `kl_weight`, each image is routed to its
-`top_experts`, the first block of autoencoder and manager is one convolution (`stem`), the manager begins with the
-encoder's layers (`warm_start`), and clusters and their number are the persistent leaves that come again over several
-draws of UMAP (host/clusters.py). In both presets HDBSCAN's min_samples, which the text does not state, is 10, and of
-more than `max_samples` images the others get the clusters of their nearest ones in the sample, so that the manager
-learns from all.
+Deviations, the text's value last, which preset 'paper' has:
+
+    clean_target            decoders are asked for the image before augmentation; the augmented one
+    schedule                learning rates follow a cosine; constant
+    kl_weight               the KL weighs less; 1
+    top_experts             each image is routed to so many experts; all
+    stem                    the first block of autoencoder and manager is one convolution; a pair
+    warm_start              the manager begins with the encoder's layers; with random ones
+    clusterer               persistent leaves that come again over several draws of UMAP (host/clusters.py); HDBSCAN
+    min_samples             10 in both presets; the text does not state HDBSCAN's
+    max_samples             beyond them images get the clusters of their nearest ones in the sample; the text is silent
 """
 
 from jaxclust.methods.base import Method
