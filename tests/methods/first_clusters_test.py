@@ -179,7 +179,9 @@ def test_one_map_has_the_number_that_is_asked_for(clusterer, k):
         assert notes == ["HDBSCAN finds no 5 clusters: a Gaussian mixture of 5 is used"]
 
 
-@pytest.mark.parametrize("metric", ["euclidean", pytest.param("manhattan", marks=pytest.mark.slow), "cosine"])
+@pytest.mark.parametrize(
+    "metric", ["euclidean", *(pytest.param(name, marks=pytest.mark.slow) for name in ("manhattan", "cosine"))]
+)
 def test_hdbscan_finds_the_number_on_one_map(metric):
     x, labels = blobs([30] * 3)
     found = first.on_one_map(dataclasses.replace(ONE, umap_metric=metric), x, "auto", KEY, silent)
