@@ -4,6 +4,7 @@ Reads the complete runs of the rows of configs/found.py, and of moe-vae on the s
 the settings of the search were chosen stand apart from those that only confirm them.
 """
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,16 +18,18 @@ CLASSES = {
     "digits": 10, "fmnist10k": 10, "palm_16": 100, "isolet": 26, "usps": 10, "mnist10k": 10, "orl_32": 40,
     "segment": 7, "pendigits": 10, "cifar10k": 10,
 }  # fmt: skip
+IMAGES = ("digits", "fmnist10k", "usps", "mnist10k")  # rows of configs/moe_vae.py
 CHOSEN = ("digits", "fmnist10k", "palm_16", "isolet")
 HEADER = ("data", "classes", "method", "seeds", "K by seed", "clear", "seen in", "ACC %", "NMI %", "seconds", "MB")
 
 
-def main() -> int:
-    """The command; returns the exit code."""
-    rows = [
-        *configs.tables()["found"],
-        *(configs.find(f"moe_vae_{name}") for name in CLASSES if f"moe_vae_{name}" in configs.names()),
-    ]
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code, 2 where nothing was run."""
+    argparse.ArgumentParser(prog="python -m experiments.found", description=__doc__.splitlines()[0]).parse_args(argv)
+    rows = [*configs.tables()["found"], *(configs.find(f"moe_vae_{name}") for name in IMAGES)]
+    if not any(complete_runs(row, configs.OUT)[0] for row in rows):
+        print("experiments.found: error: there are no complete runs: python -m experiments.run found", file=sys.stderr)
+        return 2
     for title, wanted in (("chosen on", True), ("only confirmed on", False)):
         print(f"Settings of the search {title}:\n")
         print(table([row for row in rows if (Path(row.data).stem in CHOSEN) is wanted], configs.OUT), end="\n\n")
