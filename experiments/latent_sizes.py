@@ -20,6 +20,7 @@ from jaxclust.errors import InputError
 from jaxclust.host import latent_dim
 from jaxclust.methods.moe_vae import fit as moe_vae
 from jaxclust.methods.moe_vae.config import QUICK
+from jaxclust.methods.shared.job import Job
 from jaxclust.numerics import fold_name
 from jaxclust.train.phases import Phases
 
@@ -37,7 +38,7 @@ def explained(name: str, size: int, epochs: float, seed: int) -> np.ndarray:
     preprocess = prepare.plan(dataset.images)
     images = prepare.apply(preprocess, dataset.images)
     key = fold_name(jax.random.key(seed), "latent-sizes")
-    _, encode = moe_vae.autoencode(config, images, preprocess.likelihood, size, "search-autoencoder", key, Phases())
+    _, encode = moe_vae.autoencode(Job(config, images, preprocess, key, Phases()), size, "search-autoencoder")
     return latent_dim.explained_variance(encode(images))
 
 

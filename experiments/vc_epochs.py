@@ -22,7 +22,7 @@ from jaxclust.data import sources
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.host import manifold
-from jaxclust.methods.shared.coders import frame
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.vc import fit as vc
 from jaxclust.methods.vc import training as vc_training
 from jaxclust.methods.vc.config import QUICK
@@ -65,7 +65,7 @@ def train(data: str, epochs: Sequence[float], seed: int) -> tuple[list[Moment], 
         raise InputError(f"{data}: has no classes to colour by: give data with labels")
     config = dataclasses.replace(QUICK, n_clusters=int(dataset.labels.max()) + 1, start="random")
     preprocess, images = models.prepared(config, dataset.images)
-    nets = Networks(config, int(config.n_clusters), frame(preprocess), preprocess.likelihood)
+    nets = Networks(config, int(config.n_clusters), Extent.of(preprocess), preprocess.likelihood)
     nets.check()
     plan = vc.plan_of(config, len(images), int(np.prod(images.shape[1:])))
     training = vc_training.variational_clustering(config, nets.n_clusters, nets, plan)

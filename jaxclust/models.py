@@ -16,6 +16,7 @@ from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.levels import Levels, labels_at, of_labels
 from jaxclust.methods.base import Method, Model, Result
+from jaxclust.methods.shared.job import Job
 from jaxclust.metrics import clustering
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.phases import Phases
@@ -100,8 +101,8 @@ def check_seed(seed: int) -> None:
 
 def fit(request: Request, images: Images, preprocess: prepare.Preprocess, phases: Phases) -> Result:
     """The method on prepared images. Raises InputError where fewer than two clusters come out."""
-    key = jax.random.key(request.seed)
-    result = request.method.fit(request.config, images, preprocess, key, phases)
+    job = Job(request.config, images, preprocess, jax.random.key(request.seed), phases)
+    result = request.method.fit(job)
     if result.probabilities.shape[1] < 2:
         raise InputError("one cluster was found: give the number that you expect with --n-clusters")
     return result

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxclust.host import seeds
+from jaxclust.data import prepare
 from jaxclust.methods.base import Functions, Method, Model, Result
-from jaxclust.numerics import fold_name, squared_distances, weighted_mean
+from jaxclust.methods.shared.job import Job
+from jaxclust.numerics import squared_distances, weighted_mean
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.phases import Phases
 from jaxclust.train.training import Training, advance, new_state, step_key, to_unit
@@ -100,7 +101,8 @@ def _functions(shape: tuple[int, ...], latent_dim: int) -> Functions:
     )
 
 
-def fit(config: ToyConfig, images: np.ndarray, preprocess: Any, key: jax.Array, phases: Phases) -> Result:
+def fit(job: Job[ToyConfig]) -> Result:
+    config = job.config
     n_clusters = 3 if config.n_clusters == "auto" else config.n_clusters
     if config.only_one:
         n_clusters = 1
@@ -108,25 +110,23 @@ def fit(config: ToyConfig, images: np.ndarray, preprocess: Any, key: jax.Array, 
     def find_seeds() -> dict[str, np.ndarray]:
         from sklearn.cluster import kmeans_plusplus
 
-        flat = np.asarray(_flat(jnp.asarray(images[:POINTS])))
-        chosen, _ = kmeans_plusplus(flat, n_clusters, random_state=seeds.seed(key, "seeds"))
+        flat = np.asarray(_flat(jnp.asarray(job.images[:POINTS])))
+        chosen, _ = kmeans_plusplus(flat, n_clusters, random_state=job.seed("seeds"))
         return {"centres": chosen.astype(np.float32)}
 
-    centres = phases.compute("seeds", find_seeds)["centres"]
+    centres = job.compute("seeds", find_seeds)["centres"]
     training = make(config, centres)
-    state = phases.train(
-        "centres", training, images, key=fold_name(key, "centres"), epochs=config.epochs, batch_size=config.batch_size
-    )
-    meta = {"shape": preprocess.shape, "latent_dim": config.latent_dim}
+    state = job.train("centres", training, config.epochs)
+    meta = {"shape": job.shape, "latent_dim": config.latent_dim}
     model = Model(meta, {"centres": state.params["centres"]}, restore(meta))
-    probabilities = np.exp(apply_in_batches(model.functions.log_posterior, model.arrays, images))
+    probabilities = np.exp(apply_in_batches(model.functions.log_posterior, model.arrays, job.images))
     labels = probabilities.argmax(1).astype(np.int32)
     return Result(
         model,
         labels,
         probabilities,
         probabilities.max(1) < 0.5,
-        apply_in_batches(model.functions.embed, model.arrays, images),
+        apply_in_batches(model.functions.embed, model.arrays, job.images),
         {"reconstruction": labels},
         {"n_clusters": n_clusters, "latent_dim": config.latent_dim, "expert_latent_dims": None},
         {},
@@ -137,6 +137,11 @@ METHOD = Method(
     "toy", "soft k-means, for tests", "nobody, 2026", ToyConfig,
     {"paper": ToyConfig(epochs=400), "quick": ToyConfig()}, fit, restore,
 )  # fmt: skip
+
+
+def job(config: Any, images: np.ndarray, phases: Phases | None = None, seed: int = 0) -> Job[Any]:
+    """What a method's fit is given, of images that are prepared already."""
+    return Job(config, images, prepare.plan(images), jax.random.key(seed), phases or Phases())
 
 
 def blobs(n: int = 150, seed: int = 0, kinds: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,8 @@ from jaxclust.methods.hrwae_gan.fit import hrwae_gan
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.shared import autoencoder
 from jaxclust.methods.shared.classifier import ClassifierSpec, module
-from jaxclust.methods.shared.coders import Frame, coders
+from jaxclust.methods.shared.coders import coders
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.population import population
 from jaxclust.methods.vc.config import QUICK
 from jaxclust.methods.vc.fit import Plan, variational_clustering
@@ -123,7 +124,7 @@ def ae_cm(side: int, batch: int = MLP_BATCH, count: int = 1) -> Case:
     """The joint training of ae-cm with the text's network on grey images (side, side, 1), for `count` restarts."""
     shape = (side, side, 1)
     config = AEConfig(n_clusters=CLUSTERS, batch_size=batch)
-    pair = coders(config, Frame(shape, side, side))
+    pair = coders(config, Extent(shape, side, side))
     one = ae_clustering_module(config, CLUSTERS, Length(1_000_000, 1), pair)
     widths = (side * side, *config.hidden, config.latent_dim)
     layers = [2.0 * batch * a * b for a, b in pairwise(widths)]
@@ -135,7 +136,7 @@ def restarts(count: int = 20) -> list[tuple[str, int, Case, Case]]:
     d - 2K - d on 13 features (wine, 3 clusters, batch 20); cm on these features."""
     paper = [ae_cm(16, MLP_BATCH, n) for n in (1, count)]
     small = AEConfig(n_clusters=3, hidden=(), latent_dim=6, batch_size=20)
-    pair, dim = coders(small, Frame((13,), 0, 0)), 13
+    pair, dim = coders(small, Extent((13,), 0, 0)), 13
     length = Length(1_000_000, 1)
     uci = ae_clustering_module(small, 3, length, pair)
     alone = clustering_module(small, 3, dim, length, None)
@@ -154,7 +155,7 @@ def vc(n_clusters: int, active: int | str, side: int, batch: int = BATCH) -> Cas
     """The training of vc in preset quick on grey images (side, side, 1), augmentation included."""
     shape = (side, side, 1)
     config = replace(QUICK, active_clusters=active, batch_size=batch)
-    nets = Networks(config, n_clusters, Frame(shape, side, side), "bernoulli")
+    nets = Networks(config, n_clusters, Extent(shape, side, side), "bernoulli")
     plan = Plan((config.reconstruction_weights, ()), (config.consistency_weights, ()))
     return Case(variational_clustering(config, n_clusters, nets, plan), shape, batch, 0.0)
 

@@ -22,7 +22,8 @@ from jaxclust.methods.hrwae_gan.fit import hrwae_gan
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, classifier_spec, mixture_spec
 from jaxclust.methods.shared import autoencoder, classifier
-from jaxclust.methods.shared.coders import Frame, coders
+from jaxclust.methods.shared.coders import coders
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.population import population
 from jaxclust.methods.vc.config import Config as VCConfig
 from jaxclust.methods.vc.fit import Plan, variational_clustering
@@ -100,13 +101,13 @@ def _stage_two(config: Config, shape: tuple[int, ...]) -> Training:
 
 
 def _ae_cm(config: AEConfig, shape: tuple[int, ...]) -> Training:
-    pair = coders(config, Frame(shape, *shape[:2]))
+    pair = coders(config, Extent(shape, *shape[:2]))
     one = ae_clustering_module(config, CLUSTERS, Length(N_STEPS, 1), pair)
     return population(one, config.restarts, pair.size)
 
 
 def _vc(config: VCConfig, shape: tuple[int, ...]) -> Training:
-    nets = Networks(config, CLUSTERS, Frame(shape, *shape[:2]), "bernoulli")
+    nets = Networks(config, CLUSTERS, Extent(shape, *shape[:2]), "bernoulli")
     plan = Plan((config.reconstruction_weights, ()), (config.consistency_weights, (N_STEPS // 4, N_STEPS // 2)))
     return variational_clustering(config, CLUSTERS, nets, plan)
 

@@ -81,7 +81,7 @@ class Method(NamedTuple):
     source:  author, title, year.
     Config:  a frozen dataclass whose defaults are the paper's values (preset 'paper').
     presets: name -> Config, with 'quick' and 'paper'.
-    fit:     (config, images, preprocess meta, key, phases) -> Result.
+    fit:     (shared.job.Job) -> Result. It sees prepared examples, and no labels.
     restore: (meta) -> Functions, the inverse of what `fit` put into Model.meta.
     """
 

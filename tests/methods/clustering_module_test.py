@@ -21,7 +21,8 @@ from jaxclust.methods.clustering_module.model import (
     posterior_of,
     random_module,
 )
-from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, coders
+from jaxclust.methods.shared.coders import CoderConfig, Coders, coders
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.lengths import epochs_of
 from jaxclust.train.training import Batch
 
@@ -349,7 +350,7 @@ def arrays_of(module, deviation):
 def test_answers_against_numpy(float64):
     module, x, _, _ = module_case(8)
     g, mu = slow(module, x)
-    found = answers(None, Frame((DIM,), 0, 0), arrays_of(module, np.ones(K)), x)
+    found = answers(None, Extent((DIM,), 0, 0), arrays_of(module, np.ones(K)), x)
     np.testing.assert_allclose(found["responsibilities"], g, rtol=1e-12)
     distances = ((np.asarray(x)[:, None] - mu[None]) ** 2).sum(-1)
     np.testing.assert_allclose(found["spread"], g * distances / DIM, rtol=1e-9)
@@ -358,8 +359,8 @@ def test_answers_against_numpy(float64):
 
 
 def test_functions_of_the_module_alone():
-    view, (module, x, _, _) = Frame((DIM,), 0, 0), module_case(9)
-    arrays, can = arrays_of(module, [0.0, 0.5, 1.0, 2.0]), functions(None, view)
+    extent, (module, x, _, _) = Extent((DIM,), 0, 0), module_case(9)
+    arrays, can = arrays_of(module, [0.0, 0.5, 1.0, 2.0]), functions(None, extent)
     g, mu = slow(module, x)
     np.testing.assert_allclose(can.embed(arrays, x), x @ module.encoder + module.encoder_bias, rtol=1e-5)
     np.testing.assert_allclose(np.exp(can.log_posterior(arrays, x)), g, rtol=1e-5)
@@ -377,13 +378,13 @@ def test_functions_of_the_module_alone():
 
 
 def test_functions_with_an_autoencoder_are_those_of_its_codes():
-    view = Frame((DIM,), 0, 0)
-    pair = coders(CoderConfig(hidden=(5,), latent_dim=2), view)
+    extent = Extent((DIM,), 0, 0)
+    pair = coders(CoderConfig(hidden=(5,), latent_dim=2), extent)
     params, stats = pair.init(jax.random.key(0), ROWS)
     module, _, _, _ = module_case(10, dim=2)
     x = module_case(10)[1]
     arrays = {**arrays_of(module, np.zeros(K)), "params": params, "stats": stats}
-    can, z = functions(pair, view), pair.embed(params, stats, x)
+    can, z = functions(pair, extent), pair.embed(params, stats, x)
     np.testing.assert_allclose(can.embed(arrays, x), z)
     np.testing.assert_allclose(np.exp(can.log_posterior(arrays, x)), slow(module, z)[0], rtol=1e-5)
     np.testing.assert_allclose(can.reconstruct(arrays, x), pair.picture(params, stats, z))

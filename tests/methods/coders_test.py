@@ -11,7 +11,8 @@ import pytest
 
 from jaxclust.data import prepare
 from jaxclust.errors import InputError
-from jaxclust.methods.shared.coders import CoderConfig, Frame, autoencoder, coders, frame, pictures, vectors
+from jaxclust.methods.shared.coders import CoderConfig, autoencoder, coders
+from jaxclust.methods.shared.extent import Extent, pictures, vectors
 from jaxclust.train import loop
 from jaxclust.train.batches import shuffled
 from jaxclust.train.phases import initial
@@ -22,7 +23,7 @@ DIGITS = rng.integers(0, 256, (3, 28, 28, 1)).astype(np.uint8)
 COLOUR = rng.integers(0, 256, (3, 5, 7, 3)).astype(np.uint8)
 FEATURES = rng.normal(size=(12, 5)).astype(np.float32)
 IMAGES = rng.integers(0, 256, (12, 8, 8, 1)).astype(np.uint8)
-OF_FEATURES, OF_IMAGES = Frame((5,), 0, 0), Frame((8, 8, 1), 8, 8)
+OF_FEATURES, OF_IMAGES = Extent((5,), 0, 0), Extent((8, 8, 1), 8, 8)
 CONV = CoderConfig(network="conv", width=0.1, min_filters=2, latent_dim=3)
 MLP = CoderConfig(hidden=(6, 4), latent_dim=3)
 
@@ -46,35 +47,35 @@ def trained(pair, images):
 @pytest.mark.parametrize(("images", "side"), [(DIGITS, 32), (COLOUR, 8)], ids=["28x28", "5x7 in colour"])
 def test_vectors_are_the_pixels_without_padding_and_pictures_put_it_back(images, side):
     preprocess = prepare.plan(images)
-    view, padded = frame(preprocess), prepare.apply(preprocess, images)
-    assert padded.shape[1:] == view.shape == (side, side, images.shape[3])
-    flat = vectors(view, jnp.asarray(padded))
-    assert flat.shape == (3, view.size) == (3, images[0].size)
+    extent, padded = Extent.of(preprocess), prepare.apply(preprocess, images)
+    assert padded.shape[1:] == extent.shape == (side, side, images.shape[3])
+    flat = vectors(extent, jnp.asarray(padded))
+    assert flat.shape == (3, extent.size) == (3, images[0].size)
     np.testing.assert_allclose(flat, images.reshape(3, -1) / 255, rtol=1e-6)
-    np.testing.assert_allclose(pictures(view, flat), padded / 255, rtol=1e-6)
-    np.testing.assert_array_equal(vectors(view, pictures(view, flat)), flat)
+    np.testing.assert_allclose(pictures(extent, flat), padded / 255, rtol=1e-6)
+    np.testing.assert_array_equal(vectors(extent, pictures(extent, flat)), flat)
 
 
 def test_features_are_their_own_vectors_and_pictures():
-    view = frame(prepare.plan(FEATURES))
-    assert view == OF_FEATURES
-    assert view.size == 5
-    np.testing.assert_array_equal(vectors(view, jnp.asarray(FEATURES)), FEATURES)
-    np.testing.assert_array_equal(pictures(view, jnp.asarray(FEATURES)), FEATURES)
+    extent = Extent.of(prepare.plan(FEATURES))
+    assert extent == OF_FEATURES
+    assert extent.size == 5
+    np.testing.assert_array_equal(vectors(extent, jnp.asarray(FEATURES)), FEATURES)
+    np.testing.assert_array_equal(pictures(extent, jnp.asarray(FEATURES)), FEATURES)
 
 
 def test_pictures_clip_pixels_and_not_features():
     values = jnp.full((1, 64), 1.5).at[0, 0].set(-0.5)
     image = pictures(OF_IMAGES, values)
     assert (image.min(), image.max()) == (0.0, 1.0)
-    assert pictures(Frame((64,), 0, 0), values).min() == -0.5
+    assert pictures(Extent((64,), 0, 0), values).min() == -0.5
 
 
 # networks
 
 
 def test_the_dense_pair_has_the_texts_widths_mirrored():
-    pair = coders(CoderConfig(), Frame((16, 16, 1), 16, 16))
+    pair = coders(CoderConfig(), Extent((16, 16, 1), 16, 16))
     params, _ = jax.eval_shape(lambda key: pair.init(key, 4), jax.random.key(0))
     widths = [256, 500, 500, 2000, 10]
     for part, expected in (("encoder", widths), ("decoder", widths[::-1])):
@@ -87,7 +88,7 @@ def test_the_dense_pair_has_the_texts_widths_mirrored():
 
 
 def test_hidden_layers_are_leaky_with_slope_a_fifth_and_the_last_is_linear():
-    pair = coders(CoderConfig(hidden=(2,), latent_dim=1), Frame((1,), 0, 0))
+    pair = coders(CoderConfig(hidden=(2,), latent_dim=1), Extent((1,), 0, 0))
     hidden = {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array([0.0, 1.0])}
     last = {"kernel": jnp.array([[1.0], [10.0]]), "bias": jnp.array([-7.0])}
     params = {"encoder": {"Dense_0": hidden, "Dense_1": last}}
@@ -96,7 +97,7 @@ def test_hidden_layers_are_leaky_with_slope_a_fifth_and_the_last_is_linear():
 
 
 def test_the_quadratic_layer_by_hand():
-    pair = coders(CoderConfig(hidden=(), latent_dim=1, quadratic=True), Frame((2,), 0, 0))
+    pair = coders(CoderConfig(hidden=(), latent_dim=1, quadratic=True), Extent((2,), 0, 0))
     params, stats = pair.init(jax.random.key(0), 4)
     assert params["encoder"]["Dense_0"]["kernel"].shape == (1 + 2 + 4, 1)
     assert params["decoder"]["Dense_0"]["kernel"].shape == (1, 2)
@@ -119,12 +120,12 @@ def test_sizes_of_zero_are_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("config", "view", "images"),
+    ("config", "extent", "images"),
     [(MLP, OF_FEATURES, FEATURES), (MLP, OF_IMAGES, IMAGES), (CONV, OF_IMAGES, IMAGES)],
     ids=["features", "images", "conv"],
 )
-def test_a_pair_learns_and_its_codes_and_pictures_do_not_depend_on_the_batch(config, view, images):
-    pair = coders(config, view)
+def test_a_pair_learns_and_its_codes_and_pictures_do_not_depend_on_the_batch(config, extent, images):
+    pair = coders(config, extent)
     training, state, mean_error = trained(pair, images)
     embed, picture = jax.jit(training.embed), jax.jit(pair.picture)
     codes = np.asarray(embed(state, images))
@@ -135,9 +136,9 @@ def test_a_pair_learns_and_its_codes_and_pictures_do_not_depend_on_the_batch(con
     drawn = picture(state.params, state.extra, codes)
     assert drawn.shape == images.shape
     if config.network == "mlp":  # batch norm's running statistics are far behind after so few steps
-        error = ((vectors(view, drawn) - vectors(view, jnp.asarray(images))) ** 2).sum(1).mean()
+        error = ((vectors(extent, drawn) - vectors(extent, jnp.asarray(images))) ** 2).sum(1).mean()
         assert error < 0.8 * mean_error
-    if len(view.shape) == 3:
+    if len(extent.shape) == 3:
         assert 0 <= drawn.min() <= drawn.max() <= 1
     among_others = picture(state.params, state.extra, np.concatenate([codes[:1], 9 * codes[1:]]))
     np.testing.assert_allclose(among_others[0], drawn[0], rtol=1e-4, atol=1e-5)

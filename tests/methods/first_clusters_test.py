@@ -14,6 +14,7 @@ from jaxclust.host.clusters import Found
 from jaxclust.methods.shared import first_clusters as first
 from jaxclust.methods.shared.first_clusters import ClustersConfig, MapConfig
 from jaxclust.train.phases import Phases
+from tests import toy
 
 KEY = jax.random.key(0)
 ONE = MapConfig(umap_neighbors=10, umap_components=2, umap_epochs=60, min_cluster_share=0.1)
@@ -96,8 +97,9 @@ def test_a_phase_that_is_kept_is_not_solved_again(tmp_path):
         asked.append(len(rows))
         return x[rows]
 
-    before = first.first_clusters(ClustersConfig(draws=1), 60, codes, KEY, Phases(tmp_path))
-    after = first.first_clusters(ClustersConfig(draws=1), 60, codes, KEY, Phases(tmp_path))
+    before, after = (
+        first.first_clusters(toy.job(ClustersConfig(draws=1), x, Phases(tmp_path)), codes) for _ in range(2)
+    )
     assert asked == [60]
     same(before, after)
 
@@ -123,7 +125,7 @@ def test_inputs_are_looked_at_where_they_have_more_components_than_the_codes(com
     assert first.views(codes, None, features) == {"codes": codes}
 
 
-def views_of(monkeypatch, config, n=60, **options):
+def views_of(monkeypatch, config, n=60, features=False, **options):
     """The names of what `find` is given, and its options."""
     seen = {}
 
@@ -134,9 +136,10 @@ def views_of(monkeypatch, config, n=60, **options):
     monkeypatch.setattr(clusters, "find", find)
     monkeypatch.setattr(first, "on_one_map", lambda config, codes, *rest: known(len(codes)))
     x = np.random.default_rng(0).normal(size=(n, 30)).astype(np.float32)
+    images = x if features else np.abs(x[:, :16]).reshape(n, 4, 4, 1)
     asked = []
     inputs = {"inputs": lambda rows: asked.append(len(rows)) or x[rows]}
-    first.first_clusters(config, n, lambda rows: x[rows, :2], KEY, Phases(), **inputs, **options)
+    first.first_clusters(toy.job(config, images), lambda rows: x[rows, :2], **inputs, **options)
     return seen, asked
 
 
@@ -262,7 +265,7 @@ def test_of_more_rows_than_the_sample_all_have_labels(clusterer):
         asked.append(rows)
         return x[rows]
 
-    found = first.first_clusters(config, n, codes, KEY, Phases())
+    found = first.first_clusters(toy.job(config, x), codes)
     sample, rest = asked
     assert len(sample) == 200
     np.testing.assert_array_equal(np.sort(np.concatenate([sample, rest])), np.arange(n))

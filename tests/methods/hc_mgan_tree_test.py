@@ -141,7 +141,7 @@ def two_groups():
 
 
 def test_cuts_are_of_a_sample_that_the_others_follow():
-    one = split.by_cuts(dataclasses.replace(TINY, max_samples=60), two_groups(), KEY)(np.ones(80), KEY)
+    one = split.by_cuts(toy.job(dataclasses.replace(TINY, max_samples=60), two_groups()))(np.ones(80), KEY)
     assert len(set(one.share[:40])) == len(set(one.share[40:])) == 1
     assert set(one.share) == {0, 1}
     assert one.ncut == pytest.approx(0, abs=1e-6)
@@ -152,21 +152,21 @@ def test_cuts_are_of_a_sample_that_the_others_follow():
 def test_blocks_may_lie_wholly_in_the_sample(monkeypatch):
     images = two_groups()
     config = dataclasses.replace(TINY, max_samples=76)
-    one = split.by_cuts(config, images, KEY)(np.ones(80), KEY)
+    one = split.by_cuts(toy.job(config, images))(np.ones(80), KEY)
     monkeypatch.setattr(split, "blocks", lambda images: ((i, images[i : i + 2]) for i in range(0, 80, 2)))
-    np.testing.assert_array_equal(split.by_cuts(config, images, KEY)(np.ones(80), KEY).share, one.share)
+    np.testing.assert_array_equal(split.by_cuts(toy.job(config, images))(np.ones(80), KEY).share, one.share)
 
 
 def test_what_has_no_cut_is_a_leaf_and_without_a_number_what_has_no_small_one():
     config = dataclasses.replace(TINY, start="manifold", refinements=1, max_samples=4000)
     few = np.zeros(80)
     few[:3] = 1
-    assert not split.by_cuts(config, two_groups(), KEY)(few, KEY).sound
+    assert not split.by_cuts(toy.job(config, two_groups()))(few, KEY).sound
     noise = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
-    assert split.by_cuts(dataclasses.replace(config, n_clusters=4), noise, KEY)(np.ones(300), KEY).open
+    assert split.by_cuts(toy.job(dataclasses.replace(config, n_clusters=4), noise))(np.ones(300), KEY).open
     auto = dataclasses.replace(config, n_clusters="auto")
-    assert split.by_cuts(auto, two_groups(), KEY)(np.ones(80), KEY).open
-    found = split.by_cuts(auto, noise, KEY)(np.ones(300), KEY)
+    assert split.by_cuts(toy.job(auto, two_groups()))(np.ones(80), KEY).open
+    found = split.by_cuts(toy.job(auto, noise))(np.ones(300), KEY)
     assert found.ncut > auto.max_ncut
     assert not found.open
     with pytest.raises(InputError, match=r"normalised cut 0.\d+ \(max_ncut 0.05\).*give n_clusters"):
@@ -254,15 +254,15 @@ def test_blobs_are_the_leaves_by_the_manifold_and_a_killed_run_goes_on(tmp_path,
 def test_the_first_training_of_a_node_is_a_long_one_whatever_networks_begin_with(monkeypatch, start, expected):
     seen = []
 
-    def run(config, images, several, work, name, key, phases, titles):
+    def run(job, several, work, name, titles):
         seen.append(work[()].short)
         says = np.repeat(np.linspace(0.1 * len(seen), 1, 80)[:, None], several.groups, 1)
         return {(): split.End("", {"features": {"params": {"w": np.ones(2)}}}, says)}
 
     monkeypatch.setattr(hc, "run", run)
     config = dataclasses.replace(TINY, start=start, refinements=2, warm_start=False)
-    images = two_groups()
-    hc.split_leaves(config, images, {(): np.ones(80)}, 1, KEY, Phases(), split.by_cuts(config, images, KEY))
+    job = toy.job(config, two_groups())
+    hc.split_leaves(job, {(): np.ones(80)}, 1, split.by_cuts(job))
     assert seen == expected
 
 
@@ -315,7 +315,7 @@ def test_a_leaf_that_is_done_keeps_its_outcome_and_not_its_checkpoints(tmp_path)
 def halves(monkeypatch, doubts):
     """Splits without training: the first half of each leaf's rows from the others; doubts by leaf."""
 
-    def split_leaves(config, images, leaves, wave, key, phases, cut_of):
+    def split_leaves(job, leaves, wave, cut_of):
         found = {}
         for place, member in leaves.items():
             rows = np.flatnonzero(member)
@@ -328,13 +328,13 @@ def halves(monkeypatch, doubts):
 
 @pytest.mark.parametrize("concurrent", [1, 3])
 def test_the_largest_leaf_is_split_and_one_in_doubt_where_a_number_is_asked_for(monkeypatch, concurrent):
-    images = np.zeros((16, 2), np.float32)
+    images = np.arange(32, dtype=np.float32).reshape(16, 2)
     config = dataclasses.replace(TINY, n_clusters=4, max_doubt=0.1, concurrent=concurrent)
     halves(monkeypatch, {(0,): 0.2})
     places = {0: (), 1: (0,), 2: (1,), 3: (1, 0)}
 
     def split_in_turn(**changes):
-        splits, _, masses = hc.grow(dataclasses.replace(config, **changes), images, jax.random.key(0), Phases())
+        splits, _, masses = hc.grow(toy.job(dataclasses.replace(config, **changes), images))
         assert masses[:3] == [16, 8, 8]
         return splits
 
@@ -347,7 +347,7 @@ def test_a_tree_says_why_it_has_fewer_leaves_or_none(monkeypatch):
     halves(monkeypatch, {(): 0.2})
     notes = Notes()
     config = dataclasses.replace(TINY, n_clusters=20)
-    assert len(hc.grow(config, images, jax.random.key(0), Phases(report=notes))[0]) == 7
+    assert len(hc.grow(toy.job(config, images, Phases(report=notes)))[0]) == 7
     assert notes.said[-1] == "8 leaves of 20: no other could be split"
     with pytest.raises(InputError, match=r"doubt 0.200 \(max_doubt 0.1\).*give n_clusters"):
         fit(dataclasses.replace(TINY, n_clusters="auto"), images)
@@ -358,10 +358,10 @@ def test_what_is_usable_outlives_what_is_not(monkeypatch):
     ends = iter([slots.FAULTS[slots.COLLAPSED], split.EMPTY])
     monkeypatch.setattr(split, "ended", lambda config, images, params, fault, work: end([0.4] * 40, next(ends), 1))
     config = dataclasses.replace(TINY, restarts=1)
-    images = np.zeros((40, *SHAPE), np.float32)
+    images = np.linspace(0, 1, 40 * np.prod(SHAPE), dtype=np.float32).reshape(40, *SHAPE)
     several = hc.training(dataclasses.replace(config, concurrent=1), SHAPE, 1, False)
     work = {(): split.Work(KEY, np.ones((1, 40)), 1.0)}
-    found = split.run(config, images, several, work, "raw-1", KEY, Phases(), [])
+    found = split.run(toy.job(config, images), several, work, "raw-1", [])
     assert found[()].fault == slots.FAULTS[slots.COLLAPSED]
     assert next(ends, None) is None, "both trainings were made"
 

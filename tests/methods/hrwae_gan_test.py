@@ -15,6 +15,7 @@ from jaxclust.methods.hrwae_gan import fit as hr
 from jaxclust.methods.hrwae_gan import training as hr_training
 from jaxclust.methods.hrwae_gan.config import QUICK, Config
 from jaxclust.methods.hrwae_gan.model import broken, functions, gaussians, health, hierarchy, noise, sizes
+from jaxclust.methods.shared.job import Job
 from jaxclust.train.phases import Phases, initial
 from jaxclust.train.progress import Silent
 from jaxclust.train.training import Batch
@@ -250,7 +251,7 @@ def trained(monkeypatch, told_apart, **changes):
                 return {"noise": np.arange(30) < 3}
             return {"told_apart": np.array([next(looks)]), "spread": np.ones(1)}
 
-    state, told = hr.train(config, images, IMAGES, "bernoulli", jax.random.key(0), Counts())
+    state, told = hr.train(toy.job(config, images, Counts()), IMAGES)
     return int(state.params["autoencoder"]["last"]["bias"][0]), told, seen
 
 
@@ -306,10 +307,10 @@ def test_a_training_that_breaks_at_once_is_an_error_that_says_so(monkeypatch):
 def clusters_of(level, phases=None, **changes):
     """`clusters` of codes of two clumps in group 0 and of three in group 1."""
     rng = np.random.default_rng(0)
-    codes = [(rng.normal(size=(60, 2)) + 50 * (np.arange(60) % k)[:, None], None) for k in (2, 3)]
+    codes = [rng.normal(size=(60, 2)) + 50 * (np.arange(60) % k)[:, None] for k in (2, 3)]
     config = dataclasses.replace(TINY, groups=2, min_cluster_share=0.15, **changes)
     preprocess, images = models.prepared(config, np.tile(IMAGES, (10, 1, 1, 1)))
-    return hr.clusters(config, level, codes, preprocess, images, jax.random.key(0), phases or Phases())
+    return hr.clusters(Job(config, images, preprocess, jax.random.key(0), phases or Phases()), level, codes[level])
 
 
 def test_every_group_has_clusters_of_its_own(monkeypatch):
@@ -334,7 +335,7 @@ def test_a_given_number_is_that_of_every_group(monkeypatch):
 def test_inputs_are_looked_at_for_the_group_that_gives_the_labels(monkeypatch, cluster_group):
     seen = {}
 
-    def first_clusters(config, n, codes, key, phases, *, inputs, features, name):
+    def first_clusters(job, codes, *, inputs, key, name):
         seen[name] = (codes(np.arange(3)), inputs)
 
     monkeypatch.setattr(hr, "first_clusters", first_clusters)
@@ -359,7 +360,7 @@ def test_too_few_examples_are_refused_before_the_training(n, changes, words):
     config = dataclasses.replace(config, **changes)
     preprocess, images = models.prepared(config, np.tile(IMAGES, (10, 1, 1, 1))[:n])
     with pytest.raises(InputError, match=words):
-        hr.fit(config, images, preprocess, jax.random.key(0), Phases())
+        hr.fit(Job(config, images, preprocess, jax.random.key(0), Phases()))
 
 
 def test_a_fifth_of_few_examples_is_held_out_and_at_most_1000():
@@ -455,8 +456,7 @@ def test_a_head_that_disagrees_is_trained_again():
     config = dataclasses.replace(TINY, head_epochs=1, epochs=1, min_steps=0, head_learning_rate=3e-3)
     first = np.random.default_rng(0).integers(-1, 3, 90).astype(np.int32)  # nothing that an image tells
     notes = StopsIn("none")
-    work = (images[..., None], "bernoulli", first, 3)
-    _, agreement = hr.distilled(config, *work, jax.random.key(0), Phases(report=notes))
+    _, agreement = hr.distilled(toy.job(config, images[..., None], Phases(report=notes)), first, 3)
     said = [float(note.split()[4].rstrip("%")) / 100 for note in notes.said if "agrees" in note]
     assert len(said) == hr.ROUNDS
     assert said[-1] == pytest.approx(agreement, abs=1e-3)

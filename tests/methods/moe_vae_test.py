@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_blobs
@@ -14,7 +13,7 @@ from jaxclust.methods.moe_vae import fit as moe_vae
 from jaxclust.methods.moe_vae.config import QUICK, Config, augmentation
 from jaxclust.metrics import clustering
 from jaxclust.nn.apply import compute_type
-from jaxclust.train.phases import Phases
+from tests import toy
 
 X, Y = make_blobs(240, centers=3, n_features=6, random_state=0)
 TINY = dataclasses.replace(
@@ -26,7 +25,7 @@ TINY = dataclasses.replace(
 
 def fit(config, seed=0):
     preprocess = prepare.plan(X.astype(np.float32))
-    return moe_vae.fit(config, prepare.apply(preprocess, X), preprocess, jax.random.key(seed), Phases())
+    return moe_vae.fit(toy.job(config, prepare.apply(preprocess, X), seed=seed))
 
 
 @pytest.mark.slow
@@ -98,7 +97,7 @@ def test_the_compute_type_follows_the_platform():
 def test_digits_are_found_and_the_mixture_is_not_worse_than_the_manager():
     images = np.round(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
     preprocess = prepare.plan(images)
-    result = moe_vae.fit(QUICK, prepare.apply(preprocess, images), preprocess, jax.random.key(0), Phases())
+    result = moe_vae.fit(toy.job(QUICK, prepare.apply(preprocess, images)))
     truth = load_digits().target
     accuracy = clustering.score(result.labels, truth)["acc"]
     assert accuracy >= 0.85

@@ -8,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxclust.methods.shared.coders import CoderConfig, Frame, autoencoder, coders
+from jaxclust.methods.shared.coders import CoderConfig, autoencoder, coders
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.population import (
     SMALL,
     groups,
@@ -145,7 +146,7 @@ def test_one_member_sees_its_own_images(alone):
 def test_members_with_convolutions_are_the_runs_that_they_would_be_alone():
     """Augmentation draws from the members' keys, batch norm keeps their statistics."""
     config = CoderConfig(network="conv", width=0.1, min_filters=2, latent_dim=2, shift=0.1)
-    pair = coders(config, Frame((8, 8, 1), 8, 8))
+    pair = coders(config, Extent((8, 8, 1), 8, 8))
     training = autoencoder(pair, optax.adam(1e-2))
     together = run(population(training, 2, pair.size, convolutional=True), KEY, PICTURES)
     for r in range(2):

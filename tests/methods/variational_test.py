@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 
 from jaxclust import losses
 from jaxclust.errors import InputError
-from jaxclust.methods.shared.coders import Frame
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.vc import fit as vc
 from jaxclust.methods.vc import training as vc_training
 from jaxclust.methods.vc.config import QUICK, Config, user_function
@@ -25,7 +25,7 @@ K, B = 4, 6
 TINY = dataclasses.replace(QUICK, width=0.1, min_filters=2, latent_dim=3, active_clusters="all", restarts=1)
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(0, 256, (B, 8, 8, 1)).astype(np.uint8)
-SQUARE = Frame((8, 8, 1), 8, 8)
+SQUARE = Extent((8, 8, 1), 8, 8)
 
 
 def darker(key, image):
@@ -38,8 +38,8 @@ def batch(images=IMAGES, weight=None):
     return Batch(jnp.asarray(images), jnp.arange(n), jnp.ones(n) if weight is None else jnp.array(weight))
 
 
-def drawn_networks(config=TINY, n_clusters=K, frame=SQUARE, likelihood="bernoulli"):
-    nets = Networks(config, n_clusters, frame, likelihood)
+def drawn_networks(config=TINY, n_clusters=K, extent=SQUARE, likelihood="bernoulli"):
+    nets = Networks(config, n_clusters, extent, likelihood)
     return nets, *jax.jit(nets.init)(jax.random.key(0))
 
 
@@ -293,19 +293,19 @@ def test_other_sizes_are_refused_by_the_text_s_networks():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("changes", "frame", "likelihood"),
+    ("changes", "extent", "likelihood"),
     [
-        ({"network": "text"}, Frame((32, 32, 1), 28, 28), "bernoulli"),
-        ({"network": "text", "shared_trunk": False}, Frame((32, 32, 3), 32, 32), "gaussian"),
-        ({"network": "text", "shared_trunk": False}, Frame((2,), 0, 0), "gaussian"),
+        ({"network": "text"}, Extent((32, 32, 1), 28, 28), "bernoulli"),
+        ({"network": "text", "shared_trunk": False}, Extent((32, 32, 3), 32, 32), "gaussian"),
+        ({"network": "text", "shared_trunk": False}, Extent((2,), 0, 0), "gaussian"),
         ({"shared_trunk": False}, SQUARE, "gaussian"),
-        ({}, Frame((5,), 0, 0), "gaussian"),
+        ({}, Extent((5,), 0, 0), "gaussian"),
     ],
 )
-def test_networks_can_do_all_that_they_promise(changes, frame, likelihood):
+def test_networks_can_do_all_that_they_promise(changes, extent, likelihood):
     config = dataclasses.replace(TINY, width=0.05, **changes)
-    nets, params, stats = drawn_networks(config, K, frame, likelihood)
-    images = rng.random((3, *frame.shape)).astype(np.float32)
+    nets, params, stats = drawn_networks(config, K, extent, likelihood)
+    images = rng.random((3, *extent.shape)).astype(np.float32)
     arrays, can = {"params": params, "stats": stats, "kept": jnp.array([0, 2, 3])}, functions(nets)
     embed, log_posterior = jax.jit(can.embed), jax.jit(can.log_posterior)(arrays, images)
     np.testing.assert_allclose(np.exp(log_posterior).sum(1), 1, rtol=1e-5)

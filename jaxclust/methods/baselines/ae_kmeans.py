@@ -16,39 +16,25 @@ is trained alone, for which the default is that of ae-cm.
 from collections.abc import Mapping
 from typing import Any
 
-from jaxclust.assignments import log_distance_softmax
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Result
-from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, kmeans, pretrained
-from jaxclust.methods.shared.coders import Coders, coders, frame
-from jaxclust.methods.shared.outcome import frame_of
-from jaxclust.train.phases import Phases
-from jaxclust.typing import Array, Key, PyTree
+from jaxclust.methods.baselines.centroids import CodeConfig, by_distance, finished, functions, kmeans, pretrained
+from jaxclust.methods.shared.coders import coders
+from jaxclust.methods.shared.extent import Extent
+from jaxclust.methods.shared.job import Job
 
 
-def fit(config: CodeConfig, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[CodeConfig]) -> Result:
     """Phases: 'autoencoder', then 'centroids' on the host."""
-    view = frame(preprocess)
-    pair = coders(config, view)
-    before = pretrained(config, pair, images, key, phases)
-    centroids, _ = kmeans(before.codes, config.n_clusters, key, phases)
+    pair = coders(job.config, job.extent)
+    before = pretrained(job, pair)
+    centroids, _ = kmeans(job, before.codes)
     arrays = {"params": before.params, "stats": before.stats, "centroids": centroids}
-    return finished(config, view, able(pair), arrays, images, {})
-
-
-def able(pair: Coders) -> Functions:
-    """What a fitted one can do."""
-
-    def assign(arrays: PyTree, codes: Array) -> Array:
-        return log_distance_softmax(codes, arrays["centroids"], arrays["sharpness"])
-
-    return functions(pair, assign)
+    return finished(job, functions(pair, by_distance), arrays, {})
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return able(coders(CodeConfig(**meta["config"]), frame_of(meta)))
+    return functions(coders(CodeConfig(**meta["config"]), Extent.from_meta(meta)), by_distance)
 
 
 METHOD = Method(

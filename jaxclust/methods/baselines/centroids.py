@@ -1,4 +1,4 @@
-"""Clusters that are centroids among the codes of an autoencoder: settings, starts, and what a fitted one can do.
+"""Clusters that are centroids among the codes of an autoencoder: settings, starts, the joint fit, and its functions.
 
 Starts: 'pretrained' trains the autoencoder alone and takes the centroids of k-means of its codes, the best of 20 runs
 (Xie et al. 2016); 'random' leaves network and centroids as they are drawn.
@@ -12,16 +12,18 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.rows import Images
-from jaxclust.host import seeds
-from jaxclust.methods.base import Functions, Model, Result
-from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, autoencoder
+from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.shared.coders import CoderConfig, Coders, autoencoder, coders
+from jaxclust.methods.shared.extent import Extent
+from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.outcome import outcome
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.optimisers import damped_adam
-from jaxclust.train.phases import Phases, initial
+from jaxclust.train.phases import initial
 from jaxclust.train.training import Training, TrainState
 from jaxclust.typing import Array, Key, PyTree
 
@@ -65,17 +67,11 @@ class Pretrained(NamedTuple):
     codes: np.ndarray
 
 
-def pretrained(config: CodeConfig, pair: Coders, images: Images, key: Key, phases: Phases) -> Pretrained:
+def pretrained(job: Job[CodeConfig], pair: Coders) -> Pretrained:
     """The phase 'autoencoder': the pair alone."""
-    state = phases.train(
-        "autoencoder",
-        autoencoder(pair, damped_adam(config.learning_rate)),
-        images,
-        key=fold_name(key, "autoencoder"),
-        epochs=config.pretrain_epochs,
-        batch_size=config.batch_size,
-    )
-    return Pretrained(state.params, state.extra, codes_of(pair, state.params, state.extra, images))
+    training = autoencoder(pair, damped_adam(job.config.learning_rate))
+    state = job.train("autoencoder", training, job.config.pretrain_epochs)
+    return Pretrained(state.params, state.extra, codes_of(pair, state.params, state.extra, job.images))
 
 
 def codes_of(pair: Coders, params: PyTree, stats: PyTree, images: Images) -> np.ndarray:
@@ -83,32 +79,29 @@ def codes_of(pair: Coders, params: PyTree, stats: PyTree, images: Images) -> np.
     return loop.in_batches(partial(jax.jit(pair.embed), params, stats), images)
 
 
-def kmeans(codes: np.ndarray, n_clusters: int, key: Key, phases: Phases) -> tuple[np.ndarray, np.ndarray]:
+def kmeans(job: Job[CodeConfig], codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The phase 'centroids': the best of 20 runs of k-means of codes (n, p): centroids (K, p), labels (n,)."""
 
     def solve() -> dict[str, np.ndarray]:
         from sklearn.cluster import KMeans
 
-        seed = seeds.seed(key, "centroids")
-        found = KMeans(n_clusters, n_init=KMEANS_RUNS, random_state=seed).fit(codes)
+        found = KMeans(job.config.n_clusters, n_init=KMEANS_RUNS, random_state=job.seed("centroids")).fit(codes)
         return {"centroids": found.cluster_centers_.astype(np.float32), "labels": found.labels_.astype(np.int32)}
 
-    found = phases.compute("centroids", solve)
+    found = job.compute("centroids", solve)
     return found["centroids"], found["labels"]
 
 
-def started(
-    config: JointConfig, pair: Coders, training: Training, images: Images, key: Key, phases: Phases
-) -> tuple[TrainState, dict[str, np.ndarray]]:
-    """The state that `method` starts from, and k-means' labels as an opinion if there was a k-means.
+def started(job: Job[JointConfig], pair: Coders, training: Training) -> tuple[TrainState, dict[str, np.ndarray]]:
+    """The state that `training` starts from, and k-means' labels as an opinion if there was a k-means.
 
     Its params are those of the pair, or some of them, and 'centroids' (K, p); extra has the pair's 'stats'.
     """
-    state = initial(training, fold_name(key, "joint"), (1, *images.shape[1:]))
-    if config.start == "random":
+    state = initial(training, fold_name(job.key, "joint"), (1, *job.shape))
+    if job.config.start == "random":
         return state, {}
-    before = pretrained(config, pair, images, key, phases)
-    centroids, labels = kmeans(before.codes, config.n_clusters, key, phases)
+    before = pretrained(job, pair)
+    centroids, labels = kmeans(job, before.codes)
     params = {**before.params, "centroids": centroids}
     state = state._replace(
         params={name: params[name] for name in state.params}, extra={**state.extra, "stats": before.stats}
@@ -116,7 +109,58 @@ def started(
     return state, {"k-means": labels}
 
 
+# Network and centroids together
+
+
+class Joint(NamedTuple):
+    """What a method is whose network and centroids are trained together.
+
+    training:  (config, pair, n) -> its training on n examples, as `started` wants it.
+    assign:    (arrays, codes (n, p)) -> log posterior (n, K).
+    begin:     (state, codes (n, p) of all examples) -> the state before the first step.
+    constants: (config, n) -> arrays that `assign` reads beside the trained ones.
+    decodes:   whether there is a decoder.
+    """
+
+    training: Callable[[Any, Coders, int], Training]
+    assign: Callable[[PyTree, Array], Array]
+    begin: Callable[[TrainState, Array], TrainState] | None = None
+    constants: Callable[[Any, int], dict[str, Any]] = lambda config, n: {}
+    decodes: bool = True
+
+
+def fit(joint: Joint, job: Job[JointConfig]) -> Result:
+    """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
+    pair = coders(job.config, job.extent)
+    training = joint.training(job.config, pair, job.n)
+    state, opinions = started(job, pair, training)
+    if joint.begin is not None:
+        state = jax.jit(joint.begin)(state, codes_of(pair, state.params, state.extra["stats"], job.images))
+    state = job.train("joint", training, job.config.epochs, state=state)
+    params = dict(state.params)
+    arrays = {"centroids": params.pop("centroids"), "params": params, "stats": state.extra["stats"]}
+    can = functions(pair, joint.assign, decodes=joint.decodes)
+    return finished(job, can, {**arrays, **joint.constants(job.config, job.n)}, opinions)
+
+
+def restore(joint: Joint, config: type[JointConfig], meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted model."""
+    pair = coders(config(**meta["config"]), Extent.from_meta(meta))
+    return functions(pair, joint.assign, decodes=joint.decodes)
+
+
+def method(name: str, title: str, source: str, config: type[JointConfig], joint: Joint) -> Method:
+    """The method of that name."""
+    presets = {"quick": config(pretrain_epochs=50, epochs=50), "paper": config()}
+    return Method(name, title, source, config, presets, partial(fit, joint), partial(restore, joint, config))
+
+
 # What a fitted one can do
+
+
+def by_distance(arrays: PyTree, codes: Array) -> Array:
+    """The posterior of a mixture of equal weights and covariances I / (2 sharpness): codes (n, p) -> (n, K), log."""
+    return log_distance_softmax(codes, arrays["centroids"], arrays["sharpness"])
 
 
 def functions(pair: Coders, assign: Callable[[PyTree, Array], Array], *, decodes: bool = True) -> Functions:
@@ -175,19 +219,13 @@ def deviations(codes: np.ndarray, centroids: np.ndarray, labels: np.ndarray) -> 
 
 
 def finished(
-    config: CodeConfig,
-    view: Frame,
-    can: Functions,
-    arrays: Mapping[str, PyTree],
-    images: Images,
-    opinions: Mapping[str, np.ndarray],
-    **summary: Any,
+    job: Job[CodeConfig], can: Functions, arrays: Mapping[str, PyTree], opinions: Mapping[str, np.ndarray]
 ) -> Result:
     """The result of networks and 'centroids' in `arrays`, to which follow each cluster's 'deviation', and 'sharpness',
     1 / (2 s^2) of the deviation s of all, unless it is there."""
     arrays = jax.device_get(dict(arrays))
-    codes = apply_in_batches(can.embed, arrays, images)
+    codes = apply_in_batches(can.embed, arrays, job.images)
     each, pooled = deviations(codes, arrays["centroids"], nearest(codes, arrays["centroids"]))
     arrays = {"sharpness": np.float32(0.5 / pooled**2), **arrays, "deviation": each}
-    meta = {"config": asdict(config), "frame": view._asdict()}
-    return outcome(Model(meta, arrays, can), images, opinions, latent_dim=config.latent_dim, **summary)
+    meta = {"config": asdict(job.config), "frame": job.extent._asdict()}
+    return outcome(Model(meta, arrays, can), job.images, opinions, latent_dim=job.config.latent_dim)

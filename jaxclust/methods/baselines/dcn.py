@@ -20,25 +20,17 @@ network's step, which saves a second pass. Boubekki et al. begin each epoch's co
 mean of its cluster. lambda is that of their code and of their appendix 2; their table 14 does not list it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from jaxclust import losses
-from jaxclust.assignments import log_distance_softmax
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Result
-from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, started
-from jaxclust.methods.shared.coders import Coders, coders, frame
-from jaxclust.methods.shared.outcome import frame_of
+from jaxclust.methods.baselines.centroids import Joint, JointConfig, by_distance, method
+from jaxclust.methods.shared.coders import Coders
 from jaxclust.numerics import fold_name, squared_distances
 from jaxclust.train.optimisers import damped_adam
-from jaxclust.train.phases import Phases
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
 from jaxclust.typing import Array, Key, PyTree
 
@@ -53,14 +45,14 @@ class Config(JointConfig):
     """Weight lambda of the clustering term."""
 
 
-def moved(centroids: Array, counts: Array, z: Array, members: Array) -> tuple[Array, Array]:
+def moved_centroids(centroids: Array, counts: Array, z: Array, members: Array) -> tuple[Array, Array]:
     """Eq. 8 for a batch: centroids (K, p), counts (K,), codes z (b, p), members (b, K), one-hot or zero for padding."""
     more = members.sum(0)
     sums = jnp.matmul(members.T, z, precision=lax.Precision.HIGHEST)
     return (counts[:, None] * centroids + sums) / (counts + more)[:, None], counts + more
 
 
-def joint(config: Config, pair: Coders) -> Training:
+def training(config: Config, pair: Coders, n: int) -> Training:
     """The training. params: the pair's and 'centroids', which eq. 8 moves; extra: 'stats', 'counts' (K,)."""
     adam = damped_adam(config.learning_rate)
 
@@ -86,7 +78,7 @@ def joint(config: Config, pair: Coders) -> Training:
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         grads, (stats, z, members, terms) = jax.grad(loss, has_aux=True)(state.params, state, batch)
-        centroids, counts = moved(state.params["centroids"], state.extra["counts"], z, members)
+        centroids, counts = moved_centroids(state.params["centroids"], state.extra["counts"], z, members)
         new = advance(state, grads, adam, {"stats": stats, "counts": counts})
         terms["loss"] = sum(terms.values(), jnp.zeros(()))
         terms = {name: term / batch.weight.sum() for name, term in terms.items()}
@@ -95,46 +87,10 @@ def joint(config: Config, pair: Coders) -> Training:
     return Training(init, step)
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
-    """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
-    view = frame(preprocess)
-    pair = coders(config, view)
-    training = joint(config, pair)
-    state, opinions = started(config, pair, training, images, key, phases)
-    state = phases.train(
-        "joint",
-        training,
-        images,
-        key=fold_name(key, "joint"),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        state=state,
-    )
-    params = dict(state.params)
-    arrays = {"centroids": params.pop("centroids"), "params": params, "stats": state.extra["stats"]}
-    return finished(config, view, able(pair), arrays, images, opinions)
-
-
-def able(pair: Coders) -> Functions:
-    """What a fitted one can do; its posterior is that of a mixture of equal weights and covariances s^2 I."""
-
-    def assign(arrays: PyTree, codes: Array) -> Array:
-        return log_distance_softmax(codes, arrays["centroids"], arrays["sharpness"])
-
-    return functions(pair, assign)
-
-
-def restore(meta: Mapping[str, Any]) -> Functions:
-    """The functions of a fitted model."""
-    return able(coders(Config(**meta["config"]), frame_of(meta)))
-
-
-METHOD = Method(
-    name="dcn",
-    title="deep clustering network: autoencoder and k-means in turns",
-    source="Yang et al., Towards k-means-friendly spaces, ICML 2017",
-    Config=Config,
-    presets={"quick": Config(pretrain_epochs=50, epochs=50), "paper": Config()},
-    fit=fit,
-    restore=restore,
+METHOD = method(
+    "dcn",
+    "deep clustering network: autoencoder and k-means in turns",
+    "Yang et al., Towards k-means-friendly spaces, ICML 2017",
+    Config,
+    Joint(training, by_distance),
 )

@@ -18,25 +18,17 @@ epoch old, which is 36 steps on USPS, and no pass over the data is needed. Train
 stop where labels no longer change. Adam as in Boubekki et al., at a constant rate; Xie et al. use SGD.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxclust import losses
 from jaxclust.assignments import log_student_t, target_distribution
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Result
-from jaxclust.methods.baselines.centroids import JointConfig, codes_of, finished, functions, started
-from jaxclust.methods.shared.coders import Coders, coders, frame
-from jaxclust.methods.shared.outcome import frame_of
+from jaxclust.methods.baselines.centroids import Joint, JointConfig, method
+from jaxclust.methods.shared.coders import Coders
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.optimisers import damped_adam
-from jaxclust.train.phases import Phases
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
 from jaxclust.typing import Array, Key, PyTree
 
@@ -54,7 +46,7 @@ class IDECConfig(JointConfig):
     """Weight gamma of the clustering term."""
 
 
-def joint(config: Config | IDECConfig, pair: Coders, n: int) -> Training:
+def training(config: Config | IDECConfig, pair: Coders, n: int) -> Training:
     """The training of network and centroids on n examples.
 
     extra: 'stats' of the networks; 'soft' (n, K), each example's q of when it was last seen; 'frequency' (K,), f.
@@ -104,56 +96,22 @@ def with_table(state: TrainState, codes: Array) -> TrainState:
     return state._replace(extra={**state.extra, "soft": soft, "frequency": soft.sum(0)})
 
 
-def fit(config: Config | IDECConfig, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
-    """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
-    view = frame(preprocess)
-    pair = coders(config, view)
-    training = joint(config, pair, len(images))
-    state, opinions = started(config, pair, training, images, key, phases)
-    codes = codes_of(pair, state.params, state.extra["stats"], images)
-    state = phases.train(
-        "joint",
-        training,
-        images,
-        key=fold_name(key, "joint"),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        state=jax.jit(with_table)(state, codes),
-    )
-    params = dict(state.params)
-    arrays = {"centroids": params.pop("centroids"), "params": params, "stats": state.extra["stats"]}
-    return finished(config, view, able(pair, isinstance(config, IDECConfig)), arrays, images, opinions)
+def by_student_t(arrays: PyTree, codes: Array) -> Array:
+    """log q of codes (n, p): (n, K)."""
+    return log_student_t(codes, arrays["centroids"])
 
 
-def able(pair: Coders, decodes: bool) -> Functions:
-    """What a fitted one can do."""
-
-    def assign(arrays: PyTree, codes: Array) -> Array:
-        return log_student_t(codes, arrays["centroids"])
-
-    return functions(pair, assign, decodes=decodes)
-
-
-def restore(config: type, meta: Mapping[str, Any]) -> Functions:
-    """The functions of a fitted model."""
-    return able(coders(config(**meta["config"]), frame_of(meta)), config is IDECConfig)
-
-
-DEC = Method(
-    name="dec",
-    title="deep embedded clustering: codes drawn to sharpened soft assignments",
-    source="Xie et al., Unsupervised deep embedding for clustering analysis, ICML 2016",
-    Config=Config,
-    presets={"quick": Config(pretrain_epochs=50, epochs=50), "paper": Config()},
-    fit=fit,
-    restore=partial(restore, Config),
+DEC = method(
+    "dec",
+    "deep embedded clustering: codes drawn to sharpened soft assignments",
+    "Xie et al., Unsupervised deep embedding for clustering analysis, ICML 2016",
+    Config,
+    Joint(training, by_student_t, with_table, decodes=False),
 )
-IDEC = Method(
-    name="idec",
-    title="deep embedded clustering that keeps the decoder",
-    source="Guo et al., Improved deep embedded clustering with local structure preservation, IJCAI 2017",
-    Config=IDECConfig,
-    presets={"quick": IDECConfig(pretrain_epochs=50, epochs=50), "paper": IDECConfig()},
-    fit=fit,
-    restore=partial(restore, IDECConfig),
+IDEC = method(
+    "idec",
+    "deep embedded clustering that keeps the decoder",
+    "Guo et al., Improved deep embedded clustering with local structure preservation, IJCAI 2017",
+    IDECConfig,
+    Joint(training, by_student_t, with_table),
 )

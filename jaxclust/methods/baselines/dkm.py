@@ -16,9 +16,7 @@ Deviations: leaky ReLU as in the other baselines; the authors have ReLU. a rises
 Boubekki et al.; Fard et al. stop after 40 values. Adam with its usual epsilon in the joint training, as both.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,15 +25,10 @@ import optax
 
 from jaxclust import losses
 from jaxclust.assignments import log_distance_softmax
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Result
-from jaxclust.methods.baselines.centroids import JointConfig, finished, functions, started
-from jaxclust.methods.shared.coders import Coders, coders, frame
+from jaxclust.methods.baselines.centroids import Joint, JointConfig, by_distance, method
+from jaxclust.methods.shared.coders import Coders
 from jaxclust.methods.shared.lengths import per_epoch
-from jaxclust.methods.shared.outcome import frame_of
 from jaxclust.numerics import fold_name, squared_distances, weighted_mean
-from jaxclust.train.phases import Phases
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
 from jaxclust.typing import Array, Key, PyTree
 
@@ -69,10 +62,10 @@ def clustering(z: Array, centroids: Array, sharpness: Array | float) -> Array:
     return (shares * squared_distances(z, centroids)).sum(-1)
 
 
-def joint(config: Config, pair: Coders, batches: int) -> Training:
+def training(config: Config, pair: Coders, n: int) -> Training:
     """The training of network and centroids. extra: 'stats' of the networks."""
     adam = optax.adam(config.learning_rate)
-    values, steps = sharpnesses(config, batches)
+    values, steps = sharpnesses(config, per_epoch(config, n))
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
@@ -100,52 +93,15 @@ def joint(config: Config, pair: Coders, batches: int) -> Training:
     return Training(init, step)
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
-    """Phases: 'autoencoder' and 'centroids' if pre-trained, then 'joint'."""
-    view = frame(preprocess)
-    pair = coders(config, view)
-    batches = per_epoch(config, len(images))
-    training = joint(config, pair, batches)
-    state, opinions = started(config, pair, training, images, key, phases)
-    state = phases.train(
-        "joint",
-        training,
-        images,
-        key=fold_name(key, "joint"),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        state=state,
-    )
-    params = dict(state.params)
-    arrays = {
-        "centroids": params.pop("centroids"),
-        "params": params,
-        "stats": state.extra["stats"],
-        "sharpness": sharpnesses(config, batches)[0][-1],
-    }
-    return finished(config, view, able(pair), arrays, images, opinions)
+def last_sharpness(config: Config, n: int) -> dict[str, np.ndarray]:
+    """a at the end of a training on n examples."""
+    return {"sharpness": sharpnesses(config, per_epoch(config, n))[0][-1]}
 
 
-def able(pair: Coders) -> Functions:
-    """What a fitted one can do; its posterior is g with the last a."""
-
-    def assign(arrays: PyTree, codes: Array) -> Array:
-        return log_distance_softmax(codes, arrays["centroids"], arrays["sharpness"])
-
-    return functions(pair, assign)
-
-
-def restore(meta: Mapping[str, Any]) -> Functions:
-    """The functions of a fitted model."""
-    return able(coders(Config(**meta["config"]), frame_of(meta)))
-
-
-METHOD = Method(
-    name="dkm",
-    title="deep k-means: an autoencoder and centroids trained together, assignments made harder step by step",
-    source="Fard et al., Deep k-means: jointly clustering with k-means and learning representations, 2020",
-    Config=Config,
-    presets={"quick": Config(pretrain_epochs=50, epochs=50), "paper": Config()},
-    fit=fit,
-    restore=restore,
+METHOD = method(
+    "dkm",
+    "deep k-means: an autoencoder and centroids trained together, assignments made harder step by step",
+    "Fard et al., Deep k-means: jointly clustering with k-means and learning representations, 2020",
+    Config,
+    Joint(training, by_distance, constants=last_sharpness),
 )

@@ -22,15 +22,14 @@ import jax.numpy as jnp
 import optax
 
 from jaxclust import losses
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared.autoencoder import draw
-from jaxclust.methods.shared.coders import CoderConfig, Coders, Frame, coders, frame, of_gaussians
-from jaxclust.methods.shared.outcome import frame_of, outcome
+from jaxclust.methods.shared.coders import CoderConfig, Coders, coders, of_gaussians
+from jaxclust.methods.shared.extent import Extent
+from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.outcome import outcome
 from jaxclust.nn.variational import Gaussians
 from jaxclust.numerics import entropy, fold_name, weighted_mean
-from jaxclust.train.phases import Phases
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, step_key
 from jaxclust.typing import Array, Key, PyTree
 
@@ -66,15 +65,15 @@ def log_posterior_of(z: Array, mean: Array, variance: Array) -> Array:
     return jax.nn.log_softmax(losses.gaussian_log_density(z[:, None], mean, variance))
 
 
-def modules(config: Config, view: Frame) -> tuple[Coders, Gaussians]:
+def modules(config: Config, extent: Extent) -> tuple[Coders, Gaussians]:
     """The pair whose encoder gives both posteriors, and the network of the prior."""
-    pair = coders(config, view, outputs=2 * (config.latent_dim + config.noise_dim))
+    pair = coders(config, extent, outputs=2 * (config.latent_dim + config.noise_dim))
     return pair, Gaussians(config.n_clusters, config.latent_dim, config.prior_hidden)
 
 
-def training(config: Config, view: Frame) -> Training:
+def training(config: Config, extent: Extent) -> Training:
     """The training of all networks. extra: 'stats' of encoder and decoder."""
-    adam, (pair, gaussians) = optax.adam(config.learning_rate), modules(config, view)
+    adam, (pair, gaussians) = optax.adam(config.learning_rate), modules(config, extent)
     heads = of_gaussians(config.latent_dim, config.noise_dim)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
@@ -110,25 +109,17 @@ def training(config: Config, view: Frame) -> Training:
     return Training(init, step)
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[Config]) -> Result:
     """One phase, 'training'."""
-    view = frame(preprocess)
-    state = phases.train(
-        "training",
-        training(config, view),
-        images,
-        key=fold_name(key, "training"),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-    )
+    state = job.train("training", training(job.config, job.extent), job.config.epochs)
     arrays = jax.device_get({"params": state.params, "stats": state.extra["stats"]})
-    meta = {"config": asdict(config), "frame": view._asdict()}
-    return outcome(Model(meta, arrays, able(config, view)), images, {}, latent_dim=config.latent_dim)
+    meta = {"config": asdict(job.config), "frame": job.extent._asdict()}
+    return outcome(Model(meta, arrays, restore(meta)), job.images, {}, latent_dim=job.config.latent_dim)
 
 
-def able(config: Config, view: Frame) -> Functions:
+def functions(config: Config, extent: Extent) -> Functions:
     """What a fitted one can do: a cluster's centroid is its Gaussian's mean at w = 0, samples draw w too."""
-    pair, gaussians = modules(config, view)
+    pair, gaussians = modules(config, extent)
     heads = of_gaussians(config.latent_dim, config.noise_dim)
 
     def means(arrays: PyTree, images: Array) -> tuple[Array, Array]:
@@ -172,7 +163,7 @@ def able(config: Config, view: Frame) -> Functions:
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return able(Config(**meta["config"]), frame_of(meta))
+    return functions(Config(**meta["config"]), Extent.from_meta(meta))
 
 
 METHOD = Method(

@@ -32,17 +32,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.assignments import log_gaussian_posterior, squared_mahalanobis
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
-from jaxclust.host import seeds
+from jaxclust.host import sampling
 from jaxclust.methods.base import Functions, Method, Model, Result
-from jaxclust.methods.shared.coders import Frame, frame, pictures, vectors
-from jaxclust.methods.shared.outcome import frame_of, outcome
+from jaxclust.methods.shared.extent import Extent, pictures, vectors
+from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.outcome import outcome
 from jaxclust.methods.shared.settings import Settings
 from jaxclust.numerics import squared_distances
-from jaxclust.train import loop
-from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, Key, PyTree
 
 NARROW = 100  # columns below which threads of BLAS wait for each other: 126 s and 2 s on pendigits, on a busy machine
@@ -148,31 +145,31 @@ FITS = {"kmeans": kmeans, "gmm": gaussian_mixture, "igmm": isotropic_mixture}
 # What a fitted one can do
 
 
-def functions(view: Frame, opinion: bool) -> Functions:
+def functions(extent: Extent, opinion: bool) -> Functions:
     """Pure functions of the arrays above. opinion: whether the nearest centroid may differ from the posterior."""
 
     def embed(arrays: PyTree, images: Array) -> Array:
-        return jnp.sqrt(squared_mahalanobis(vectors(view, images), arrays["means"], arrays["precision_cholesky"]))
+        return jnp.sqrt(squared_mahalanobis(vectors(extent, images), arrays["means"], arrays["precision_cholesky"]))
 
     def log_posterior(arrays: PyTree, images: Array) -> Array:
         return log_gaussian_posterior(
-            vectors(view, images), arrays["means"], arrays["precision_cholesky"], arrays["log_weights"]
+            vectors(extent, images), arrays["means"], arrays["precision_cholesky"], arrays["log_weights"]
         )
 
     def decode(arrays: PyTree, latent: Array, cluster: Array | None = None) -> Array:
-        return pictures(view, latent)
+        return pictures(extent, latent)
 
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
-        noise = jax.random.normal(key, (n, view.size))
+        noise = jax.random.normal(key, (n, extent.size))
         p = arrays["precision_cholesky"][cluster]
         spread = noise / p if p.ndim == 0 else jax.scipy.linalg.solve_triangular(p, noise.T, trans=1).T
-        return pictures(view, arrays["means"][cluster] + spread)
+        return pictures(extent, arrays["means"][cluster] + spread)
 
     def reconstruct(arrays: PyTree, images: Array) -> Array:
-        return pictures(view, arrays["means"][log_posterior(arrays, images).argmax(-1)])
+        return pictures(extent, arrays["means"][log_posterior(arrays, images).argmax(-1)])
 
     def second_opinion(arrays: PyTree, images: Array) -> Array:
-        return squared_distances(vectors(view, images), arrays["means"]).argmin(-1).astype(jnp.int32)
+        return squared_distances(vectors(extent, images), arrays["means"]).argmin(-1).astype(jnp.int32)
 
     def centroids(arrays: PyTree) -> Array:
         return arrays["means"]
@@ -189,48 +186,42 @@ def functions(view: Frame, opinion: bool) -> Functions:
     )
 
 
-def fit(name: str, config: Any, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(name: str, job: Job[Any]) -> Result:
     """One phase on the host: scikit-learn's fit to a sample."""
     from sklearn.exceptions import ConvergenceWarning
 
-    view = frame(preprocess)
-
     def solve() -> dict[str, np.ndarray]:
-        rows = np.arange(len(images))
-        if len(images) > config.max_samples:
-            draw = np.random.default_rng(seeds.seed(key, "sample"))
-            rows = np.sort(draw.choice(len(images), config.max_samples, replace=False))
-        x = loop.in_batches(jax.jit(partial(vectors, view)), take(images, rows), together=False)
+        x = job.vectors(sampling.sample(job.n, job.config.max_samples, job.seed("sample")))
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", ConvergenceWarning)
-            found = FITS[name](config, x, seeds.seed(key, "mixture"))
+            found = FITS[name](job.config, x, job.seed("mixture"))
         if any(issubclass(warning.category, ConvergenceWarning) for warning in said):
-            phases.note(f"{name} had not converged after {config.iterations} iterations, or found equal examples")
+            job.note(f"{name} had not converged after {job.config.iterations} iterations, or found equal examples")
         return found
 
-    arrays = phases.compute("mixture", solve)
-    meta = {"config": asdict(config), "frame": view._asdict()}
-    return outcome(Model(meta, arrays, restore(name, meta)), images, {})
+    arrays = job.compute("mixture", solve)
+    meta = {"config": asdict(job.config), "frame": job.extent._asdict()}
+    return outcome(Model(meta, arrays, restore(name, meta)), job.images, {})
 
 
 def restore(name: str, meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return functions(frame_of(meta), opinion=name != "kmeans")
+    return functions(Extent.from_meta(meta), opinion=name != "kmeans")
 
 
-def _system(name: str, title: str, source: str, config: type) -> Method:
+def _method(name: str, title: str, source: str, config: type) -> Method:
     presets = {"quick": config(), "paper": config()}
     return Method(name, title, source, config, presets, partial(fit, name), partial(restore, name))
 
 
-KMEANS = _system("kmeans", "k-means, by scikit-learn", "Lloyd, Least squares quantization in PCM, 1982", Config)
-GMM = _system(
+KMEANS = _method("kmeans", "k-means, by scikit-learn", "Lloyd, Least squares quantization in PCM, 1982", Config)
+GMM = _method(
     "gmm",
     "Gaussian mixture with full covariances, by scikit-learn",
     "Dempster et al., Maximum likelihood from incomplete data via the EM algorithm, 1977",
     MixtureConfig,
 )
-IGMM = _system(
+IGMM = _method(
     "igmm",
     "isotropic Gaussian mixture with uniform weights, by scikit-learn",
     "Boubekki et al., Joint optimization of an autoencoder for clustering and embedding, 2021, section 5.1.3",

@@ -18,26 +18,24 @@ ReLU is leaky here, as in the other baselines.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
-from jaxclust.host import manifold, mixtures, seeds
+from jaxclust.host import manifold, mixtures, sampling
 from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.baselines.centroids import CodeConfig, deviations, functions, pretrained
 from jaxclust.methods.shared import classifier
-from jaxclust.methods.shared.coders import Coders, coders, frame, inputs_of
+from jaxclust.methods.shared.coders import Coders, coders
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.first_clusters import first_clusters
-from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
+from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.nn.apply import eval_mode
-from jaxclust.numerics import fold_name, squared_distances
-from jaxclust.train.phases import Phases
-from jaxclust.typing import Array, Key, PyTree
+from jaxclust.numerics import squared_distances
+from jaxclust.typing import Array, PyTree
 
 
 @dataclass(frozen=True)
@@ -61,56 +59,39 @@ class Config(CodeConfig):
     """Epochs of the classifier."""
 
 
-def clusters(config: Config, codes: np.ndarray, key: Key) -> dict[str, np.ndarray]:
+def clusters(job: Job[Config], codes: np.ndarray) -> dict[str, np.ndarray]:
     """UMAP and the mixture on a sample of the codes (n, p): 'rows' (m,), 'map' (m, K), 'responsibilities' (m, K)."""
+    config = job.config
     assert config.n_clusters != "auto"
-    rows = np.arange(len(codes))
-    if len(codes) > config.max_samples:
-        draw = np.random.default_rng(seeds.seed(key, "sample"))
-        rows = np.sort(draw.choice(len(codes), config.max_samples, replace=False))
+    rows = sampling.sample(len(codes), config.max_samples, job.seed("sample"))
     u = manifold.umap(
-        codes[rows],
-        config.n_clusters,
-        seeds.seed(key, "umap"),
-        neighbors=config.neighbors,
-        min_dist=config.min_dist,
+        codes[rows], config.n_clusters, job.seed("umap"), neighbors=config.neighbors, min_dist=config.min_dist
     )
-    g = mixtures.gaussian_mixture(u, config.n_clusters, seeds.seed(key, "gmm"))
+    g = mixtures.gaussian_mixture(u, config.n_clusters, job.seed("gmm"))
     return {"rows": rows, "map": u, "responsibilities": g}
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[Config]) -> Result:
     """Phases: 'autoencoder', 'clusters' on the host, 'classifier'."""
-    view = frame(preprocess)
-    pair = coders(config, view)
-    before = pretrained(config, pair, images, key, phases)
-    found = None
+    config, pair = job.config, coders(job.config, job.extent)
+    before, found = pretrained(job, pair), None
     if config.n_clusters == "auto":
-        inputs, features = partial(inputs_of, preprocess, images), preprocess.kind == "features"
-        found = first_clusters(
-            config, len(images), before.codes.__getitem__, key, phases, inputs=inputs, features=features
-        )
+        found = first_clusters(job, before.codes.__getitem__, inputs=job.vectors)
         rows = np.flatnonzero(found.labels >= 0)
         g, opinions = found.memberships[rows], {"first": found.labels}
     else:
-        mixed = phases.compute("clusters", lambda: clusters(config, before.codes, key))
+        mixed = job.compute("clusters", lambda: clusters(job, before.codes))
         rows, g = mixed["rows"], mixed["responsibilities"]
-        opinions = {"mixture": np.full(len(images), -1, np.int32)}
+        opinions = {"mixture": np.full(job.n, -1, np.int32)}
         opinions["mixture"][rows] = g.argmax(1)
-    state = phases.train(
-        "classifier",
-        classifier.classifier(_spec(config, g.shape[1]), g),
-        before.codes[rows],
-        key=fold_name(key, "classifier"),
-        epochs=config.classifier_epochs,
-        batch_size=config.batch_size,
-    )
+    training = classifier.classifier(_spec(config, g.shape[1]), g)
+    state = job.train("classifier", training, config.classifier_epochs, images=before.codes[rows])
     head = {"params": state.params, "stats": state.extra["stats"]}
     arrays = jax.device_get({"params": before.params, "stats": before.stats, "classifier": head})
     arrays.update(_means(before.codes[rows], g.argmax(1), g.shape[1]))
-    meta = {"config": asdict(config), "frame": view._asdict(), "n_clusters": g.shape[1]}
-    model = Model(meta, arrays, restore(meta))
-    return with_clusters(outcome(model, images, opinions, latent_dim=config.latent_dim), found)
+    meta = {"config": asdict(config), "frame": job.extent._asdict(), "n_clusters": g.shape[1]}
+    result = outcome(Model(meta, arrays, restore(meta)), job.images, opinions, latent_dim=config.latent_dim)
+    return with_clusters(result, found)
 
 
 def _means(codes: np.ndarray, labels: np.ndarray, n_clusters: int) -> dict[str, np.ndarray]:
@@ -125,7 +106,7 @@ def _spec(config: Config, n_clusters: int) -> classifier.ClassifierSpec:
     return classifier.ClassifierSpec(n_clusters, learning_rate=config.learning_rate)
 
 
-def able(config: Config, n_clusters: int, pair: Coders) -> Functions:
+def functions_of(config: Config, n_clusters: int, pair: Coders) -> Functions:
     """What a fitted one can do; a cluster's centroid is the mean of its codes."""
     network = classifier.module(_spec(config, n_clusters))
 
@@ -144,7 +125,7 @@ def able(config: Config, n_clusters: int, pair: Coders) -> Functions:
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
     config = Config(**meta["config"])
-    return able(config, meta.get("n_clusters", config.n_clusters), coders(config, frame_of(meta)))
+    return functions_of(config, meta.get("n_clusters", config.n_clusters), coders(config, Extent.from_meta(meta)))
 
 
 METHOD = Method(

@@ -28,21 +28,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images, take
+from jaxclust.data.rows import take
 from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared import classifier
-from jaxclust.methods.shared.coders import Frame, frame, vectors
+from jaxclust.methods.shared.extent import Extent, vectors
 from jaxclust.methods.shared.first_clusters import ClustersConfig, first_clusters
+from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.lengths import per_epoch
-from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
+from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.nn.apply import compute_type, eval_mode
-from jaxclust.numerics import fold_name
 from jaxclust.train import loop
-from jaxclust.train.phases import Phases
 from jaxclust.train.training import Batch, Training, TrainState, to_unit
-from jaxclust.typing import Array, Key, PyTree
+from jaxclust.typing import Array, PyTree
 
 
 @dataclass(frozen=True)
@@ -83,41 +81,33 @@ def compared(config: Config, images: Array) -> Array:
 # The phases
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[Config]) -> Result:
     """Phases: 'clusters' on the host, 'head'."""
-    view = frame(preprocess)
-    look = jax.jit(partial(inputs, config, view))
+    config = job.config
+    look = jax.jit(partial(inputs, config, job.extent))
 
     def values(rows: np.ndarray) -> np.ndarray:
-        return loop.in_batches(look, take(images, rows), together=False)
+        return loop.in_batches(look, take(job.images, rows), together=False)
 
-    found = first_clusters(config, len(images), values, key, phases, metric=config.metric)
-    state = distilled(config, images, found, key, phases)
+    found = first_clusters(job, values, metric=config.metric)
+    state = distilled(job, found)
     arrays = jax.device_get({"params": state.params, "stats": state.extra["stats"]})
-    meta = {"config": asdict(config), "frame": view._asdict(), "n_clusters": found.memberships.shape[1]}
-    model = Model(meta, arrays, restore(meta))
-    result = with_clusters(outcome(model, images, {"first": found.labels}), found)
+    meta = {"config": asdict(config), "frame": job.extent._asdict(), "n_clusters": found.memberships.shape[1]}
+    result = with_clusters(outcome(Model(meta, arrays, restore(meta)), job.images, {"first": found.labels}), found)
     noise = found.labels < 0
     agreement = float((result.labels == found.labels)[~noise].mean())
-    phases.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
+    job.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
     return result._replace(noise=noise, summary={**result.summary, "head_agreement": round(agreement, 5)})
 
 
-def distilled(config: Config, images: Images, found: Found, key: Key, phases: Phases) -> TrainState:
+def distilled(job: Job[Config], found: Found) -> TrainState:
     """The head that learns the memberships of the examples that are no noise."""
-    rows = np.flatnonzero(found.labels >= 0)
+    config, rows = job.config, np.flatnonzero(found.labels >= 0)
     batches = per_epoch(config, len(rows))
     epochs = max(config.head_epochs, config.min_steps / batches)
     targets = found.memberships[rows]
     training = classifier.classifier(_spec(config, targets.shape[1], loop.total_steps(epochs, batches)), targets)
-    return phases.train(
-        "head",
-        _on_compared(config, training),
-        take(images, rows),
-        key=fold_name(key, "head"),
-        epochs=epochs,
-        batch_size=config.batch_size,
-    )
+    return job.train("head", _on_compared(config, training), epochs, images=take(job.images, rows))
 
 
 def _on_compared(config: Config, training: Training) -> Training:
@@ -143,18 +133,18 @@ def _spec(config: Config, n_clusters: int, n_steps: int) -> classifier.Classifie
 # What a fitted one can do
 
 
-def inputs(config: Config, view: Frame, images: Array) -> Array:
+def inputs(config: Config, extent: Extent, images: Array) -> Array:
     """x, the examples (n, ...) as vectors (n, d) float32."""
-    return vectors(view, compared(config, images))
+    return vectors(extent, compared(config, images))
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model; arrays: the head's 'params' and 'stats'."""
-    config, view = Config(**meta["config"]), frame_of(meta)
+    config, extent = Config(**meta["config"]), Extent.from_meta(meta)
     head = classifier.module(_spec(config, meta["n_clusters"], 1))
 
     def embed(arrays: PyTree, images: Array) -> Array:
-        return inputs(config, view, images)
+        return inputs(config, extent, images)
 
     def log_posterior(arrays: PyTree, images: Array) -> Array:
         x = to_unit(compared(config, images))

@@ -22,16 +22,14 @@ import numpy as np
 import optax
 
 from jaxclust import losses
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
-from jaxclust.host import seeds
 from jaxclust.methods.base import Functions, Method, Result
 from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, pretrained
 from jaxclust.methods.shared.autoencoder import draw
-from jaxclust.methods.shared.coders import Coders, coders, frame, of_gaussians
-from jaxclust.methods.shared.outcome import frame_of
+from jaxclust.methods.shared.coders import Coders, coders, of_gaussians
+from jaxclust.methods.shared.extent import Extent
+from jaxclust.methods.shared.job import Job
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.phases import Phases, initial
+from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, step_key
 from jaxclust.typing import Array, Key, PyTree
 
@@ -106,34 +104,25 @@ def mixture(codes: np.ndarray, n_clusters: int, seed: int) -> dict[str, np.ndarr
     }
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[Config]) -> Result:
     """Phases: 'autoencoder', 'mixture' of its codes on the host, 'joint'."""
-    view = frame(preprocess)
-    pair = wide(config, view)
+    config, pair = job.config, wide(job.config, job.extent)
     training = joint(config, pair)
-    before = pretrained(config, first_half(config, pair), images, key, phases)
-    seed = seeds.seed(key, "mixture")
-    first = phases.compute("mixture", lambda: mixture(before.codes, config.n_clusters, seed))
-    state = initial(training, fold_name(key, "joint"), (1, *images.shape[1:]))
+    before = pretrained(job, first_half(config, pair))
+    first = job.compute("mixture", lambda: mixture(before.codes, config.n_clusters, job.seed("mixture")))
+    state = initial(training, fold_name(job.key, "joint"), (1, *job.shape))
     params = {**before.params, "prior": {name: first[name] for name in ("logits", "mean", "log_var")}}
-    state = phases.train(
-        "joint",
-        training,
-        images,
-        key=fold_name(key, "joint"),
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        state=state._replace(params=params, extra={"stats": before.stats}),
-    )
+    state = state._replace(params=params, extra={"stats": before.stats})
+    state = job.train("joint", training, config.epochs, state=state)
     params = dict(state.params)
     prior = params.pop("prior")
     arrays = {"params": params, "stats": state.extra["stats"], "prior": prior, "centroids": prior["mean"]}
-    return finished(config, view, able(config, pair), arrays, images, {"mixture": first["labels"]})
+    return finished(job, functions_of(config, pair), arrays, {"mixture": first["labels"]})
 
 
-def wide(config: Config, view: Any) -> Coders:
+def wide(config: Config, extent: Extent) -> Coders:
     """The pair whose encoder gives mean and log-variance side by side (b, 2 p), and whose decoder takes z (b, p)."""
-    return coders(config, view, outputs=2 * config.latent_dim)
+    return coders(config, extent, outputs=2 * config.latent_dim)
 
 
 def first_half(config: Config, pair: Coders) -> Coders:
@@ -149,7 +138,7 @@ def first_half(config: Config, pair: Coders) -> Coders:
     return pair._replace(encode=encode, embed=embed)
 
 
-def able(config: Config, pair: Coders) -> Functions:
+def functions_of(config: Config, pair: Coders) -> Functions:
     """What a fitted one can do; samples are of p(z|c)."""
 
     def assign(arrays: PyTree, codes: Array) -> Array:
@@ -171,7 +160,7 @@ def able(config: Config, pair: Coders) -> Functions:
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
     config = Config(**meta["config"])
-    return able(config, wide(config, frame_of(meta)))
+    return functions_of(config, wide(config, Extent.from_meta(meta)))
 
 
 METHOD = Method(

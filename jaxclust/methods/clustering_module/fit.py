@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
-from jaxclust.host import sampling, seeds
+from jaxclust.host import sampling
 from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Model, Result
 from jaxclust.methods.clustering_module.config import AEConfig, Config
@@ -21,68 +20,63 @@ from jaxclust.methods.clustering_module.model import (
 )
 from jaxclust.methods.clustering_module.starts import centroids, corners, number_and_labels, start_at
 from jaxclust.methods.clustering_module.training import Length, ae_clustering_module, clustering_module
-from jaxclust.methods.shared.coders import Coders, Frame, autoencoder, coders, frame, inputs_of
+from jaxclust.methods.shared.coders import Coders, autoencoder, coders
+from jaxclust.methods.shared.extent import Extent
+from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.lengths import epochs_of, per_epoch
-from jaxclust.methods.shared.outcome import frame_of, with_clusters
+from jaxclust.methods.shared.outcome import with_clusters
 from jaxclust.methods.shared.population import Restarts, over_members, pick
 from jaxclust.train import loop
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.optimisers import damped_adam
-from jaxclust.train.phases import Phases
 from jaxclust.train.training import TrainState
-from jaxclust.typing import Array, Key, PyTree
+from jaxclust.typing import Array, PyTree
 
 
-def fit_cm(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit_cm(job: Job[Config]) -> Result:
     """The module alone, on vectors: first centroids if they are not random, training, choice of the restart."""
-    view = frame(preprocess)
-    n, inputs, features = len(images), partial(inputs_of, preprocess, images), preprocess.kind == "features"
-    n_clusters, _, clusters = number_and_labels(config, n, [inputs], key, phases, inputs, features)
-    epochs = epochs_of(config, config.epochs, len(images))
-    length = length_of(config, epochs, len(images))
-    runs = Restarts(phases, key, config.restarts, config.batch_size, 2 * n_clusters * view.size)
-    training = clustering_module(config, n_clusters, view.size, length, view)
+    config, extent = job.config, job.extent
+    n_clusters, _, clusters = number_and_labels(job, [job.vectors])
+    epochs, length = length_of(config, config.epochs, job.n)
+    runs = Restarts(job, 2 * n_clusters * extent.size)
+    training = clustering_module(config, n_clusters, extent.size, length, extent)
     state, first = None, None
     if config.start != "random":
-        rows = sampling.sample(n, config.max_samples, seeds.seed(key, "sample"))
-        found = phases.compute("centroids", lambda: centroids(config, [inputs(rows)], n_clusters, key))
-        state = start_at(config, runs.begun("module", training, images), found)
-        first = np.full((config.restarts, len(images)), -1, np.int32)
+        rows = sampling.sample(job.n, config.max_samples, job.seed("sample"))
+        found = job.compute("centroids", lambda: centroids(config, [job.vectors(rows)], n_clusters, job.key))
+        state = start_at(config, runs.begun("module", training, job.images), found)
+        first = np.full((config.restarts, job.n), -1, np.int32)
         first[:, rows] = found["labels"]
-    state = runs.train("module", training, images, epochs + 1, state)
+    state = runs.train("module", training, job.images, epochs, state)
     arrays = {"module": state.extra["mean"]["module"]}
-    return chosen(config, None, view, n_clusters, arrays, images, first, clusters)
+    return chosen(job, None, n_clusters, arrays, first, clusters)
 
 
-def fit_ae_cm(config: AEConfig, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit_ae_cm(job: Job[AEConfig]) -> Result:
     """Autoencoder, first clusters of its codes and the module's start, unless it is random; all together; choice."""
-    view = frame(preprocess)
-    pair = coders(config, view)
+    config, pair = job.config, coders(job.config, job.extent)
     convolutional = config.network == "conv"
-    runs = Restarts(phases, key, config.restarts, config.batch_size, pair.size, convolutional)
+    runs = Restarts(job, pair.size, convolutional)
     before, state, first = None, None, None
     codes = np.zeros((0, config.restarts, 0), np.float32)
     if config.start != "random":
         alone = autoencoder(pair, damped_adam(config.learning_rate))
-        before = runs.train("autoencoder", alone, images, epochs_of(config, config.pretrain_epochs, len(images)))
-        codes = codes_of(pair, convolutional, before, images)
-    inputs, features = partial(inputs_of, preprocess, images), preprocess.kind == "features"
-    by_restart = [codes[:, r].__getitem__ for r in range(config.restarts)] if before is not None else [inputs]
-    n_clusters, labels, clusters = number_and_labels(config, len(images), by_restart, key, phases, inputs, features)
-    epochs = epochs_of(config, config.epochs, len(images))
-    length = length_of(config, epochs, len(images))
+        before = runs.train("autoencoder", alone, job.images, epochs_of(config, config.pretrain_epochs, job.n))
+        codes = codes_of(pair, convolutional, before, job.images)
+    by_restart = [codes[:, r].__getitem__ for r in range(config.restarts)] if before is not None else [job.vectors]
+    n_clusters, labels, clusters = number_and_labels(job, by_restart)
+    epochs, length = length_of(config, config.epochs, job.n)
     joint = ae_clustering_module(config, n_clusters, length, pair)
     if before is not None:
-        fresh = runs.begun("joint", joint, images)
-        start = Start(runs, config, pair, before, codes, images, n_clusters, fresh)
+        start = Start(runs, pair, before, codes, n_clusters, runs.begun("joint", joint, job.images))
         if config.start == "manifold" and labels is not None:
             state, first = guided(start, labels), labels
         else:
             state, first = pretrained(start)
-    state = runs.train("joint", joint, images, epochs + 1, state)
+    state = runs.train("joint", joint, job.images, epochs, state)
     params = {**state.params, **state.extra["mean"]}
     arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
-    return chosen(config, pair, view, n_clusters, arrays, images, first, clusters)
+    return chosen(job, pair, n_clusters, arrays, first, clusters)
 
 
 def codes_of(pair: Coders, convolutional: bool, before: TrainState, images: Images) -> np.ndarray:
@@ -101,11 +95,9 @@ class Start(NamedTuple):
     images, and a fresh joint state."""
 
     runs: Restarts
-    config: AEConfig
     pair: Coders
     before: TrainState
     codes: np.ndarray
-    images: Images
     n_clusters: int
     state: TrainState
 
@@ -113,57 +105,56 @@ class Start(NamedTuple):
 def pretrained(start: Start) -> tuple[TrainState, np.ndarray]:
     """The joint state after k-means of each restart's codes (n, restarts, p), and the module alone on them; k-means'
     labels (restarts, n)."""
-    runs, config, _, before, codes, images, n_clusters, state = start
+    runs, _, before, codes, n_clusters, state = start
+    job, config = runs.job, runs.job.config
     each = list(np.moveaxis(codes, 1, 0))
-    first = runs.phases.compute("centroids", lambda: centroids(config, each, n_clusters, runs.key))
-    epochs = epochs_of(config, config.module_epochs, len(images))
-    length = length_of(config, epochs, len(images))
+    first = job.compute("centroids", lambda: centroids(config, each, n_clusters, job.key))
+    epochs, length = length_of(config, config.module_epochs, job.n)
     training = clustering_module(config, n_clusters, config.latent_dim, length, None)
     small = runs._replace(size=2 * n_clusters * config.latent_dim, convolutional=False, own_images=True)
     alone = start_at(config, small.begun("module", training, codes), first)
-    alone = small.train("module", training, codes, epochs + 1, alone)
+    alone = small.train("module", training, codes, epochs, alone)
     params = {**before.params, "module": alone.extra["mean"]["module"]}
     return state._replace(params=params, extra={**state.extra, "stats": before.extra}), first["labels"]
 
 
 def guided(start: Start, labels: np.ndarray) -> TrainState:
     """The joint state after some epochs in which labels (restarts, n) give the responsibilities, -1 none."""
-    runs, config, pair, before, _, images, n_clusters, state = start
-    epochs = epochs_of(config, config.module_epochs, len(images))
-    length = length_of(config, epochs, len(images))
+    runs, pair, before, _, n_clusters, state = start
+    config, images = runs.job.config, runs.job.images
+    epochs, length = length_of(config, config.module_epochs, len(images))
     training = ae_clustering_module(config, n_clusters, length, pair, guided=True)
     fresh = runs.begun("guided", ae_clustering_module(config, n_clusters, length, pair), images)
     params = {**before.params, "module": corners(fresh.params["module"], config.latent_dim)}
     fresh = fresh._replace(params=params, extra={**fresh.extra, "stats": before.extra, "labels": labels})
-    last = runs.train("guided", training, images, epochs + 1, fresh)
+    last = runs.train("guided", training, images, epochs, fresh)
     params = {**last.params, **last.extra["mean"]}
     return state._replace(params=params, extra={**state.extra, "stats": last.extra["stats"]})
 
 
-def length_of(config: Config, epochs: float, n: int) -> Length:
-    """The steps of a training of that many epochs and the averaging epoch."""
-    each = per_epoch(config, n)
-    return Length(loop.total_steps(epochs + 1, each), each)
+def length_of(config: Config, epochs: float, n: int) -> tuple[float, Length]:
+    """Epochs of a training for which the config states `epochs`, the averaging one included, and their steps."""
+    epochs, each = epochs_of(config, epochs, n) + 1, per_epoch(config, n)
+    return epochs, Length(loop.total_steps(epochs, each), each)
 
 
 def chosen(
-    config: Config,
+    job: Job[Config],
     pair: Coders | None,
-    view: Frame,
     n_clusters: int,
     stacked: PyTree,
-    images: Images,
     first: np.ndarray | None,
     clusters: Found | None,
 ) -> Result:
     """The restart with the least L_sp, and what is known of all. first: labels (restarts, n) of their starts.
     clusters: those that were found on the host, of the first restart."""
+    config, images, extent = job.config, job.images, job.extent
     convolutional = isinstance(config, AEConfig) and config.network == "conv"
     over = over_members(pair.size if pair else 0, convolutional)
     stacked = {**stacked, "module": stacked["module"]._asdict()}
 
     def each(arrays: PyTree, images: Array) -> dict[str, Array]:
-        found = over(lambda arrays: answers(pair, view, arrays, images), arrays)
+        found = over(lambda arrays: answers(pair, extent, arrays, images), arrays)
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
 
     found = loop.in_batches(partial(jax.jit(each), jax.device_put(stacked)), images)
@@ -171,9 +162,9 @@ def chosen(
     best = int(l_sp.argmin())
     g = found["responsibilities"][:, best]
     variance = found["spread"][:, best].sum(0) / np.maximum(g.sum(0), 1e-9)
-    meta = {"config": asdict(config), "frame": view._asdict()}
+    meta = {"config": asdict(config), "frame": extent._asdict()}
     arrays = {**pick(stacked, best), "deviation": np.sqrt(variance).astype(np.float32)}
-    can = functions(pair, view)
+    can = functions(pair, extent)
     assert can.second_opinion is not None
     labels = g.argmax(1).astype(np.int32)
     opinions = {"nearest_centroid": apply_in_batches(can.second_opinion, arrays, images)}
@@ -189,16 +180,16 @@ def chosen(
         "l_sp": [float(value) for value in l_sp],
     }
     embedding = apply_in_batches(can.embed, arrays, images)
-    noise = np.zeros(len(images), bool)
+    noise = np.zeros(job.n, bool)
     result = Result(Model(meta, arrays, can), labels, g, noise, embedding, opinions, summary, {})
     return with_clusters(result, clusters)
 
 
 def restore_cm(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted cm."""
-    return functions(None, frame_of(meta))
+    return functions(None, Extent.from_meta(meta))
 
 
 def restore_ae_cm(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted ae-cm."""
-    return functions(coders(AEConfig(**meta["config"]), frame_of(meta)), frame_of(meta))
+    return functions(coders(AEConfig(**meta["config"]), Extent.from_meta(meta)), Extent.from_meta(meta))

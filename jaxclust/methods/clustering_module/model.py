@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from jaxclust import losses
 from jaxclust.methods.base import Functions
-from jaxclust.methods.shared.coders import Coders, Frame, pictures, vectors
+from jaxclust.methods.shared.coders import Coders
+from jaxclust.methods.shared.extent import Extent, pictures, vectors
 from jaxclust.numerics import squared_distances
 from jaxclust.typing import Array, Key, PyTree
 
@@ -55,14 +56,14 @@ def centroids_of(module: Module) -> Array:
     return module.decoder + module.decoder_bias
 
 
-def functions(pair: Coders | None, view: Frame) -> Functions:
+def functions(pair: Coders | None, extent: Extent) -> Functions:
     """What a fitted module can do; arrays: 'module', 'deviation' (K,), and with `pair` 'params' and 'stats'.
 
     Its codes are those of the autoencoder; of cm alone, the module's own before the softmax (K numbers).
     """
 
     def code(arrays: PyTree, images: Array) -> Array:
-        return vectors(view, images) if pair is None else pair.embed(arrays["params"], arrays["stats"], images)
+        return vectors(extent, images) if pair is None else pair.embed(arrays["params"], arrays["stats"], images)
 
     def embed(arrays: PyTree, images: Array) -> Array:
         z = code(arrays, images)
@@ -72,7 +73,7 @@ def functions(pair: Coders | None, view: Frame) -> Functions:
         return log_responsibilities(Module(**arrays["module"]), code(arrays, images))
 
     def decode(arrays: PyTree, latent: Array, cluster: Array | None = None) -> Array:
-        return pictures(view, latent) if pair is None else pair.picture(arrays["params"], arrays["stats"], latent)
+        return pictures(extent, latent) if pair is None else pair.picture(arrays["params"], arrays["stats"], latent)
 
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
         mu = centroids_of(Module(**arrays["module"]))
@@ -106,7 +107,7 @@ def functions(pair: Coders | None, view: Frame) -> Functions:
     )
 
 
-def answers(pair: Coders | None, view: Frame, arrays: PyTree, images: Array) -> dict[str, Array]:
+def answers(pair: Coders | None, extent: Extent, arrays: PyTree, images: Array) -> dict[str, Array]:
     """What is summed up over the data to choose among restarts, for each example.
 
     responsibilities: g (n, K).
@@ -114,7 +115,7 @@ def answers(pair: Coders | None, view: Frame, arrays: PyTree, images: Array) -> 
     spread:           (n, K) g_ik |z_i - mu_k|^2 / d, of which follow the clusters' variances.
     """
     module = Module(**arrays["module"])
-    z = vectors(view, images) if pair is None else pair.embed(arrays["params"], arrays["stats"], images)
+    z = vectors(extent, images) if pair is None else pair.embed(arrays["params"], arrays["stats"], images)
     g, mu = jnp.exp(log_responsibilities(module, z)), centroids_of(module)
     ambiguity = losses.responsibility_sparsity(g, (mu**2).sum(-1)) - losses.responsibility_overlap(g, mu)
     return {"responsibilities": g, "sparsity": ambiguity, "spread": g * squared_distances(z, mu) / z.shape[1]}

@@ -10,32 +10,28 @@ from jaxclust.host.clusters import Found
 from jaxclust.methods.clustering_module.config import AEConfig, Config
 from jaxclust.methods.clustering_module.model import Module, module_of, posterior_of
 from jaxclust.methods.shared.first_clusters import Values, first_clusters
-from jaxclust.train.phases import Phases
+from jaxclust.methods.shared.job import Job
 from jaxclust.train.training import TrainState
 from jaxclust.typing import Key
 
 CORNER_VARIANCE = 0.1  # of codes around an orthonormal centroid, the squared distance of two being 2
 
 
-def number_and_labels(
-    config: Config, n: int, codes: Sequence[Values], key: Key, phases: Phases, inputs: Values, features: bool
-) -> tuple[int, np.ndarray | None, Found | None]:
+def number_and_labels(job: Job[Config], codes: Sequence[Values]) -> tuple[int, np.ndarray | None, Found | None]:
     """How many clusters there are; their labels (restarts, n), -1 none, and the first restart's clusters, where these
     are asked for: to find the number, and for the start 'manifold'.
 
-    codes: of each restart, rows -> (m, d).  inputs: the same of the data, features or not.
+    codes: of each restart, rows -> (m, d).
     """
+    config = job.config
     by_manifold = isinstance(config, AEConfig) and config.start == "manifold"
     if config.n_clusters != "auto" and not by_manifold:
         return int(config.n_clusters), None, None
     found: list[Found] = []
     for r in range(config.restarts if by_manifold else 1):
         asked = found[0].memberships.shape[1] if found else config.n_clusters
-        name, of_restart = "clusters" if r == 0 else f"clusters-{r}", jax.random.fold_in(key, r)
-        one = first_clusters(
-            config, n, codes[r], of_restart, phases, inputs=inputs, features=features, name=name, n_clusters=asked
-        )
-        found.append(one)
+        name, key = "clusters" if r == 0 else f"clusters-{r}", jax.random.fold_in(job.key, r)
+        found.append(first_clusters(job, codes[r], inputs=job.vectors, key=key, name=name, n_clusters=asked))
     return found[0].memberships.shape[1], np.stack([one.labels for one in found]), found[0]
 
 

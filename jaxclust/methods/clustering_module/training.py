@@ -10,7 +10,8 @@ import numpy as np
 from jaxclust import losses
 from jaxclust.methods.clustering_module.config import AEConfig, Config
 from jaxclust.methods.clustering_module.model import Module, centroids_of, log_responsibilities, random_module
-from jaxclust.methods.shared.coders import Coders, Frame, vectors
+from jaxclust.methods.shared.coders import Coders
+from jaxclust.methods.shared.extent import Extent, vectors
 from jaxclust.numerics import fold_name
 from jaxclust.train.optimisers import damped_adam
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
@@ -73,8 +74,8 @@ def averaged(mean: PyTree, params: PyTree, step: Array, length: Length) -> PyTre
 
 
 @lru_cache(32)
-def clustering_module(config: Config, n_clusters: int, dim: int, length: Length, view: Frame | None) -> Training:
-    """The training of the module alone, on images of that frame or on codes (b, dim). extra: 'mean', the averaged
+def clustering_module(config: Config, n_clusters: int, dim: int, length: Length, extent: Extent | None) -> Training:
+    """The training of the module alone, on images of that extent or on codes (b, dim). extra: 'mean', the averaged
     parameters."""
     adam, alpha = damped_adam(config.learning_rate), concentrations(config, n_clusters)
 
@@ -83,7 +84,7 @@ def clustering_module(config: Config, n_clusters: int, dim: int, length: Length,
         return new_state(params, adam, {"mean": jax.tree.map(jnp.zeros_like, params)}, key)
 
     def loss(params: PyTree, batch: Batch) -> tuple[Array, PyTree]:
-        x = batch.image if view is None else vectors(view, batch.image)
+        x = batch.image if extent is None else vectors(extent, batch.image)
         terms = cm_terms(params["module"], x, batch.weight, jnp.asarray(alpha))
         return sum(terms.values(), jnp.zeros(())), terms
 
@@ -94,7 +95,7 @@ def clustering_module(config: Config, n_clusters: int, dim: int, length: Length,
         return new._replace(extra={"mean": mean}), per_example(terms, batch)
 
     def log_posterior(state: TrainState, images: Array) -> Array:
-        x = images if view is None else vectors(view, images)
+        x = images if extent is None else vectors(extent, images)
         return log_responsibilities(state.extra["mean"]["module"], x)
 
     return Training(init, step, log_posterior=log_posterior)

@@ -10,8 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust import trees as tree
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.host import cuts
 from jaxclust.methods.base import Model, Result
@@ -33,10 +31,10 @@ from jaxclust.methods.hc_mgan.split import (
     unpacked,
 )
 from jaxclust.methods.hc_mgan.training import groups_update, optimiser_states, raw_update
+from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.outcome import outcome
 from jaxclust.methods.shared.population import keys as keys_of
 from jaxclust.numerics import fold_name
-from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, Key, PyTree
 
 # The trainings of a split, and the tree
@@ -64,17 +62,17 @@ def training(config: Config, shape: tuple[int, ...], count: int, refine: bool) -
     )
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[Config]) -> Result:
     """Phases: 'raw-1' or 'cuts-1', 'refined-1-1', 'refined-1-2', .., 'splits-1' of the first leaves; and so on.
 
-    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError where the root
-    cannot be split.
+    Raises InputError where the root cannot be split.
     """
-    splits, found, masses = grow(config, images, key, phases)
+    config = job.config
+    splits, found, masses = grow(job)
     if not splits:
         raise InputError(unsplit(config, found[0]))
-    shape, chosen = images.shape[1:], [found[node] for node in splits]
-    meta = {"config": asdict(config), "shape": list(shape), "splits": splits, "masses": masses}
+    chosen = [found[node] for node in splits]
+    meta = {"config": asdict(config), "shape": list(job.shape), "splits": splits, "masses": masses}
     model = Model(meta, together(chosen), restore(meta))
     before = tree.memberships(splits, [one.unrefined for one in chosen])[tree.leaves(splits)]
     opinions = {"unrefined": before.argmax(0)} if config.refinements else {}
@@ -86,34 +84,35 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
         "ncut": [round(one.ncut, 5) for one in chosen],
         "doubt": [round(one.doubt, 5) for one in chosen],
     }
-    result = outcome(model, images, opinions, **summary)
-    if phases.kept:
+    result = outcome(model, job.images, opinions, **summary)
+    if job.phases.kept:
         result.plots["node_shares"] = np.stack([one.share for one in chosen]).astype(np.float32)
         result.plots["node_samples"] = samples(
-            networks(config, shape), model.arrays["generator"], fold_name(key, "pictures")
+            networks(config, job.shape), model.arrays["generator"], fold_name(job.key, "pictures")
         )
     return result
 
 
-def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list[int], dict[int, Split], list[float]]:
+def grow(job: Job[Config]) -> tuple[list[int], dict[int, Split], list[float]]:
     """The nodes that are split, in order (trees.py), splits by node, of leaves too, and the masses of all nodes.
 
     The largest leaf comes first. Leaves that are due later are split beside it, as many as there are slots.
     """
-    n, most = len(images), config.max_clusters if config.n_clusters == "auto" else int(config.n_clusters)
+    config, n = job.config, job.n
+    most = config.max_clusters if config.n_clusters == "auto" else int(config.n_clusters)
     member: dict[Place, np.ndarray] = {(): np.ones(n)}  # of the nodes so far
     number: dict[Place, int] = {(): 0}
     found: dict[Place, Split] = {}
     left: set[Place] = {()}  # leaves that may be split
     masses, splits, waves = [float(n)], list[int](), 0
-    cut_of = by_cuts(config, images, key)
+    cut_of = by_cuts(job)
     while left and len(splits) + 1 < most:
         place = min(left, key=lambda leaf: (-masses[number[leaf]], leaf))
         if place not in found:
             open_leaves = {leaf: masses[number[leaf]] for leaf in left if leaf not in found}
             wave = tree.due(open_leaves, most - 1 - len(splits), concurrency(config))
             waves += 1
-            found |= split_leaves(config, images, {leaf: member[leaf] for leaf in wave}, waves, key, phases, cut_of)
+            found |= split_leaves(job, {leaf: member[leaf] for leaf in wave}, waves, cut_of)
             continue
         left.remove(place)
         if not stands(config, found[place], member[place]):
@@ -126,9 +125,9 @@ def grow(config: Config, images: Images, key: Key, phases: Phases) -> tuple[list
                 left.add(child)
         splits.append(number[place])
         parts = f"{masses[-2]:.0f} and {masses[-1]:.0f}"
-        phases.note(f"split {len(splits)}: node {splits[-1]} of {masses[splits[-1]]:.0f} into {parts}")
+        job.note(f"split {len(splits)}: node {splits[-1]} of {masses[splits[-1]]:.0f} into {parts}")
     if config.n_clusters != "auto" and len(splits) + 1 < most:
-        phases.note(f"{len(splits) + 1} leaves of {most}: no other could be split")
+        job.note(f"{len(splits) + 1} leaves of {most}: no other could be split")
     return splits, {number[leaf]: found[leaf] for leaf in found}, masses
 
 
@@ -153,27 +152,22 @@ def stands(config: Config, split: Split, member: np.ndarray) -> bool:
 
 
 def split_leaves(
-    config: Config,
-    images: Images,
-    leaves: Mapping[Place, np.ndarray],
-    wave: int,
-    key: Key,
-    phases: Phases,
-    cut_of: Callable[[np.ndarray, Key], Split],
+    job: Job[Config], leaves: Mapping[Place, np.ndarray], wave: int, cut_of: Callable[[np.ndarray, Key], Split]
 ) -> dict[Place, Split]:
     """The splits of some leaves, given with their memberships (n,), that are trained at a time."""
+    config, phases = job.config, job.phases
     name, places = f"splits-{wave}", list(leaves)
     titles: list[str] = []
     if phases.known(name):
         return unpacked(phases.compute(name, dict), places)
-    keys = {place: key_of(key, place) for place in places}
-    trained = partial(training, config, images.shape[1:], concurrency(config))
+    keys = {place: key_of(job.key, place) for place in places}
+    trained = partial(training, config, job.shape, concurrency(config))
     if config.start == "manifold":
         arrays = phases.compute(f"cuts-{wave}", lambda: packed({p: cut_of(leaves[p], keys[p]) for p in places}))
         found = unpacked(arrays, places)
     else:
         work = {place: Work(keys[place], leaves[place][None], config.epochs) for place in places}
-        ends = run(config, images, trained(refine=False), work, f"raw-{wave}", key, phases, titles)
+        ends = run(job, trained(refine=False), work, f"raw-{wave}", titles)
         found = {place: raw_split(end) for place, end in ends.items()}
     for t in range(1, config.refinements + 1):
         work, epochs = {}, config.epochs + t * config.more_epochs
@@ -184,7 +178,7 @@ def split_leaves(
             work[place] = Work(fold_name(keys[place], f"refinement{t}"), groups, epochs, short, warm)
         if not work:
             break
-        ends = run(config, images, trained(refine=True), work, f"refined-{wave}-{t}", key, phases, titles)
+        ends = run(job, trained(refine=True), work, f"refined-{wave}-{t}", titles)
         found |= {place: refined(config, found[place], end, leaves[place]) for place, end in ends.items()}
     found = unpacked(phases.compute(name, lambda: packed(found)), places)
     for title in titles:

@@ -16,10 +16,10 @@ from jaxclust.methods.hc_mgan import slots
 from jaxclust.methods.hc_mgan.config import Config
 from jaxclust.methods.hc_mgan.model import networks, says
 from jaxclust.methods.hc_mgan.slots import Slots, Start
+from jaxclust.methods.shared.job import Job
 from jaxclust.nn.apply import by_path, nested
 from jaxclust.numerics import fold_name
 from jaxclust.train.inference import apply_in_batches
-from jaxclust.train.phases import Phases
 from jaxclust.typing import Key, PyTree
 
 FEWEST = 0.01  # share of a node's mass below which a child is nearly empty
@@ -77,21 +77,13 @@ class End(NamedTuple):
     offset: float = 0.0
 
 
-def run(
-    config: Config,
-    images: Images,
-    several: Slots,
-    work: Mapping[Place, Work],
-    name: str,
-    key: Key,
-    phases: Phases,
-    titles: list[str],
-) -> dict[Place, End]:
+def run(job: Job[Config], several: Slots, work: Mapping[Place, Work], name: str, titles: list[str]) -> dict[Place, End]:
     """All trainings at a time; what fails is begun anew with another key, as often as allowed. Where all fail, the last
     usable one counts.
 
     titles: gets the names of the phases.
     """
+    config, images, key = job.config, job.images, job.key
     groups, count = several.groups, several.number
     places = list(work)
     ends: dict[Place, End] = {}
@@ -109,9 +101,7 @@ def run(
         epochs = int(n_steps.max()) / several.batches.per_epoch
         warm = {i: one.warm for i, one in enumerate(work.values()) if n_steps[i] and one.warm}
         state = state._replace(params=put_in(state.params, warm))
-        state = phases.train(
-            titles[-1], several.training, images, key=key, epochs=epochs, batches=several.batches, state=state
-        )
+        state = job.train(titles[-1], several.training, epochs, key=key, batches=several.batches, state=state)
         params, faults = jax.device_get((state.params, state.extra["fault"]))
         for i in map(int, np.flatnonzero(n_steps)):
             of_slot = jax.tree.map(lambda leaf, i=i: leaf[i], params)
@@ -119,7 +109,7 @@ def run(
             if places[i] not in ends or end.fault in USABLE:
                 ends[places[i]] = end
             if end.fault:
-                phases.note(f"{titles[-1]}: {end.fault}")
+                job.note(f"{titles[-1]}: {end.fault}")
         if not any(end.fault for end in ends.values()):
             break
     return ends
@@ -180,16 +170,17 @@ def raw_split(end: End) -> Split:
     return Split(share, share, end.params, np.zeros(0), 0.0, 0.0, 0.0, sound, sound)
 
 
-def by_cuts(config: Config, images: Images, key: Key) -> Callable[[np.ndarray, Key], Split]:
+def by_cuts(job: Job[Config]) -> Callable[[np.ndarray, Key], Split]:
     """The function (memberships (n,) of a node, its key) -> its normalised cut, before any network is trained.
 
     The images' neighbours are looked for when they are needed.
     """
+    config, images = job.config, job.images
     most = config.max_ncut if config.n_clusters == "auto" else np.nextafter(cuts.UNDECIDED, 0)
 
     @cache
     def known() -> cuts.Neighbours:
-        rows = sampling.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
+        rows = sampling.sample(len(images), config.max_samples, job.seed("sample"))
         outside = np.isin(np.arange(len(images)), rows, invert=True)
         others = (flat(block[outside[first : first + len(block)]]) for first, block in blocks(images))
         return cuts.neighbours(rows, flat(images[rows]), others if outside.any() else (), config.neighbors)

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.errors import Diverged, InputError
 from jaxclust.host import sampling, seeds
@@ -27,42 +26,45 @@ from jaxclust.methods.hrwae_gan.model import (
 )
 from jaxclust.methods.hrwae_gan.training import hrwae_gan
 from jaxclust.methods.shared import classifier
-from jaxclust.methods.shared.coders import inputs_of
-from jaxclust.methods.shared.first_clusters import Values, first_clusters, found_of
-from jaxclust.methods.shared.lengths import epochs_of
+from jaxclust.methods.shared.first_clusters import first_clusters, found_of
+from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.lengths import epochs_of, length, per_epoch
 from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
-from jaxclust.train.phases import Phases, initial
+from jaxclust.train.phases import initial
 from jaxclust.train.training import TrainState, to_unit
 from jaxclust.typing import Array, Key, PyTree
 
 AGREED, ROUNDS = 0.97, 3  # the share of the labels that the head shall give, and how often it is trained for that
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[Config]) -> Result:
     """Phases: 'training-1', 'health-1', 'noise-1', 'training-2', ..; 'clusters-l' of each group on the host; 'head'.
 
-    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. Raises InputError for more groups
-    than the networks have levels, too few examples, and where no clusters are found; Diverged where the training is
-    broken by its first look.
+    Raises InputError for more groups than the networks have levels, too few examples, and where no clusters are found;
+    Diverged where the training is broken by its first look.
     """
-    shape, n = images.shape[1:], len(images)
-    hierarchy(config, shape)  # refuses a number of groups
-    looked, rows = held_out(config, n, key)
+    config = job.config
+    hierarchy(config, job.shape)  # refuses a number of groups
+    looked, rows = held_out(config, job.n, job.key)
     enough(config, len(rows))
-    state, told = train(config, take(images, rows), images[looked], preprocess.likelihood, key, phases)
+    state, told = train(replace(job, images=take(job.images, rows)), job.images[looked])
 
     arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
-    codes = moments(config, arrays, images)
-    found = [clusters(config, level, codes, preprocess, images, key, phases) for level in range(config.groups)]
+    codes = moments(config, arrays, job.images)
+    found = [clusters(job, level, codes[level][0]) for level in range(config.groups)]
     first = found[config.cluster_group]
     assert first is not None
     n_clusters = first.memberships.shape[1]
-    head, agreement = distilled(config, images, preprocess.likelihood, first.labels, n_clusters, key, phases)
+    head, agreement = distilled(job, first.labels, n_clusters)
 
-    meta: dict[str, Any] = {"config": asdict(config), "shape": list(shape), "likelihood": preprocess.likelihood}
-    meta["n_clusters"] = n_clusters
+    meta: dict[str, Any] = {
+        "config": asdict(config),
+        "shape": list(job.shape),
+        "likelihood": job.preprocess.likelihood,
+        "n_clusters": n_clusters,
+    }
     fitted = {"autoencoder": arrays, "head": head, **gaussians(*codes[0], first.labels, n_clusters)}
     sizes = [means.shape[1] for means, _ in codes]
     summary = {
@@ -74,7 +76,7 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     }
     model = Model(meta, jax.device_get(fitted), restore(meta))
     opinions = {f"group_{level}": one.labels for level, one in enumerate(found) if one is not None}
-    result = outcome(model, images, opinions, **summary)._replace(noise=first.labels < 0)
+    result = outcome(model, job.images, opinions, **summary)._replace(noise=first.labels < 0)
     return with_clusters(result, first)
 
 
@@ -94,9 +96,7 @@ def enough(config: Config, n_trained: int) -> None:
         raise InputError(f"max_samples is {config.max_samples}: give at least twice n_clusters, {config.n_clusters}")
 
 
-def train(
-    config: Config, images: Images, looked: np.ndarray, likelihood: str, key: Key, phases: Phases
-) -> tuple[TrainState, dict[str, Any]]:
+def train(job: Job[Config], looked: np.ndarray) -> tuple[TrainState, dict[str, Any]]:
     """The trained state, and what is known of the training: 'ended', why before its time or None; 'health', by look;
     and 'look', which of these is that of the state.
 
@@ -104,43 +104,41 @@ def train(
     ...) and the noise attention are found anew. What is broken is undone, back to the last look without a saturated
     critic, where there is one.
     """
-    shape, n, size = images.shape[1:], len(images), min(config.batch_size, len(images))
+    config, n, likelihood = job.config, job.n, job.preprocess.likelihood
     stretches = max(1, round(config.epochs / config.attention_epochs))
     epochs = epochs_of(config, config.epochs, n) / stretches
-    training = hrwae_gan(config, shape, likelihood, stretches * loop.total_steps(epochs, -(-n // size)))
-    state = initial(training, fold_name(key, "init"), (size, *shape))
+    n_steps = stretches * loop.total_steps(epochs, per_epoch(config, n))
+    training = hrwae_gan(config, job.shape, likelihood, n_steps)
+    state = initial(training, fold_name(job.key, "init"), (min(config.batch_size, n), *job.shape))
     attention, ended, kept, good = np.ones(n, np.float32), None, 0, state
     looks: list[dict[str, np.ndarray]] = []
     jitted = jax.jit(partial(health, config, likelihood))
     for i in range(1, stretches + 1):
-        name, stretch = f"training-{i}", fold_name(key, f"training-{i}")
-        before = jax.device_get(state._replace(key=key))
+        name = f"training-{i}"
+        before = jax.device_get(state._replace(key=fold_name(job.key, name)))
         extra = {**before.extra, "attention": attention}
-        state = before._replace(step=np.zeros((), np.int32), key=stretch, extra=extra)
         try:
-            state = phases.train(
-                name, training, images, key=stretch, epochs=epochs, batch_size=config.batch_size, state=state
-            )
+            state = job.train(name, training, epochs, state=before._replace(step=np.zeros((), np.int32), extra=extra))
         except Diverged as error:
             if i == 1:
                 raise
             ended = str(error).partition(";")[0]
         else:
-            look = partial(jitted, state.params, state.extra, fold_name(key, f"health-{i}"), looked)
-            looks.append(phases.compute(f"health-{i}", lambda look=look: look()._asdict()))  # type: ignore[misc]
+            look = partial(jitted, state.params, state.extra, fold_name(job.key, f"health-{i}"), looked)
+            looks.append(job.compute(f"health-{i}", lambda look=look: look()._asdict()))  # type: ignore[misc]
             ended = broken(looks, last=i == stretches)
         if ended is not None:
             if not kept:
                 raise Diverged(f"training is broken after {i * epochs:g} epochs: {ended}; lower --learning-rate")
-            phases.note(f"{name}: {ended}: goes on with the state after training-{kept}")
+            job.note(f"{name}: {ended}: goes on with the state after training-{kept}")
             return good, {"ended": ended, "look": kept, "health": plain(looks)}
         if not saturated(looks[-1]):
             kept, good = i, jax.device_get(state)
         if config.noise_weight > 1 and i < stretches:
-            solve = partial(noise_of, config, state, images, fold_name(key, f"noise-{i}"))
-            left_out = phases.compute(f"noise-{i}", solve)["noise"]
+            solve = partial(noise_of, config, state, job.images, fold_name(job.key, f"noise-{i}"))
+            left_out = job.compute(f"noise-{i}", solve)["noise"]
             attention = np.where(left_out, config.noise_weight, 1.0).astype(np.float32)
-            phases.note(f"{left_out.mean():.1%} of the examples are noise")
+            job.note(f"{left_out.mean():.1%} of the examples are noise")
     return state, {"ended": None, "look": stretches, "health": plain(looks)}
 
 
@@ -175,79 +173,41 @@ def noise_of(config: Config, state: TrainState, images: Images, key: Key) -> dic
     return {"noise": left_out}
 
 
-def clusters(
-    config: Config,
-    level: int,
-    codes: list[tuple[np.ndarray, np.ndarray]],
-    preprocess: Preprocess,
-    images: Images,
-    key: Key,
-    phases: Phases,
-) -> Found | None:
-    """Clusters of the codes of group `level`, in the phase 'clusters-level'. None, with a note, where a group has none
-    that does not give the labels."""
-    inputs = partial(inputs_of, preprocess, images) if level == config.cluster_group else None
+def clusters(job: Job[Config], level: int, codes: np.ndarray) -> Found | None:
+    """Clusters of the codes (n, d) of group `level`, in the phase 'clusters-level'. None, with a note, where a group
+    has none that does not give the labels."""
+    gives_labels = level == job.config.cluster_group
+    inputs, key = job.vectors if gives_labels else None, fold_name(job.key, f"group{level}")
     try:
-        return group_clusters(config, level, codes, preprocess, images, inputs, key, phases)
+        return first_clusters(job, codes.__getitem__, inputs=inputs, key=key, name=f"clusters-{level}")
     except InputError as error:
-        if level == config.cluster_group:
+        if gives_labels:
             raise
-        phases.note(f"group {level}: {str(error).partition(':')[0]}")
+        job.note(f"group {level}: {str(error).partition(':')[0]}")
         return None
 
 
-def group_clusters(
-    config: Config,
-    level: int,
-    codes: list[tuple[np.ndarray, np.ndarray]],
-    preprocess: Preprocess,
-    images: Images,
-    inputs: Values | None,
-    key: Key,
-    phases: Phases,
-) -> Found:
-    """The same; raises InputError where there are none."""
-    return first_clusters(
-        config,
-        len(images),
-        codes[level][0].__getitem__,
-        fold_name(key, f"group{level}"),
-        phases,
-        inputs=inputs,
-        features=preprocess.kind == "features",
-        name=f"clusters-{level}",
-    )
-
-
-def distilled(
-    config: Config,
-    images: Images,
-    likelihood: str,
-    first: np.ndarray,
-    n_clusters: int,
-    key: Key,
-    phases: Phases,
-) -> tuple[PyTree, float]:
+def distilled(job: Job[Config], first: np.ndarray, n_clusters: int) -> tuple[PyTree, float]:
     """The head that learns the labels `first` (n,), -1 unknown: its arrays, and the share of them that it gives.
 
     It is trained again, up to ROUNDS times in all, while that is less than AGREED.
     """
-    seen, labels = take(images, np.flatnonzero(first >= 0)), first[first >= 0]
-    n, size = len(labels), min(config.batch_size, len(labels))
-    epochs = epochs_of(config, config.head_epochs, n)
-    spec = head_spec(config, likelihood, n_clusters, loop.total_steps(epochs, -(-n // size)))
+    config, kept = job.config, np.flatnonzero(first >= 0)
+    seen, labels = take(job.images, kept), first[kept]
+    epochs, n_steps = length(config, config.head_epochs, per_epoch(config, len(kept)))
+    spec = head_spec(config, job.preprocess.likelihood, n_clusters, n_steps)
     training = classifier.classifier(spec, np.eye(n_clusters, dtype=np.float32)[labels])
     state, agreement = None, 0.0
     for i in range(1, ROUNDS + 1):
         name = "head" if i == 1 else f"head-{i}"
-        of_round = fold_name(key, name)
-        fresh = initial(training, fold_name(of_round, "init"), (size, *images.shape[1:]))
+        key = fold_name(fold_name(job.key, name), "init")
+        fresh = initial(training, key, (min(config.batch_size, len(kept)), *job.shape))
         if state is not None:
             fresh = fresh._replace(params=state.params, extra=state.extra)
-        state = phases.train(name, training, seen, key=of_round, epochs=epochs, batch_size=size, state=fresh)
+        state = job.train(name, training, epochs, images=seen, state=fresh)
         said = loop.in_batches(partial(jax.jit(training.log_posterior), state), seen).argmax(1)
         agreement = float((said == labels).mean())
-        phases.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
+        job.note(f"the head agrees with {agreement:.1%} of the labels that it learned")
         if agreement >= AGREED:
             break
     assert state is not None

@@ -8,60 +8,55 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
-from jaxclust.host import latent_dim, sampling, seeds
+from jaxclust.host import latent_dim, sampling
 from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Model, Result
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, classifier_spec, mixture_spec
 from jaxclust.methods.moe_vae.model import functions, pictures, posterior
 from jaxclust.methods.shared import autoencoder, classifier
-from jaxclust.methods.shared.coders import inputs_of
 from jaxclust.methods.shared.first_clusters import first_clusters
-from jaxclust.methods.shared.lengths import longer, per_epoch
+from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.lengths import length, per_epoch
 from jaxclust.methods.shared.outcome import with_clusters
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.batches import grouped
 from jaxclust.train.inference import apply_in_batches
-from jaxclust.train.phases import Phases, initial
+from jaxclust.train.phases import initial
 from jaxclust.train.programs import options
 from jaxclust.train.training import TrainState
-from jaxclust.typing import Key, PyTree
+from jaxclust.typing import PyTree
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[Config]) -> Result:
     """All phases in order.
 
-    images: (n, side, side, c) uint8 or (n, d) float32, as data.prepare gives them. The networks see all of
-    them; latent sizes and first clusters follow from a sample of at most `max_samples`. Raises InputError for fewer
-    examples than clusters, and where no clusters are found.
+    The networks see all examples; latent sizes and first clusters follow from a sample of at most `max_samples`. Raises
+    InputError for fewer examples than clusters, and where no clusters are found.
     """
-    n, shape, likelihood = len(images), images.shape[1:], preprocess.likelihood
+    config, n = job.config, job.n
     if config.n_clusters != "auto" and config.n_clusters > n:
         raise InputError(f"n_clusters is {config.n_clusters} but there are {n} examples: ask for fewer clusters")
 
     # 1-3: an autoencoder whose latent size follows from the data
-    sample = sampling.sample(n, config.max_samples, seeds.seed(key, "sample"))
-    _, search = autoencode(config, images, likelihood, config.search_latent_dim, "search-autoencoder", key, phases)
-    codes = search(take(images, sample))
+    sample = sampling.sample(n, config.max_samples, job.seed("sample"))
+    _, search = autoencode(job, config.search_latent_dim, "search-autoencoder")
+    codes = search(take(job.images, sample))
     latent = latent_dim.latent_dim(codes, config.explained_variance)
     if config.latent_dim != "auto":
         latent = config.latent_dim
-    phases.note(f"latent size {latent}")
-    encoder, encode = autoencode(config, images, likelihood, latent, "autoencoder", key, phases)
-    means = encode(images)
+    job.note(f"latent size {latent}")
+    state, encode = autoencode(job, latent, "autoencoder")
+    encoder, means = autoencoder.encoder_of(state), encode(job.images)
 
     # 4-6: first clusters, and the manager that learns them
     if config.pretrain:
-        inputs, features = partial(inputs_of, preprocess, images), preprocess.kind == "features"
-        clusters = first_clusters(config, n, means.__getitem__, key, phases, inputs=inputs, features=features)
+        clusters = first_clusters(job, means.__getitem__, inputs=job.vectors)
         n_clusters = clusters.memberships.shape[1]
-        manager, first = _manage(
-            config, images, likelihood, clusters, encoder if config.warm_start else None, key, phases
-        )
+        manager, first = manage(job, clusters, encoder)
     else:
         clusters, manager = None, None
         n_clusters = int(config.n_clusters)
@@ -71,125 +66,76 @@ def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases
     dims = latent_dim.cluster_latent_dims(means[sample], first[sample], n_clusters, config.expert_explained_variance)
     if config.expert_sizes == "equal":
         dims = np.full(n_clusters, round(float(dims.mean())))
-    experts, log_posterior = _mix(config, images, likelihood, dims, manager, key, phases)
+    experts, log_posterior = mix(job, dims, manager)
 
     meta = {
         "config": asdict(config),
-        "shape": list(shape),
-        "likelihood": likelihood,
+        "shape": list(job.shape),
+        "likelihood": job.preprocess.likelihood,
         "latent_dim": int(latent),
         "expert_latent_dims": [int(d) for d in dims],
     }
-    encoder_arrays = {"params": encoder.params[0]["encoder"], "stats": encoder.extra["encoder"]}
-    model = Model(meta, jax.device_get({"encoder": encoder_arrays, **experts}), restore(meta))
+    model = Model(meta, jax.device_get({"encoder": encoder, **experts}), restore(meta))
     plots = {"explained_variance": latent_dim.explained_variance(codes), "expert_latent_dims": dims}
-    result = _result(model, images, means, np.exp(log_posterior), clusters, first, plots)
-    if phases.kept:
-        spec, seed = _specs(meta)[1], seeds.seed(key, "pictures")
-        result.plots.update(phases.compute("pictures", lambda: pictures(spec, result, images, seed)))
+    result = _result(model, job.images, means, np.exp(log_posterior), clusters, first, plots)
+    if job.phases.kept:
+        spec, seed = _specs(meta)[1], job.seed("pictures")
+        result.plots.update(job.compute("pictures", lambda: pictures(spec, result, job.images, seed)))
     return result
 
 
-def _length(config: Config, batches: int, epochs: float) -> tuple[float, int]:
-    """Epochs of a training of that many batches each, and its steps."""
-    epochs = longer(config, epochs, batches)
-    return epochs, loop.total_steps(epochs, batches)
-
-
-def autoencode(
-    config: Config, images: Images, likelihood: str, latent: int, name: str, key: Key, phases: Phases
-) -> tuple[TrainState, Callable[[Images], np.ndarray]]:
+def autoencode(job: Job[Config], latent: int, name: str) -> tuple[TrainState, Callable[[Images], np.ndarray]]:
     """Phases 1 and 3: the trained autoencoder, and what gives the posterior means (m, latent) of images (m, ...).
 
     name: 'autoencoder', trained for `epochs`, or another, trained for `search_epochs`.
     """
+    config = job.config
     asked = config.epochs if name == "autoencoder" else config.search_epochs
-    epochs, n_steps = _length(config, per_epoch(config, len(images)), asked)
-    spec = autoencoder_spec(config, likelihood, latent, n_steps)
-    training = autoencoder.autoencoder(spec, images.shape[1:])
-    state = phases.train(name, training, images, key=fold_name(key, name), epochs=epochs, batch_size=config.batch_size)
+    epochs, n_steps = length(config, asked, per_epoch(config, job.n))
+    spec = autoencoder_spec(config, job.preprocess.likelihood, latent, n_steps)
+    training = autoencoder.autoencoder(spec, job.shape)
+    state = job.train(name, training, epochs)
     return state, partial(loop.in_batches, partial(jax.jit(training.embed, compiler_options=options()), state))
 
 
-def _manage(
-    config: Config,
-    images: Images,
-    likelihood: str,
-    clusters: Found,
-    encoder: TrainState | None,
-    key: Key,
-    phases: Phases,
-) -> tuple[TrainState, np.ndarray]:
+def manage(job: Job[Config], clusters: Found, encoder: Mapping[str, PyTree]) -> tuple[TrainState, np.ndarray]:
     """Phase 6: the manager, trained on the images without the noise, and its labels (n,) of all of them.
 
-    encoder: the autoencoder whose convolutions, or hidden layers, it begins with.
+    encoder: whose convolutions, or hidden layers, it begins with where the config asks for that.
     """
-    kept = clusters.labels >= 0
-    epochs, n_steps = _length(config, per_epoch(config, int(kept.sum())), config.manager_epochs)
-    spec = classifier_spec(config, likelihood, clusters.memberships.shape[1], n_steps)
-    training = classifier.classifier(spec, clusters.memberships[kept])
-    of_phase, size = fold_name(key, "manager"), min(config.batch_size, int(kept.sum()))
-    start = None
-    if encoder is not None:
-        start = initial(training, fold_name(of_phase, "init"), (size, *images.shape[1:]))
-        trunk, stats = (jax.device_get(part["encoder"]["Trunk_0"]) for part in (encoder.params[0], encoder.extra))
-        start = start._replace(
-            params={**start.params, "Trunk_0": trunk}, extra={**start.extra, "stats": {"Trunk_0": stats}}
-        )
-    seen = take(images, np.flatnonzero(kept))
-    state = phases.train("manager", training, seen, key=of_phase, epochs=epochs, batch_size=size, state=start)
+    config, kept = job.config, np.flatnonzero(clusters.labels >= 0)
+    epochs, n_steps = length(config, config.manager_epochs, per_epoch(config, len(kept)))
+    spec = classifier_spec(config, job.preprocess.likelihood, clusters.memberships.shape[1], n_steps)
+    training, start = classifier.classifier(spec, clusters.memberships[kept]), None
+    if config.warm_start:
+        key, size = fold_name(fold_name(job.key, "manager"), "init"), min(config.batch_size, len(kept))
+        start = classifier.with_trunk(initial(training, key, (size, *job.shape)), encoder)
+    state = job.train("manager", training, epochs, images=take(job.images, kept), state=start)
     arrays = {"manager": {"params": state.params, "stats": state.extra["stats"]}}
-    return state, _log_posterior(spec, arrays, images).argmax(1)
+    return state, _log_posterior(spec, arrays, job.images).argmax(1)
 
 
-def _mix(
-    config: Config,
-    images: Images,
-    likelihood: str,
-    dims: np.ndarray,
-    manager: TrainState | None,
-    key: Key,
-    phases: Phases,
-) -> tuple[dict[str, PyTree], np.ndarray]:
+def mix(job: Job[Config], dims: np.ndarray, manager: TrainState | None) -> tuple[dict[str, PyTree], np.ndarray]:
     """Phase 8: stages 1 and 2 of the mixture; params and statistics of the manager and of the experts, and what the
     manager says about all images (n, K)."""
-    shape, n = images.shape[1:], len(images)
-    epochs, n_steps = _length(config, per_epoch(config, n), config.mixture_epochs)
-    spec = mixture_spec(config, likelihood, dims, n_steps)
-    one = mixture.stage_one(spec, shape)
-    state = initial(one, fold_name(key, "mixture"), (min(config.batch_size, n), *shape))
+    config, n = job.config, job.n
+    epochs, n_steps = length(config, config.mixture_epochs, per_epoch(config, n))
+    spec = mixture_spec(config, job.preprocess.likelihood, dims, n_steps)
+    one = mixture.stage_one(spec, job.shape)
+    state = initial(one, fold_name(job.key, "mixture"), (min(config.batch_size, n), *job.shape))
     if manager is not None:
-        state = jax.jit(partial(mixture.with_manager, spec), compiler_options=options(once=True))(
-            state, manager.params, manager.extra["stats"]
-        )
-    state = phases.train(
-        "mixture",
-        one,
-        images,
-        key=fold_name(key, "mixture"),
-        epochs=epochs,
-        batch_size=config.batch_size,
-        state=state,
-    )
+        put_in = jax.jit(partial(mixture.with_manager, spec), compiler_options=options(once=True))
+        state = put_in(state, manager.params, manager.extra["stats"])
+    state = job.train("mixture", one, epochs, state=state)
     arrays = {name: {"params": state.params[name], "stats": state.extra[name]} for name in ("manager", "experts")}
-    log_posterior = _log_posterior(spec.manager, arrays, images)
-    labels, seed = log_posterior.argmax(1), seeds.seed(key, "experts")
-    batches = grouped(labels, len(dims), config.expert_batch_size, seed)
-    epochs, n_steps = _length(config, batches.per_epoch, config.expert_epochs)
+    log_posterior = _log_posterior(spec.manager, arrays, job.images)
+    batches = grouped(log_posterior.argmax(1), len(dims), config.expert_batch_size, job.seed("experts"))
+    epochs, n_steps = length(config, config.expert_epochs, batches.per_epoch)
     spec = spec._replace(n_steps=n_steps)
-    two = mixture.stage_two(spec, shape)
-    state = jax.jit(partial(mixture.stage_two_state, spec), compiler_options=options(once=True))(
-        arrays["experts"], fold_name(key, "experts")
-    )
-    state = phases.train(
-        "experts",
-        two,
-        images,
-        key=fold_name(key, "experts"),
-        epochs=epochs,
-        batches=batches,
-        state=state,
-    )
+    two = mixture.stage_two(spec, job.shape)
+    start = jax.jit(partial(mixture.stage_two_state, spec), compiler_options=options(once=True))
+    state = start(arrays["experts"], fold_name(job.key, "experts"))
+    state = job.train("experts", two, epochs, batches=batches, state=state)
     return {"manager": arrays["manager"], "experts": {"params": state.params, "stats": state.extra}}, log_posterior
 
 

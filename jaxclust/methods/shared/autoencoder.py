@@ -153,3 +153,8 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Training:
         return eval_mode(encoder, state.params[0]["encoder"], state.extra["encoder"], to_unit(images))[0]
 
     return Training(start, step, embed)
+
+
+def encoder_of(state: TrainState) -> dict[str, PyTree]:
+    """The trained encoder: its 'params' and 'stats'."""
+    return {"params": state.params[0]["encoder"], "stats": state.extra["encoder"]}

@@ -3,6 +3,7 @@
 L = 1/B sum_i KL(t_i || p(x_i)),  t_i the soft label of x_i  (Santos 2020, section 3.3.4)
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -65,3 +66,11 @@ def classifier(spec: ClassifierSpec, targets: np.ndarray) -> Training:
         return jax.nn.log_softmax(eval_mode(network, state.params, state.extra["stats"], to_unit(images)))
 
     return Training(start, step, log_posterior, log_posterior)
+
+
+def with_trunk(state: TrainState, encoder: Mapping[str, PyTree]) -> TrainState:
+    """The state that begins with the convolutions, or hidden layers, of a trained encoder (autoencoder.encoder_of)."""
+    params, stats = (jax.device_get(encoder[name]["Trunk_0"]) for name in ("params", "stats"))
+    return state._replace(
+        params={**state.params, "Trunk_0": params}, extra={**state.extra, "stats": {"Trunk_0": stats}}
+    )

@@ -8,7 +8,7 @@ Both decode to what `target` makes of an example, and are compared with it by th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -16,18 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 
 from jaxclust import losses
-from jaxclust.data.prepare import Preprocess, margins
-from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
+from jaxclust.methods.shared.extent import Extent, pictures, vectors
 from jaxclust.methods.shared.settings import Settings
 from jaxclust.nn.apply import Module, compute_type, eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Coder, Decoder
 from jaxclust.nn.mlp import Layers
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train import loop
 from jaxclust.train.augment import Augmentation, transformed
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, to_unit
 from jaxclust.typing import Array, Key, PyTree
@@ -63,51 +60,6 @@ class CoderConfig(Settings):
     """Only the squared error is known here."""
 
 
-class Frame(NamedTuple):
-    """Where the data of prepared examples lie: images (side, side, c) hold `height` x `width` pixels, the rest is
-    padding; features (d,) have height and width 0."""
-
-    shape: tuple[int, ...]
-    height: int
-    width: int
-
-    @property
-    def size(self) -> int:
-        """Numbers in one example, padding left out."""
-        return self.shape[0] if len(self.shape) == 1 else self.height * self.width * self.shape[2]
-
-
-def frame(preprocess: Preprocess) -> Frame:
-    """The frame of prepared data."""
-    return Frame(preprocess.shape, preprocess.height, preprocess.width)
-
-
-def vectors(frame: Frame, images: Array) -> Array:
-    """Prepared examples without padding, in [0, 1] where they are images: (n, ...) -> (n, frame.size) float32."""
-    unit = to_unit(lax.optimization_barrier(images))  # else a CPU rounds otherwise where images are streamed
-    if len(frame.shape) > 1:
-        top, left = margins(frame.height, frame.width, frame.shape[0])
-        unit = unit[:, top : top + frame.height, left : left + frame.width]
-    return unit.reshape(len(unit), -1)
-
-
-def inputs_of(preprocess: Preprocess, images: Images, rows: np.ndarray) -> np.ndarray:
-    """`vectors` of some rows (m,) of prepared data, for phases on the host: (m, size) float32."""
-    program = jax.jit(partial(vectors, frame(preprocess)))
-    return loop.in_batches(program, take(images, rows), together=False)
-
-
-def pictures(frame: Frame, values: Array) -> Array:
-    """The inverse of `vectors`: (n, frame.size) -> prepared examples (n, *frame.shape), images clipped to [0, 1]."""
-    if len(frame.shape) == 1:
-        return values
-    side, _, channels = frame.shape
-    top, left = margins(frame.height, frame.width, side)
-    images = jnp.clip(values, 0.0, 1.0).reshape(-1, frame.height, frame.width, channels)
-    edges = ((top, side - frame.height - top), (left, side - frame.width - left))
-    return jnp.pad(images, ((0, 0), *edges, (0, 0)))
-
-
 class Coders(NamedTuple):
     """An encoder and a decoder. params: 'encoder' and 'decoder'; stats: running statistics, the same keys.
 
@@ -115,7 +67,7 @@ class Coders(NamedTuple):
     encode:  (params, stats, target (b, ...), weight (b,)) -> code (b, p), stats, by the batch's statistics.
     decode:  (params, stats, code (b, p), weight (b,)) -> output (b, ...), stats.
     embed:   (params, stats, images) -> codes (n, p), each independent of the others.
-    picture: (params, stats, codes (n, p)) -> prepared examples (n, *frame.shape).
+    picture: (params, stats, codes (n, p)) -> prepared examples (n, *extent.shape).
     target:  images -> (b, ...), what is encoded and what outputs are compared with.
     random:  (state, images) -> targets of the images, each transformed at random if that is asked for.
     size:    numbers in all parameters.
@@ -132,20 +84,20 @@ class Coders(NamedTuple):
 
 
 @lru_cache(32)
-def coders(config: CoderConfig, frame: Frame, outputs: int | None = None) -> Coders:
+def coders(config: CoderConfig, extent: Extent, outputs: int | None = None) -> Coders:
     """The pair that `config` asks for. Raises InputError for convolutions of features.
 
     outputs: how many numbers the encoder gives where it is not the code that the decoder takes (see `of_gaussians`).
     """
-    encoder, decoder = _modules(config, frame, outputs or config.latent_dim)
+    encoder, decoder = _modules(config, extent, outputs or config.latent_dim)
     on_vectors = config.network == "mlp"
     ranges = Augmentation(config.rotation, config.zoom, config.shift, False)
 
     def target(images: Array) -> Array:
-        return vectors(frame, images) if on_vectors else to_unit(images)
+        return vectors(extent, images) if on_vectors else to_unit(images)
 
     def start(key: Key, size: int) -> tuple[PyTree, PyTree]:
-        shape = (size, frame.size) if on_vectors else (size, *frame.shape)
+        shape = (size, extent.size) if on_vectors else (size, *extent.shape)
         params, stats = {}, {}
         params["encoder"], stats["encoder"] = init(encoder, fold_name(key, "encoder"), jnp.zeros(shape))
         code = jnp.zeros((size, config.latent_dim))
@@ -165,13 +117,13 @@ def coders(config: CoderConfig, frame: Frame, outputs: int | None = None) -> Cod
 
     def picture(params: PyTree, stats: PyTree, codes: Array) -> Array:
         output = eval_mode(decoder, params["decoder"], stats["decoder"], codes)
-        return pictures(frame, output) if on_vectors else jnp.clip(output, 0.0, 1.0)
+        return pictures(extent, output) if on_vectors else jnp.clip(output, 0.0, 1.0)
 
     def random(state: TrainState, images: Array) -> Array:
-        if len(frame.shape) == 1 or not any(ranges):
+        if len(extent.shape) == 1 or not any(ranges):
             return target(images)
         moved = transformed(state, to_unit(images), ranges, config.form)
-        return vectors(frame, moved) if on_vectors else moved
+        return vectors(extent, moved) if on_vectors else moved
 
     drawn = jax.eval_shape(lambda key: start(key, 1)[0], jax.random.key(0))
     size = sum(prod(leaf.shape) for leaf in jax.tree.leaves(drawn))
@@ -194,15 +146,15 @@ def of_gaussians(*sizes: int) -> Callable[[Array, float], tuple[tuple[Array, Arr
     return heads
 
 
-def _modules(config: CoderConfig, frame: Frame, outputs: int) -> tuple[Module, Module]:
+def _modules(config: CoderConfig, extent: Extent, outputs: int) -> tuple[Module, Module]:
     dtype = compute_type(config.precision)
     if config.network == "mlp":
         encoder = Layers((*config.hidden, outputs), config.quadratic, dtype)
-        return encoder, Layers((*config.hidden[::-1], frame.size), False, dtype)
-    if len(frame.shape) == 1:
+        return encoder, Layers((*config.hidden[::-1], extent.size), False, dtype)
+    if len(extent.shape) == 1:
         raise InputError("network is 'conv' but the data are features: give images, or network 'mlp'")
     shared = (config.width, config.min_filters, config.form, dtype)
-    return Coder(outputs, *shared), Decoder(frame.shape, *shared)
+    return Coder(outputs, *shared), Decoder(extent.shape, *shared)
 
 
 @lru_cache(32)

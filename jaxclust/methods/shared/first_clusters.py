@@ -16,8 +16,8 @@ import numpy as np
 from jaxclust.host import clusters, density, manifold, mixtures, sampling, seeds
 from jaxclust.host.clusters import Found
 from jaxclust.host.whitening import whitened
+from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.settings import Settings
-from jaxclust.train.phases import Phases
 from jaxclust.typing import Key
 
 FEW = 5000  # examples up to which whitened inputs are looked at beside the codes
@@ -66,23 +66,21 @@ class MapConfig(ClustersConfig):
 
 
 def first_clusters(
-    config: Any,
-    n: int,
+    job: Job[Any],
     codes: Values,
-    key: Key,
-    phases: Phases,
     *,
     inputs: Values | None = None,
-    features: bool = False,
+    key: Key | None = None,
     name: str = "clusters",
     n_clusters: int | str | None = None,
     metric: str = "euclidean",
 ) -> Found:
-    """Clusters of n examples in a phase called `name`: kept by the run, labels and memberships for all of them.
+    """Clusters of all examples in a phase called `name`: kept by the run, labels and memberships for all of them.
 
-    config: has the fields of ClustersConfig, or of MapConfig.  codes, inputs: rows (m,) -> their values (m, d).
-    features: whether the inputs are features.  n_clusters: instead of the config's.
+    job: its config has the fields of ClustersConfig, or of MapConfig.  codes, inputs: rows (m,) -> their values (m, d).
+    key, n_clusters: instead of the job's and the config's.
     """
+    config, n, key = job.config, job.n, job.key if key is None else key
     asked = config.n_clusters if n_clusters is None else n_clusters
 
     def solve() -> dict[str, np.ndarray]:
@@ -90,11 +88,12 @@ def first_clusters(
         known = codes(rows)
         by_leaves = getattr(config, "clusterer", "leaves") == "leaves"
         also = inputs(rows) if inputs is not None and by_leaves and len(rows) <= FEW else None
-        found = found_of(config, views(known, also, features), asked, key, name=name, metric=metric, note=phases.note)
+        looked = views(known, also, job.are_features)
+        found = found_of(config, looked, asked, key, name=name, metric=metric, note=job.note)
         return packed(whole(found, rows, n, known, codes))
 
-    found = unpacked(phases.compute(name, solve))
-    phases.note(f"{found.memberships.shape[1]} clusters, {np.mean(found.labels < 0):.1%} of the examples in none")
+    found = unpacked(job.compute(name, solve))
+    job.note(f"{found.memberships.shape[1]} clusters, {np.mean(found.labels < 0):.1%} of the examples in none")
     return found
 
 

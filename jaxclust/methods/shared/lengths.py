@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from jaxclust.train import loop
+
 
 class InBatches(Protocol):
     """A config with the size of a batch."""
@@ -35,3 +37,9 @@ def epochs_of(config: Lengths, epochs: float, n: int) -> float:
 def longer(config: Lengths, epochs: float, batches: int) -> float:
     """The same for epochs of that many batches."""
     return epochs * max(1.0, config.min_steps / (config.epochs * batches))
+
+
+def length(config: Lengths, epochs: float, batches: int) -> tuple[float, int]:
+    """Epochs of that many batches, for which the config states `epochs`, and their steps."""
+    epochs = longer(config, epochs, batches)
+    return epochs, loop.total_steps(epochs, batches)

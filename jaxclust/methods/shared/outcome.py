@@ -1,4 +1,4 @@
-"""What a method that ends in `log_posterior` says about the examples, and the frame of its model read back."""
+"""What a method that ends in `log_posterior` says about the examples."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,6 @@ import numpy as np
 from jaxclust.data.rows import Images
 from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Model, Result
-from jaxclust.methods.shared.coders import Frame
 from jaxclust.train.inference import apply_in_batches
 
 
@@ -28,12 +27,6 @@ def outcome(model: Model, images: Images, opinions: Mapping[str, np.ndarray], **
     embedding = apply_in_batches(can.embed, model.arrays, images)
     noise = np.zeros(len(images), bool)
     return Result(model, labels, probabilities, noise, embedding, named, {**sizes, **summary}, {})
-
-
-def frame_of(meta: Mapping[str, Any]) -> Frame:
-    """The frame that a model's meta keeps as plain JSON under 'frame'."""
-    kept = meta["frame"]
-    return Frame(tuple(kept["shape"]), kept["height"], kept["width"])
 
 
 def with_clusters(result: Result, found: Found | None) -> Result:

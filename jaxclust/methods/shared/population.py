@@ -15,9 +15,10 @@ import numpy as np
 from jax import lax
 
 from jaxclust.data.rows import Images
+from jaxclust.methods.shared.job import Job
 from jaxclust.nn import conv
 from jaxclust.numerics import fold_name
-from jaxclust.train.phases import Phases, initial
+from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch, Training, TrainState
 from jaxclust.typing import Array, Key, PyTree
 
@@ -165,13 +166,10 @@ def pick(tree: PyTree, member: int) -> PyTree:
 
 
 class Restarts(NamedTuple):
-    """The trainings of `members` restarts; their states have a leading axis. size, convolutional, own_images: as in
+    """The trainings of a job's `restarts`; their states have a leading axis. size, convolutional, own_images: as in
     `population`."""
 
-    phases: Phases
-    key: Key
-    members: int
-    batch_size: int
+    job: Job[Any]
     size: int
     convolutional: bool = False
     own_images: bool = False
@@ -180,15 +178,14 @@ class Restarts(NamedTuple):
         self, name: str, member: Training, images: Images, epochs: float, state: TrainState | None = None
     ) -> TrainState:
         """A training of all restarts, at once or in turn."""
-        states, parts = [], groups(self.members, self.size, self.convolutional)
+        states, parts = [], groups(self.job.config.restarts, self.size, self.convolutional)
         for first, count in parts:
-            last = self.phases.train(
+            last = self.job.train(
                 name if len(parts) == 1 else f"{name}-{first}",
                 self._population(member, first, count),
-                images,
-                key=fold_name(self.key, name),
-                epochs=epochs,
-                batch_size=self.batch_size,
+                epochs,
+                images=images,
+                key=fold_name(self.job.key, name),
                 state=None if state is None else narrowed(part(state, first, count), count),
             )
             states.append(widened(last, count))
@@ -196,8 +193,9 @@ class Restarts(NamedTuple):
 
     def begun(self, name: str, member: Training, images: Images) -> TrainState:
         """A fresh state of all restarts."""
-        state = initial(self._population(member, 0, self.members), fold_name(self.key, name), (1, *images.shape[1:]))
-        return widened(state, self.members)
+        count = self.job.config.restarts
+        key = fold_name(self.job.key, name)
+        return widened(initial(self._population(member, 0, count), key, (1, *images.shape[1:])), count)
 
     def _population(self, member: Training, first: int, count: int) -> Training:
         return population(

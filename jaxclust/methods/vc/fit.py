@@ -10,15 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.data.prepare import Preprocess
-from jaxclust.data.rows import Images, take
+from jaxclust.data.rows import take
 from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Model, Result
 from jaxclust.methods.shared.autoencoder import AutoencoderSpec, autoencoder
-from jaxclust.methods.shared.coders import frame, inputs_of
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.first_clusters import first_clusters
-from jaxclust.methods.shared.lengths import epochs_of, per_epoch
-from jaxclust.methods.shared.outcome import frame_of, outcome, with_clusters
+from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.lengths import epochs_of, length, per_epoch
+from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.methods.shared.population import Restarts, over_members, pick
 from jaxclust.methods.vc.config import Config, augmentation
 from jaxclust.methods.vc.model import Networks, functions
@@ -27,71 +27,61 @@ from jaxclust.nn.apply import compute_type
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.augment import NONE
-from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, Key, PyTree
 
 
-def fit(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Result:
+def fit(job: Job[Config]) -> Result:
     """Phases: for the start 'manifold' a VAE ('autoencoder'), 'clusters' of its codes on the host and 'guided'; then
     'joint'; the choice of a restart."""
-    view, n = frame(preprocess), len(images)
-    Networks(config, config.max_clusters, view, preprocess.likelihood).check()
-    found = manifold(config, images, preprocess, key, phases) if config.start == "manifold" else None
+    config, extent, likelihood = job.config, job.extent, job.preprocess.likelihood
+    Networks(config, config.max_clusters, extent, likelihood).check()
+    found = manifold(job) if config.start == "manifold" else None
     first = None if found is None else found.labels
     n_clusters = config.max_clusters if found is None else found.memberships.shape[1]
     n_clusters = int(n_clusters if config.n_clusters == "auto" else config.n_clusters)
-    nets = Networks(config, n_clusters, view, preprocess.likelihood)
-    plan = plan_of(config, n, prod(view.shape) if len(view.shape) > 1 else None)
-    size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(nets.init, key)[0]))
-    runs = Restarts(phases, key, config.restarts, config.batch_size, size, convolutional=len(view.shape) > 1)
+    nets = Networks(config, n_clusters, extent, likelihood)
+    plan = plan_of(config, job.n, None if job.are_features else prod(extent.shape))
+    size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(nets.init, job.key)[0]))
+    runs = Restarts(job, size, convolutional=not job.are_features)
     joint = variational_clustering(config, n_clusters, nets, plan)
     state = None
     if first is not None:
-        state = runs.begun("joint", joint, images)
-        fresh = runs.begun("guided", joint, images)
-        fresh = fresh._replace(extra={**fresh.extra, "labels": np.broadcast_to(first, (config.restarts, n))})
+        state = runs.begun("joint", joint, job.images)
+        fresh = runs.begun("guided", joint, job.images)
+        fresh = fresh._replace(extra={**fresh.extra, "labels": np.broadcast_to(first, (config.restarts, job.n))})
         training = guided(config, n_clusters, nets, plan)
-        last = runs.train("guided", training, images, epochs_of(config, config.guided_epochs, n), fresh)
+        last = runs.train("guided", training, job.images, epochs_of(config, config.guided_epochs, job.n), fresh)
         state = state._replace(params=last.params, extra={"stats": last.extra["stats"]})
-    state = runs.train("joint", joint, images, epochs_of(config, config.epochs, n), state)
+    state = runs.train("joint", joint, job.images, epochs_of(config, config.epochs, job.n), state)
     stacked = {"params": state.params, "stats": state.extra["stats"]}
-    result = chosen(config, n_clusters, nets, runs, stacked, images, preprocess, first)
-    return with_clusters(result, found)
+    return with_clusters(chosen(runs, nets, stacked, first), found)
 
 
-def manifold(config: Config, images: Images, preprocess: Preprocess, key: Key, phases: Phases) -> Found:
+def manifold(job: Job[Config]) -> Found:
     """Clusters by the density of UMAPs of a VAE's codes."""
-    n = len(images)
-    steps = loop.total_steps(epochs_of(config, config.pretrain_epochs, n), per_epoch(config, n))
+    config = job.config
+    epochs, n_steps = length(config, config.pretrain_epochs, per_epoch(config, job.n))
     spec = AutoencoderSpec(
         latent_dim=config.latent_dim,
-        likelihood=preprocess.likelihood,
+        likelihood=job.preprocess.likelihood,
         width=0.5,
         min_filters=32,
         learning_rate=2e-3,
         schedule="cosine",
-        n_steps=steps,
+        n_steps=n_steps,
         kl_weight=0.1,
         augmentation=augmentation(config) if config.augmentation == "images" else NONE,
         clean_target=True,
         form=config.form,
         dtype=compute_type(config.precision),
     )
-    training = autoencoder(spec, preprocess.shape)
-    state = phases.train(
-        "autoencoder",
-        training,
-        images,
-        key=fold_name(key, "autoencoder"),
-        epochs=epochs_of(config, config.pretrain_epochs, n),
-        batch_size=config.batch_size,
-    )
+    training = autoencoder(spec, job.shape)
+    state = job.train("autoencoder", training, epochs)
 
     def codes(rows: np.ndarray) -> np.ndarray:
-        return loop.in_batches(partial(jax.jit(training.embed), state), take(images, rows), together=False)
+        return loop.in_batches(partial(jax.jit(training.embed), state), take(job.images, rows), together=False)
 
-    inputs = partial(inputs_of, preprocess, images)
-    return first_clusters(config, n, codes, key, phases, inputs=inputs, features=preprocess.kind == "features")
+    return first_clusters(job, codes, inputs=job.vectors)
 
 
 def plan_of(config: Config, n: int, size: int | None) -> Plan:
@@ -120,35 +110,30 @@ def answers(
     return {"log_q": seen.log_q, "elbo": parts.elbo(), "agreement": same.astype(jnp.float32)}
 
 
-def chosen(
-    config: Config,
-    n_clusters: int,
-    nets: Networks,
-    runs: Restarts,
-    stacked: PyTree,
-    images: Images,
-    preprocess: Preprocess,
-    first: np.ndarray | None,
-) -> Result:
-    """The restart that `choice` says, and what is known of all. With n_clusters 'auto' empty clusters are dropped."""
-    over, key = over_members(runs.size, runs.convolutional), fold_name(runs.key, "choice")
+def chosen(runs: Restarts, nets: Networks, stacked: PyTree, first: np.ndarray | None) -> Result:
+    """The restart that `choice` says, and what is known of all. With n_clusters 'auto' empty clusters are dropped.
+
+    stacked: params and statistics of all restarts.  first: (n,) labels of the start.
+    """
+    job, config, n_clusters = runs.job, runs.job.config, nets.n_clusters
+    over, key = over_members(runs.size, runs.convolutional), fold_name(job.key, "choice")
 
     def each(arrays: PyTree, images: Array) -> dict[str, Array]:
         found = over(lambda arrays: answers(config, n_clusters, nets, arrays, key, images), arrays)
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
 
-    found = loop.in_batches(partial(jax.jit(each), jax.device_put(stacked)), images)
+    found = loop.in_batches(partial(jax.jit(each), jax.device_put(stacked)), job.images)
     score = found[config.choice].mean(0, dtype=np.float64)
     best = int(score.argmax())
     labels = found["log_q"].argmax(2)
-    shares = np.bincount(labels[:, best], minlength=n_clusters) / len(images)
+    shares = np.bincount(labels[:, best], minlength=n_clusters) / job.n
     least = min(config.least_share, shares.max()) if config.n_clusters == "auto" else 0.0
     kept = np.flatnonzero(shares >= least)
     meta = {
         "config": asdict(config),
-        "frame": frame(preprocess)._asdict(),
+        "frame": job.extent._asdict(),
         "n_clusters": n_clusters,
-        "likelihood": preprocess.likelihood,
+        "likelihood": job.preprocess.likelihood,
     }
     arrays = {**pick(stacked, best), "kept": kept.astype(np.int32)}
     opinions = {} if first is None else {"first": first}
@@ -156,7 +141,7 @@ def chosen(
         opinions |= {f"restart_{r}": labels[:, r].astype(np.int32) for r in range(config.restarts)}
     return outcome(
         Model(meta, arrays, functions(nets)),
-        images,
+        job.images,
         opinions,
         latent_dim=config.latent_dim,
         effective_clusters=int((shares >= config.least_share).sum()),
@@ -167,4 +152,4 @@ def chosen(
 
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model."""
-    return functions(Networks(Config(**meta["config"]), meta["n_clusters"], frame_of(meta), meta["likelihood"]))
+    return functions(Networks(Config(**meta["config"]), meta["n_clusters"], Extent.from_meta(meta), meta["likelihood"]))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxclust import losses
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Functions
-from jaxclust.methods.shared.coders import Frame, pictures, vectors
+from jaxclust.methods.shared.extent import Extent, pictures, vectors
 from jaxclust.methods.vc.config import Config, augmentation, user_function
 from jaxclust.nn.apply import Module, compute_type, eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Decoder, Trunk, hidden_widths
@@ -53,7 +53,7 @@ class Modules(NamedTuple):
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks for examples of a frame, as pure functions of their `params` and their `stats` of batches.
+    """The networks for examples of a extent, as pure functions of their `params` and their `stats` of batches.
 
     Where a function takes a weight (b,), the batch's statistics are those of the examples so weighted, and the new
     `stats` come back too; with None it takes the ones it is given.
@@ -61,16 +61,16 @@ class Networks:
 
     config: Config
     n_clusters: int
-    frame: Frame
+    extent: Extent
     likelihood: str
     """'bernoulli' or 'gaussian'."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of x: prepared examples, for the text's networks without padding."""
-        if self.config.network == "size" or len(self.frame.shape) == 1:
-            return self.frame.shape
-        return (self.frame.height, self.frame.width, self.frame.shape[2])
+        if self.config.network == "size" or len(self.extent.shape) == 1:
+            return self.extent.shape
+        return (self.extent.height, self.extent.width, self.extent.shape[2])
 
     def modules(self) -> Modules:
         """The Flax modules. Raises InputError for images that the text has no networks for."""
@@ -131,9 +131,9 @@ class Networks:
 
     def target(self, images: Array) -> Array:
         """x (b, *shape) of prepared images: what is encoded and what decodings are compared with."""
-        if self.shape == self.frame.shape:
+        if self.shape == self.extent.shape:
             return to_unit(images)
-        return vectors(self.frame, images).reshape(-1, *self.shape)
+        return vectors(self.extent, images).reshape(-1, *self.shape)
 
     def moved(self, key: Key, x: Array) -> Array:
         """x^ (b, ...): each x transformed at random. Features have no transformation but a user's own."""
@@ -178,9 +178,9 @@ class Networks:
     def picture(self, output: Array) -> Array:
         """Prepared examples, the means of p(x|z), of an output (n, ...)."""
         means = jax.nn.sigmoid(output) if self.likelihood == "bernoulli" else jnp.split(output, 2, -1)[0]
-        if self.shape == self.frame.shape:
+        if self.shape == self.extent.shape:
             return means if means.ndim == 2 else jnp.clip(means, 0.0, 1.0)
-        return pictures(self.frame, means.reshape(len(means), -1))
+        return pictures(self.extent, means.reshape(len(means), -1))
 
 
 def _apply(

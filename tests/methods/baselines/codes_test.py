@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -14,6 +13,7 @@ from jaxclust.methods.baselines import centroids as centroid_model
 from jaxclust.methods.baselines import n2d
 from jaxclust.models import Request
 from jaxclust.train.phases import Phases
+from tests import toy
 
 
 def test_deviations_by_hand():
@@ -42,7 +42,7 @@ def test_bad_settings_are_named():
 def test_the_manifold_is_clustered_on_a_bounded_sample():
     classes = np.arange(300) % 3
     codes = (np.eye(3)[classes] * 8 + np.random.default_rng(0).normal(size=(300, 3))).astype(np.float32)
-    found = n2d.clusters(n2d.Config(n_clusters=3, max_samples=200), codes, jax.random.key(0))
+    found = n2d.clusters(toy.job(n2d.Config(n_clusters=3, max_samples=200), codes), codes)
     assert found["map"].shape == found["responsibilities"].shape == (200, 3)
     assert models.score(found["responsibilities"].argmax(1), classes[found["rows"]])["acc"] > 0.95
 

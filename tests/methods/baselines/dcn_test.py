@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxclust.methods.baselines import dcn
-from jaxclust.methods.shared.coders import Frame, coders
+from jaxclust.methods.shared.coders import coders
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch
 
@@ -32,7 +33,7 @@ def test_a_batch_moves_centroids_as_its_examples_in_turn():
     mu, counts, z = rng.normal(size=(4, 3)), np.array([100.0, 2, 7, 1]), rng.normal(size=(30, 3))
     labels = rng.integers(0, 3, 30)  # cluster 3 gets none
     members = np.eye(4)[labels]
-    ours = dcn.moved(*(jnp.asarray(a, jnp.float32) for a in (mu, counts, z, members)))
+    ours = dcn.moved_centroids(*(jnp.asarray(a, jnp.float32) for a in (mu, counts, z, members)))
     theirs = one_by_one(mu, counts, z, labels)
     np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(ours[1], theirs[1])
@@ -40,8 +41,8 @@ def test_a_batch_moves_centroids_as_its_examples_in_turn():
 
 
 def test_a_step_has_the_loss_of_the_text_and_eq_8_moves_the_centroids():
-    pair = coders(CONFIG, Frame((5,), 0, 0))
-    training = dcn.joint(CONFIG, pair)
+    pair = coders(CONFIG, Extent((5,), 0, 0))
+    training = dcn.training(CONFIG, pair, 8)
     state = initial(training, jax.random.key(0), (1, 5))
     stats, mu = state.extra["stats"], np.asarray(state.params["centroids"])
     z = np.asarray(pair.embed(state.params, stats, X))

@@ -1,26 +1,29 @@
 """dec and idec: their losses and gradients against loops and the texts' formulas, and the table of assignments."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxclust.methods.baselines import dec
-from jaxclust.methods.shared.coders import Frame, coders
+from jaxclust.methods.shared.coders import coders
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(12, 5)).astype(np.float32)
 SETTINGS = {"n_clusters": 3, "hidden": (7,), "latent_dim": 2, "batch_size": 6, "precision": "float32"}
-VIEW = Frame((5,), 0, 0)
+EXTENT = Extent((5,), 0, 0)
 BATCH = Batch(jnp.asarray(X[:6]), jnp.array([0, 1, 2, 3, 4, 4]), jnp.array([1.0, 1, 1, 1, 1, 0]))  # the last is padding
 
 
 def begun(config):
     """The training, its coders, and a state whose table is that of an older network."""
-    pair = coders(config, VIEW)
-    training = dec.joint(config, pair, len(X))
+    pair = coders(config, EXTENT)
+    training = dec.training(config, pair, len(X))
     state = initial(training, jax.random.key(0), (1, 5))
     soft = rng.dirichlet(np.ones(3), len(X)).astype(np.float32)
     return training, pair, state._replace(extra={**state.extra, "soft": soft, "frequency": soft.sum(0)})
@@ -80,8 +83,9 @@ def test_the_table_is_filled_from_the_first_codes():
 
 
 def test_dec_has_no_decoder():
-    _, pair, state = begun(dec.Config(**SETTINGS))
-    assert set(state.params) == {"encoder", "centroids"}
-    can = dec.able(pair, False)
+    config = dec.Config(**SETTINGS)
+    assert set(begun(config)[2].params) == {"encoder", "centroids"}
+    meta = {"config": dataclasses.asdict(config), "frame": EXTENT._asdict()}
+    can = dec.DEC.restore(meta)
     assert (can.sample, can.reconstruct, can.decode) == (None, None, None)
-    assert dec.able(pair, True).sample is not None
+    assert dec.IDEC.restore(meta).sample is not None

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxclust.methods.baselines import dkm
-from jaxclust.methods.shared.coders import Frame, coders
+from jaxclust.methods.shared.coders import coders
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch
 
@@ -52,9 +53,9 @@ def test_sharpness_rises_as_in_the_text():
 
 @pytest.mark.parametrize(("step", "place"), [(0, 0), (4, 1), (1000, 3)])
 def test_a_step_uses_the_sharpness_of_its_time(step, place):
-    config = dkm.Config(**SETTINGS, start="random", epochs=8, annealing_epochs=2, clustering_weight=0.3)
-    pair = coders(config, Frame((5,), 0, 0))
-    training = dkm.joint(config, pair, batches=2)
+    config = dkm.Config(**SETTINGS, start="random", epochs=8, annealing_epochs=2, clustering_weight=0.3, batch_size=6)
+    pair = coders(config, Extent((5,), 0, 0))
+    training = dkm.training(config, pair, n=12)
     state = initial(training, jax.random.key(0), (1, 5))._replace(step=jnp.int32(step))
     x = rng.normal(size=(6, 5)).astype(np.float32)
     z = np.asarray(pair.embed(state.params, state.extra["stats"], x))

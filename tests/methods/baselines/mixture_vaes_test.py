@@ -8,12 +8,13 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture
 
 from jaxclust.methods.baselines import gmvae, vade
-from jaxclust.methods.shared.coders import Frame, of_gaussians
+from jaxclust.methods.shared.coders import of_gaussians
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch
 
 K, P = 3, 2
-VIEW = Frame((5,), 0, 0)
+EXTENT = Extent((5,), 0, 0)
 
 
 def mixture(seed=0):
@@ -86,7 +87,7 @@ def test_an_encoder_s_output_is_split_into_gaussians():
 def test_gmvae_s_cluster_term_has_a_floor():
     """At the start p(k|z, w) is nearly uniform or not; the term is never below `least`."""
     config = gmvae.Config(n_clusters=K, hidden=(4,), latent_dim=P, noise_dim=2, least=50.0)
-    training = gmvae.training(config, VIEW)
+    training = gmvae.training(config, EXTENT)
     x = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
     state = initial(training, jax.random.key(0), x.shape)
     _, terms = jax.jit(training.step)(state, Batch(jnp.asarray(x), jnp.arange(8), jnp.ones(8)))

@@ -13,7 +13,7 @@ from jaxclust import methods, models
 from jaxclust.data import sources
 from jaxclust.errors import InputError
 from jaxclust.methods.baselines import mixtures
-from jaxclust.methods.shared.coders import Frame
+from jaxclust.methods.shared.extent import Extent
 from jaxclust.models import Request
 from jaxclust.train.phases import Phases
 
@@ -21,12 +21,12 @@ rng = np.random.default_rng(0)
 CLASSES = np.repeat([0, 1, 2], [60, 120, 220])
 X = np.array([[0, 0, 0], [4, 1, 0], [0, 5, 2]])[CLASSES] + rng.normal(size=(400, 3)) @ rng.normal(size=(3, 3))
 X = X.astype(np.float32)
-VIEW = Frame((3,), 0, 0)
+EXTENT = Extent((3,), 0, 0)
 SETTINGS = {"n_clusters": 3, "restarts": 3, "start": "k-means++"}
 
 
 def posterior(arrays, x):
-    return np.exp(mixtures.functions(VIEW, True).log_posterior(arrays, x))
+    return np.exp(mixtures.functions(EXTENT, True).log_posterior(arrays, x))
 
 
 @pytest.mark.parametrize("start", ["random", "k-means++"])
@@ -68,7 +68,7 @@ def test_an_isotropic_mixture_is_a_fixed_point_of_em_with_uniform_weights():
 def test_samples_have_the_mean_and_covariance_of_their_cluster(name):
     config = dataclasses.replace(methods.find(name).presets["quick"], **SETTINGS)
     arrays = mixtures.FITS[name](config, X, 0)
-    drawn = np.asarray(mixtures.functions(VIEW, True).sample(arrays, jax.random.key(0), 20_000, 1))
+    drawn = np.asarray(mixtures.functions(EXTENT, True).sample(arrays, jax.random.key(0), 20_000, 1))
     p = arrays["precision_cholesky"][1]
     precision = p @ p.T if p.ndim else p**2 * np.eye(3)
     np.testing.assert_allclose(drawn.mean(0), arrays["means"][1], atol=0.1)
