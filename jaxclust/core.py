@@ -63,4 +63,6 @@ def run(
     The state that is given stays as it is. Raises Diverged where a term of the loss is not finite.
     """
     own = jax.tree.map(lambda leaf: leaf.copy(), state)  # the loop takes its state's memory
-    return loop.run(training.step, own, images, batches, n_steps, stacked=training.stacked, rows=training.rows)
+    return loop.run(
+        training.step, own, images, batches, n_steps, stacked=training.stacked, choose_rows=training.choose_rows
+    )

@@ -40,7 +40,7 @@ def training(training: Training, data: np.ndarray, batch: int, steps: int) -> Ti
         nonlocal state
         index, weight = jax.device_put(batches.indices(int(state.step), steps))
         start = time.perf_counter()
-        state, terms = run_chunk(training.step, state, images, index, weight, rows=training.rows)
+        state, terms = run_chunk(training.step, state, images, index, weight, choose_rows=training.choose_rows)
         jax.block_until_ready((state, terms))
         return (time.perf_counter() - start) / steps
 

@@ -131,7 +131,7 @@ def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Low
     program = loop.chunk_program(target.platform, as_it_was)
     if fault == "no donation":
         program = jax.jit(program.__wrapped__, static_argnums=(0, 5, 6))  # type: ignore[attr-defined]
-    lowered = meshes.within(mesh, program.lower)(function, *given, False, step.training().rows)
+    lowered = meshes.within(mesh, program.lower)(function, *given, False, step.training().choose_rows)
     return lowered, mesh, given[0]
 
 
@@ -218,7 +218,7 @@ def exported(step: Step) -> int:
 
     mesh = meshes.make_mesh(jax.devices("cpu")[:1])
     training = step.training()
-    chunk = partial(loop.chunk_program("cpu").__wrapped__, training.step, rows=training.rows)  # type: ignore[attr-defined]
+    chunk = partial(loop.chunk_program("cpu").__wrapped__, training.step, choose_rows=training.choose_rows)  # type: ignore[attr-defined]
     program = jax.jit(chunk, donate_argnums=0)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), arguments(step, mesh))
     return len(export.export(program, platforms=EXPORTS)(*shapes).mlir_module_serialized)

@@ -20,7 +20,7 @@ from jax import lax
 
 from experiments.bench._timing import Timer, interleaved, ratio
 from jaxclust.nn.activations import mish
-from jaxclust.nn.conv import Conv, ConvTranspose, conv2d, conv_transpose2d, stacked
+from jaxclust.nn.conv import Conv, ConvTranspose, conv2d, conv_transpose2d, over_networks
 from jaxclust.nn.norm import BatchNorm
 from jaxclust.typing import Array
 
@@ -97,7 +97,7 @@ def training(form: str, side: int, steps: int, scanned: bool = True, experts: in
     variables = jax.jit(init)(keys, data[0], jax.random.key(2))
     optimiser = optax.adam(1e-3)
     gradient = jax.value_and_grad(loss_of(form), has_aux=True)
-    over_experts = jax.vmap if form == "nn.Conv" else partial(stacked, form=form)
+    over_experts = jax.vmap if form == "nn.Conv" else partial(over_networks, form=form)
 
     def step(state: Any, i: Array) -> tuple[Any, None]:
         params, stats, moments = state

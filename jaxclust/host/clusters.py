@@ -317,8 +317,8 @@ def described(
             note("no clear clusters here: the labels are the most plausible ones")
     levels = [filled(views[one.view].maps[one.draw], one.level.labels) for one in kept]
     order = np.argsort([one.n_clusters for one in kept], kind="stable")
-    stacked = np.stack([levels[i] for i in order]) if levels else np.zeros((0, len(view.values)), np.int32)
-    return Found(chosen.level.labels, memberships(chosen, matches, view), stacked.astype(np.int32), told)
+    together = np.stack([levels[i] for i in order]) if levels else np.zeros((0, len(view.values)), np.int32)
+    return Found(chosen.level.labels, memberships(chosen, matches, view), together.astype(np.int32), told)
 
 
 def matching(chosen: Scored, scored: Sequence[Scored]) -> list[Level]:

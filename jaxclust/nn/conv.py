@@ -35,7 +35,7 @@ from jaxclust.nn import toom_cook
 from jaxclust.nn.taps import Taps, gather, join, mirror, phases, place, product, same, scatter, split, transposed
 from jaxclust.typing import Array
 
-__all__ = ["Conv", "ConvTranspose", "conv2d", "conv_transpose2d", "resolve_form", "stacked"]
+__all__ = ["Conv", "ConvTranspose", "conv2d", "conv_transpose2d", "over_networks", "resolve_form"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -144,7 +144,7 @@ _native_transpose.defvjp(
 )
 
 
-def stacked(function: Callable[..., Any], form: str = "auto") -> Callable[..., Any]:
+def over_networks(function: Callable[..., Any], form: str = "auto") -> Callable[..., Any]:
     """Return `function` over a leading axis of all its arguments, for networks whose parameters are stacked.
 
     native: jax.vmap on a TPU. patches, and on other platforms: one after the other in a loop. On a CPU that was faster

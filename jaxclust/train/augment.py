@@ -113,11 +113,11 @@ def brighten(key: Key, images: Array, delta: float, binarise: bool) -> Array:
     return (brighter > jax.random.uniform(k_pixels, images.shape)).astype(images.dtype)
 
 
-def transformed(state: TrainState, images: Array, ranges: Augmentation, form: str) -> Array:
+def augment_step(state: TrainState, images: Array, ranges: Augmentation, form: str) -> Array:
     """Images of a step, each transformed at random."""
-    return moved(step_key(state, "augment"), images, ranges, form)
+    return augment_in_form(step_key(state, "augment"), images, ranges, form)
 
 
-def moved(key: Key, images: Array, ranges: Augmentation, form: str) -> Array:
+def augment_in_form(key: Key, images: Array, ranges: Augmentation, form: str) -> Array:
     """`augment` in what suits the form of the convolutions: gathering pixels, or products."""
     return augment(key, images, ranges, "products" if resolve_form(form) == "native" else "gather")

@@ -81,8 +81,8 @@ def grouped(groups: np.ndarray, n_groups: int, size: int, seed: int) -> Batches:
     return Batches(n_groups * size, per_epoch, indices, n_groups)
 
 
-def drawn(size: int, per_epoch: int, groups: int = 1) -> Batches:
-    """Batches of `size` examples that the training draws itself: all rows are 0, all weights 1."""
+def chosen_by_training(size: int, per_epoch: int, groups: int = 1) -> Batches:
+    """Batches of `size` examples that the training chooses itself: all rows are 0, all weights 1."""
 
     def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros((count, size), np.int32), np.ones((count, size), np.float32)

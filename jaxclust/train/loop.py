@@ -22,7 +22,7 @@ from jaxclust.train.training import Batch, TrainState
 from jaxclust.typing import Array, PyTree
 
 Step = Callable[[TrainState, Batch], tuple[TrainState, dict[str, Array]]]
-Draw = Callable[[TrainState, Array, int], Array]
+ChooseRows = Callable[[TrainState, Array, int], Array]
 MAX_CHUNK = 32  # steps between two looks of the host: the longest wait of a progress bar
 
 
@@ -47,15 +47,15 @@ def run_chunk(
     index: Array,
     weight: Array,
     streamed: bool = False,
-    rows: Draw | None = None,
+    choose_rows: ChooseRows | None = None,
 ) -> tuple[TrainState, PyTree]:
     """`index.shape[0]` steps as one program: index (steps, b) int32, weight (steps, b) -> state, mean terms.
 
     images: the whole data set (n, ...), or streamed those of the chunk (steps, b, ...).
-    rows: what draws the examples of each step instead (`train.training.Training.rows`).
+    choose_rows: what chooses the examples of each step instead (`train.training.Training.choose_rows`).
     The state is donated. One compilation for a step function and shapes.
     """
-    return chunk_program(jax.default_backend())(step, state, images, index, weight, streamed, rows)
+    return chunk_program(jax.default_backend())(step, state, images, index, weight, streamed, choose_rows)
 
 
 def chunk_program(platform: str, shardings: PyTree = None) -> Callable[..., tuple[TrainState, PyTree]]:
@@ -76,11 +76,11 @@ def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: An
         index: Array,
         weight: Array,
         streamed: bool = False,
-        rows: Draw | None = None,
+        choose_rows: ChooseRows | None = None,
     ) -> tuple[TrainState, PyTree]:
-        if rows is not None:
-            drawn = draw(rows, index.shape[1], state, state.step + jnp.arange(len(index)))
-            index = meshes.over_data(drawn, axis=1)
+        if choose_rows is not None:
+            chosen = chosen_rows(choose_rows, index.shape[1], state, state.step + jnp.arange(len(index)))
+            index = meshes.over_data(chosen, axis=1)
 
         def body(state: TrainState, batch: tuple[Array, ...]) -> tuple[TrainState, dict[str, Array]]:
             return step(state, Batch(*batch))
@@ -99,9 +99,9 @@ def _chunk_program(platform: str, leaves: tuple[NamedSharding, ...], treedef: An
     )
 
 
-def draw(rows: Draw, size: int, state: TrainState, steps: Array) -> Array:
-    """The examples that a training draws for itself: steps (s,) -> (s, size) int32."""
-    return jax.vmap(lambda step: rows(state, step, size))(steps)
+def chosen_rows(choose_rows: ChooseRows, size: int, state: TrainState, steps: Array) -> Array:
+    """The examples that a training chooses for itself: steps (s,) -> (s, size) int32."""
+    return jax.vmap(lambda step: choose_rows(state, step, size))(steps)
 
 
 def chunk_steps(per_epoch: int) -> int:
@@ -127,7 +127,7 @@ def run(
     on_chunk: Callable[[Progress], None] | None = None,
     mesh: Mesh | None = None,
     stacked: Callable[[TrainState], PyTree] | None = None,
-    rows: Draw | None = None,
+    choose_rows: ChooseRows | None = None,
 ) -> TrainState:
     """Train until `state.step` is n_steps, compiling once.
 
@@ -140,7 +140,7 @@ def run(
       on_chunk: called between chunks, for progress, history and checkpoints.
       mesh: devices to use, all by default. A batch that they cannot share equally is padded.
       stacked: which leaves of the state are of stacked networks (`train.training.Training.stacked`).
-      rows: what draws the examples of each step, instead of `batches` (`train.training.Training.rows`).
+      choose_rows: what chooses the examples of each step, instead of `batches` (`train.training.Training.choose_rows`).
 
     Returns: the last state, on one device of each process.
 
@@ -151,8 +151,8 @@ def run(
     if meshes.undivided(mesh, state, stacked):
         mesh = meshes.make_mesh(list(mesh.devices.flat))
     shardings = meshes.of_state(mesh, state, stacked)
-    if rows is not None and isinstance(images, Rows):  # the host has to know them
-        batches, rows = drawn_before(rows, state, batches), None
+    if choose_rows is not None and isinstance(images, Rows):  # the host has to know them
+        batches, choose_rows = chosen_before(choose_rows, state, batches), None
     of_batches = meshes.of_batches(mesh, shardings)
     program = meshes.within(mesh, chunk_program(jax.default_backend(), shardings if mesh.size > 1 else None))
     state = meshes.put(state, shardings)
@@ -162,7 +162,7 @@ def run(
     parts = feed.parts(images, batches, range(done, n_steps, steps), mesh, of_batches)
     while done < n_steps:
         start = time.perf_counter()
-        state, terms = run_parts(partial(program, step), state, islice(parts, chunk // steps), rows)
+        state, terms = run_parts(partial(program, step), state, islice(parts, chunk // steps), choose_rows)
         done += chunk
         values = {name: float(value) for name, value in jax.device_get(terms).items()}
         _check(values, done)
@@ -175,20 +175,20 @@ def run_parts(
     program: Callable[..., tuple[TrainState, PyTree]],
     state: TrainState,
     parts: Iterable[feed.Part],
-    rows: Draw | None = None,
+    choose_rows: ChooseRows | None = None,
 ) -> tuple[TrainState, PyTree]:
     """The parts of one chunk, of equally many steps -> state, mean terms. program: `chunk_program`'s, of a step."""
     found = []
     for part in parts:
-        state, terms = program(state, *part, rows)
+        state, terms = program(state, *part, choose_rows)
         wait(terms)
         found.append(terms)
     return state, jax.tree.map(lambda *terms: sum(terms) / len(terms), *found) if len(found) > 1 else found[0]
 
 
-def drawn_before(rows: Draw, state: TrainState, batches: Batches) -> Batches:
-    """The same batches with the examples that the training draws."""
-    kept, program = jax.device_get(state), jax.jit(partial(draw, rows, batches.size))
+def chosen_before(choose_rows: ChooseRows, state: TrainState, batches: Batches) -> Batches:
+    """The same batches with the examples that the training chooses."""
+    kept, program = jax.device_get(state), jax.jit(partial(chosen_rows, choose_rows, batches.size))
 
     def indices(first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         _, weight = batches.indices(first, count)

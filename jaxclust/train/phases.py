@@ -43,7 +43,7 @@ class Trainable(Protocol):
     def stacked(self) -> Callable[[TrainState], PyTree] | None: ...
 
     @property
-    def rows(self) -> Callable[[TrainState, Array, int], Array] | None: ...
+    def choose_rows(self) -> Callable[[TrainState, Array, int], Array] | None: ...
 
 
 class Phases:
@@ -206,7 +206,7 @@ class Phases:
             on_chunk=on_chunk,
             mesh=mesh,
             stacked=training.stacked,
-            rows=training.rows,
+            choose_rows=training.choose_rows,
         )
         if checkpoints is not None:
             checkpoints.save(total, state)

@@ -57,7 +57,7 @@ class Training(NamedTuple):
     stacked:       state -> a tree of bool like it, True where a leaf's leading axis is that of stacked networks, which
                    a mesh then spreads over `expert`. None where there are none.
 
-    rows:          (state, step (), b) -> (b,) int32, for a training that draws the examples of each step itself; those
+    choose_rows:   (state, step (), b) -> (b,) int32, for a training that chooses the examples of each step; those
                    of its batches are then not looked at. A larger b only adds some. It may depend on those parts of
                    `extra` and on the key that no step changes.
 
@@ -69,7 +69,7 @@ class Training(NamedTuple):
     embed: Callable[[TrainState, Array], Array] = not_offered
     log_posterior: Callable[[TrainState, Array], Array] = not_offered
     stacked: Callable[[TrainState], PyTree] | None = None
-    rows: Callable[[TrainState, Array, int], Array] | None = None
+    choose_rows: Callable[[TrainState, Array, int], Array] | None = None
 
 
 def to_unit(images: Array) -> Array:

@@ -297,18 +297,19 @@ def stepped(several, state, count, images=None):
 
     images = np.random.default_rng(0).normal(size=(40, *SHAPE)).astype(np.float32) if images is None else images
     index, weight = several.batches.indices(0, count)
-    return run_chunk(several.training.step, state, images, index, weight, rows=several.training.rows)
+    return run_chunk(several.training.step, state, images, index, weight, choose_rows=several.training.choose_rows)
 
 
 def test_examples_are_drawn_by_their_membership():
     member = np.array([0.0, 1.0, 2.0, 0.0, 5.0, 0.0])
     several, state = started(1, n=6, n_steps=(64,), members=member[None, None])
-    drawn = np.concatenate(quickly(jax.vmap(lambda i: several.training.rows(state, i, B)))(jnp.arange(600)))
+    drawn = np.concatenate(quickly(jax.vmap(lambda i: several.training.choose_rows(state, i, B)))(jnp.arange(600)))
     assert drawn.dtype == np.int32
     np.testing.assert_allclose(np.bincount(drawn, minlength=6) / len(drawn), member / 8, atol=0.025)
     assert not np.isin(drawn, [0, 3, 5]).any()
     np.testing.assert_array_equal(
-        several.training.rows(state, jnp.int32(4), B), several.training.rows(state, jnp.int32(4), 2 * B)[:B]
+        several.training.choose_rows(state, jnp.int32(4), B),
+        several.training.choose_rows(state, jnp.int32(4), 2 * B)[:B],
     )
 
 
@@ -322,7 +323,7 @@ def test_slots_and_groups_take_turns_in_a_batch():
     for place in range(4):
         member[place // 2, place % 2, place] = 1  # slot 0: examples 0 and 1, slot 1: 2 and 3
     several, state = started(2, True, n=8, members=member)
-    np.testing.assert_array_equal(several.training.rows(state, jnp.int32(0), 4 * B), np.tile(np.arange(4), B))
+    np.testing.assert_array_equal(several.training.choose_rows(state, jnp.int32(0), 4 * B), np.tile(np.arange(4), B))
 
 
 @pytest.mark.parametrize("refine", [pytest.param(False, marks=pytest.mark.slow), True])

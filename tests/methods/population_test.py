@@ -13,13 +13,13 @@ from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.population import (
     SMALL,
     groups,
+    is_stacked,
     keys,
     narrowed,
     over_members,
     part,
     pick,
     population,
-    stacked,
     together,
     widened,
 )
@@ -158,7 +158,7 @@ def test_members_with_convolutions_are_the_runs_that_they_would_be_alone():
 def test_the_flags_of_stacked_leaves():
     """A mesh spreads what is flagged: all that has the members' axis, and neither the step nor the key."""
     training = population(noisy(), COUNT, 10)
-    assert training.stacked is stacked
+    assert training.stacked is is_stacked
     state = initial(training, KEY, DATA.shape[1:])
     flags = training.stacked(state)
     assert jax.tree.structure(flags) == jax.tree.structure(state)

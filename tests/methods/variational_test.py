@@ -235,7 +235,7 @@ def test_a_user_s_function_moves_images():
     assert user_function(name) is darker
     nets = Networks(dataclasses.replace(TINY, augmentation=darker), K, SQUARE, "bernoulli")
     x = nets.target(jnp.asarray(IMAGES))
-    moved = jax.jit(nets.moved)(jax.random.key(0), x)
+    moved = jax.jit(nets.augment)(jax.random.key(0), x)
     share = (moved / x)[:, 4, 4, 0]
     np.testing.assert_allclose(moved, x * share[:, None, None, None], rtol=1e-4)
     assert len(set(np.round(np.asarray(share), 4))) == B  # its own key each

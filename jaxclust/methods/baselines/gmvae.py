@@ -23,7 +23,7 @@ import optax
 
 from jaxclust import losses
 from jaxclust.methods.base import Functions, Method, Model, Result
-from jaxclust.methods.shared.autoencoder import draw
+from jaxclust.methods.shared.autoencoder import sample_gaussian
 from jaxclust.methods.shared.coders import CoderConfig, Coders, coders, of_gaussians
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.job import Job
@@ -85,8 +85,8 @@ def training(config: Config, extent: Extent) -> Training:
         x, weight = pair.target(batch.image), batch.weight
         seen, stats = pair.encode(params, state.extra["stats"], pair.random(state, batch.image), weight)
         (mean, log_var), (noise_mean, noise_log_var) = heads(seen, FIRST_LOG_VARIANCE)
-        z = draw(step_key(state, "posterior"), mean, log_var)
-        w = draw(step_key(state, "noise"), noise_mean, noise_log_var)
+        z = sample_gaussian(step_key(state, "posterior"), mean, log_var)
+        w = sample_gaussian(step_key(state, "noise"), noise_mean, noise_log_var)
         prior_mean, prior_var = gaussians.apply({"params": params["prior"]}, w)
         posterior = jnp.exp(log_posterior_of(z, prior_mean, prior_var))
         kl = losses.gaussian_kl(mean[:, None], jnp.exp(log_var)[:, None], prior_mean, prior_var)

@@ -24,7 +24,7 @@ import optax
 from jaxclust import losses
 from jaxclust.methods.base import Functions, Method, Result
 from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, pretrained
-from jaxclust.methods.shared.autoencoder import draw
+from jaxclust.methods.shared.autoencoder import sample_gaussian
 from jaxclust.methods.shared.coders import Coders, coders, of_gaussians
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.job import Job
@@ -74,7 +74,7 @@ def joint(config: Config, pair: Coders) -> Training:
         x, weight = pair.target(batch.image), batch.weight
         seen, stats = pair.encode(params, state.extra["stats"], pair.random(state, batch.image), weight)
         ((mean, log_var),) = heads(seen, FIRST_LOG_VARIANCE)
-        z = draw(step_key(state, "posterior"), mean, log_var)
+        z = sample_gaussian(step_key(state, "posterior"), mean, log_var)
         output, stats = pair.decode(params, stats, z, weight)
         error = losses.gaussian_reconstruction(output, x)
         terms = {

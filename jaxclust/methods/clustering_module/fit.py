@@ -142,7 +142,7 @@ def chosen(
     job: Job[Config],
     pair: Coders | None,
     n_clusters: int,
-    stacked: PyTree,
+    members: PyTree,
     first: np.ndarray | None,
     clusters: Found | None,
 ) -> Result:
@@ -151,19 +151,19 @@ def chosen(
     config, images, extent = job.config, job.images, job.extent
     convolutional = isinstance(config, AEConfig) and config.network == "conv"
     over = over_members(pair.size if pair else 0, convolutional)
-    stacked = {**stacked, "module": stacked["module"]._asdict()}
+    members = {**members, "module": members["module"]._asdict()}
 
     def each(arrays: PyTree, images: Array) -> dict[str, Array]:
         found = over(lambda arrays: answers(pair, extent, arrays, images), arrays)
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
 
-    found = loop.in_batches(partial(jax.jit(each), jax.device_put(stacked)), images)
+    found = loop.in_batches(partial(jax.jit(each), jax.device_put(members)), images)
     l_sp = found["sparsity"].mean(0, dtype=np.float64)
     best = int(l_sp.argmin())
     g = found["responsibilities"][:, best]
     variance = found["spread"][:, best].sum(0) / np.maximum(g.sum(0), 1e-9)
     meta = {"config": asdict(config), "frame": extent._asdict()}
-    arrays = {**pick(stacked, best), "deviation": np.sqrt(variance).astype(np.float32)}
+    arrays = {**pick(members, best), "deviation": np.sqrt(variance).astype(np.float32)}
     can = functions(pair, extent)
     assert can.second_opinion is not None
     labels = g.argmax(1).astype(np.int32)

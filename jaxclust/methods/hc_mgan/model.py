@@ -14,7 +14,7 @@ from jaxclust.methods.base import Functions
 from jaxclust.methods.hc_mgan.config import Config
 from jaxclust.nn import gan
 from jaxclust.nn.apply import Module, compute_type
-from jaxclust.nn.conv import stacked
+from jaxclust.nn.conv import over_networks
 from jaxclust.numerics import fold_name
 from jaxclust.train.training import to_unit
 from jaxclust.typing import Array, Key, PyTree
@@ -77,7 +77,7 @@ def says(nets: Networks) -> Callable[[PyTree, Array], Array]:
             logits = nets.classifier.apply(classifier, nets.features.apply(features, x))
             return logits[:, 0] - logits[:, 1]
 
-        return stacked(one, nets.features.form)(params["features"], params["classifier"]).T
+        return over_networks(one, nets.features.form)(params["features"], params["classifier"]).T
 
     return apart
 
@@ -110,12 +110,12 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
         split, side = jnp.asarray(last)[cluster]
         params = jax.tree.map(lambda leaf: leaf[split, side], arrays["generator"])
-        return draw(nets, params, key, n)
+        return generate(nets, params, key, n)
 
     return Functions(embed=embed, log_posterior=log_posterior, sample=sample)
 
 
-def draw(nets: Networks, params: PyTree, key: Key, n: int) -> Array:
+def generate(nets: Networks, params: PyTree, key: Key, n: int) -> Array:
     """n examples (n, ...) of one generator, as prepared ones are: images in [0, 1]."""
     return nets.pictures(nets.generator.apply(params, jax.random.uniform(key, (n, gan.NOISE))))
 
@@ -123,7 +123,7 @@ def draw(nets: Networks, params: PyTree, key: Key, n: int) -> Array:
 def samples(nets: Networks, generators: PyTree, key: Key) -> np.ndarray:
     """Examples (2 S, SAMPLES, ...) of every node but the root, in order, by generators (S, 2, ...)."""
     flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), generators)
-    make = jax.jit(partial(draw, nets), static_argnums=2)
+    make = jax.jit(partial(generate, nets), static_argnums=2)
     count = len(jax.tree.leaves(flat)[0])
     return np.stack([make(jax.tree.map(lambda leaf, i=i: leaf[i], flat), key, SAMPLES) for i in range(count)])
 

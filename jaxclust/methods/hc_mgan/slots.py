@@ -16,7 +16,7 @@ from jax import lax
 
 from jaxclust.methods.shared.population import keys, over_members
 from jaxclust.numerics import fold_name
-from jaxclust.train.batches import Batches, drawn
+from jaxclust.train.batches import Batches, chosen_by_training
 from jaxclust.train.loop import MAX_CHUNK
 from jaxclust.train.programs import options
 from jaxclust.train.training import Batch, Training, TrainState
@@ -56,7 +56,7 @@ class Slots(NamedTuple):
     batches: Batches
 
 
-def stacked(state: TrainState) -> PyTree:
+def is_stacked(state: TrainState) -> PyTree:
     """Which leaves of a state have the slots as their first axis: all but the step and the key."""
     return jax.tree.map(lambda _: True, state)._replace(step=False, key=False)
 
@@ -93,7 +93,7 @@ def several(
         cdf = jnp.broadcast_to(jnp.arange(1, n + 1) / n, (slots, groups, n))
         return begin_all(key, Start(keys(key, 0, slots), cdf, jnp.full(slots, 1 << 30)))
 
-    def rows(state: TrainState, step: Array, size: int) -> Array:
+    def choose_rows(state: TrainState, step: Array, size: int) -> Array:
         """Slots, and their groups, take turns."""
 
         def of_group(key: Key, cdf: Array) -> Array:
@@ -118,8 +118,8 @@ def several(
         extra = {**state.extra, "low": low, "fault": fault}
         return TrainState(state.step + 1, params, opt_state, extra, state.key), terms
 
-    batches = drawn(slots * groups * batch_size, MAX_CHUNK, slots * groups)
-    training = Training(init, step, stacked=stacked, rows=rows)
+    batches = chosen_by_training(slots * groups * batch_size, MAX_CHUNK, slots * groups)
+    training = Training(init, step, stacked=is_stacked, choose_rows=choose_rows)
     return Slots(slots, groups, training, begin_all, batches)
 
 

@@ -15,7 +15,7 @@ from jaxclust.methods.shared.population import keys as keys_of
 from jaxclust.nn import conv
 from jaxclust.nn.gan import NOISE
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.augment import NONE, moved
+from jaxclust.train.augment import NONE, augment_in_form
 from jaxclust.train.mesh import over_data
 from jaxclust.typing import Array, Key, PyTree
 
@@ -73,7 +73,7 @@ def raw_update(
     params: 'generator' (2, ...), 'features', 'discriminator' and 'classifier'; opt_state: all but 'features'.
     """
     z = latents(key, len(real))
-    make, look = conv.stacked(nets.generator.apply, config.form), partial(shown, config, nets, std, key)
+    make, look = conv.over_networks(nets.generator.apply, config.form), partial(shown, config, nets, std, key)
     fakes, to_generators = jax.vjp(lambda p: list(map(look, "ab", make(p, z))), params["generator"])
     params, opt_state, of_d = update_judges(config, nets, params, opt_state, look("r", real), fakes, weight)
     seen, to_fakes = jax.vjp(partial(nets.features.apply, params["features"]), in_turn(fakes))
@@ -161,7 +161,7 @@ def groups_update(
     if config.order == "together":
         others = jax.tree.map(lambda leaf: leaf[::-1], params)
         reals = jnp.stack([real, real[::-1]], 1)
-        return conv.stacked(one, config.form)(params, opt_state, others, jnp.arange(2), reals, keys)
+        return conv.over_networks(one, config.form)(params, opt_state, others, jnp.arange(2), reals, keys)
 
     def next_group(kept: PyTree, g: Array) -> tuple[PyTree, dict[str, Array]]:
         own, states = jax.tree.map(lambda leaf: leaf[g], kept)
@@ -182,7 +182,7 @@ def shown(config: Config, nets: Networks, std: Array, key: Key, name: str, x: Ar
     """Examples (b, ...) as D and C see them in training: transformed at random and with noise. key: the iteration's."""
     key, ranges = fold_name(key, name), augmentation(config)
     if nets.on_images and ranges != NONE:
-        x = nets.real(moved(fold_name(key, "augment"), nets.pictures(x), ranges, config.form))
+        x = nets.real(augment_in_form(fold_name(key, "augment"), nets.pictures(x), ranges, config.form))
     return over_data(x + std * jax.random.normal(key, x.shape))
 
 

@@ -13,7 +13,7 @@ from jaxclust.methods.hrwae_gan.model import critic, hierarchy, noise
 from jaxclust.nn.apply import init, train_mode
 from jaxclust.nn.hierarchical import Instead
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.augment import transformed
+from jaxclust.train.augment import augment_step
 from jaxclust.train.training import Batch, Training, TrainState, step_key, to_unit
 from jaxclust.typing import Array, Key, PyTree
 
@@ -99,7 +99,7 @@ def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: 
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         clean = to_unit(batch.image)
-        x = transformed(state, clean, augmentation(config, likelihood), config.form)
+        x = augment_step(state, clean, augmentation(config, likelihood), config.form)
         target = clean if config.clean_target else x
         slope = jax.grad(partial(autoencoder_loss, config, likelihood), has_aux=True)
         grads, (stats, codes, terms) = slope(state.params["autoencoder"], state, x, target, batch)

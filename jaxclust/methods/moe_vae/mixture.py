@@ -22,12 +22,12 @@ from jax import lax
 
 from jaxclust import losses
 from jaxclust.methods.shared import classifier
-from jaxclust.methods.shared.autoencoder import draw
+from jaxclust.methods.shared.autoencoder import sample_gaussian
 from jaxclust.nn.apply import eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Decoder, Encoder
-from jaxclust.nn.conv import stacked
+from jaxclust.nn.conv import over_networks
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.augment import Augmentation, transformed
+from jaxclust.train.augment import Augmentation, augment_step
 from jaxclust.train.mesh import over_data
 from jaxclust.train.optimisers import adam
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, ramp, step_key, to_unit
@@ -102,7 +102,7 @@ def expert_costs(
     networks = experts(spec, shape)
     seen_by_encoder = train_mode(networks.encoder, params["encoder"], stats["encoder"], rows.image, rows.taken)
     (mean, log_var), encoder_stats = seen_by_encoder
-    z = draw(key, mean, log_var) * mask
+    z = sample_gaussian(key, mean, log_var) * mask
     output, decoder_stats = train_mode(networks.decoder, params["decoder"], stats["decoder"], z, rows.taken)
     rec = losses.reconstruction(spec.likelihood, output, rows.target) / prod(shape)
     kl = (losses.kl_standard_normal(mean, log_var) * mask).sum(-1) / mask.sum()
@@ -243,7 +243,7 @@ def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: Py
 def augmented(spec: MixtureSpec, state: TrainState, batch: Batch) -> tuple[Array, Array]:
     """The batch's images, augmented, and what the decoders are asked for."""
     clean = to_unit(batch.image)
-    image = transformed(state, clean, spec.augmentation, spec.form)
+    image = augment_step(state, clean, spec.augmentation, spec.form)
     return image, clean if spec.clean_target else image
 
 
@@ -276,7 +276,7 @@ def _train_experts(
         costs, stats = costs_of(params, *others)
         return (weight * costs).sum(), (costs, stats)
 
-    over_experts = partial(stacked, form=spec.form)
+    over_experts = partial(over_networks, form=spec.form)
     costs = over_experts(costs_of)(params, *others)[0] if spec.loss == "damic" else jnp.zeros_like(routes.taken)
     gradient = over_experts(jax.grad(weighted, has_aux=True))
     grads, (costs, stats) = gradient(params, weigh(costs), *others)
@@ -308,7 +308,7 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
         )
         rows = Rows(image, target, weight, jnp.full((k,), spec.kl_weight))
         keys = jax.random.split(step_key(state, "posterior"), k)
-        function = stacked(jax.value_and_grad(loss, has_aux=True), spec.form)
+        function = over_networks(jax.value_and_grad(loss, has_aux=True), spec.form)
         (values, stats), grads = function(state.params, state.extra, mask, keys, rows)
         present = (rows.taken.sum(-1) > 0).astype(jnp.float32)
         return advance(state, grads, optimiser, stats), {"loss": weighted_mean(values, present)}
@@ -347,7 +347,7 @@ def reconstructions(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, i
         error = losses.reconstruction(spec.likelihood, output, image) / prod(shape)
         return losses.mean_image(spec.likelihood, output), error
 
-    return stacked(one, spec.form)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
+    return over_networks(one, spec.form)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
 
 
 def codes(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, cluster: Array, images: Array) -> Array:

@@ -25,7 +25,7 @@ from jaxclust import losses
 from jaxclust.nn.apply import eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Critic, Decoder, Encoder
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.augment import Augmentation, transformed
+from jaxclust.train.augment import Augmentation, augment_step
 from jaxclust.train.optimisers import adam
 from jaxclust.train.training import Batch, Training, TrainState, ramp, step_key, to_unit
 from jaxclust.typing import Array, Key, PyTree
@@ -69,7 +69,7 @@ def is_stochastic(spec: AutoencoderSpec) -> bool:
     return spec.kind in ("vae", "beta-vae") or (spec.kind == "wae" and spec.wae_encoder == "random")
 
 
-def draw(key: Key, mean: Array, log_var: Array) -> Array:
+def sample_gaussian(key: Key, mean: Array, log_var: Array) -> Array:
     """A reparametrised draw from N(mean, exp(log_var)), any shape."""
     return mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape)
 
@@ -120,7 +120,7 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Training:
         params: PyTree, critic: PyTree, state: TrainState, image: Array, target: Array, weight: Array
     ) -> tuple[Array, PyTree]:
         (mean, log_var), seen = train_mode(encoder, params["encoder"], state.extra["encoder"], image, weight)
-        z = draw(step_key(state, "posterior"), mean, log_var) if is_stochastic(spec) else mean
+        z = sample_gaussian(step_key(state, "posterior"), mean, log_var) if is_stochastic(spec) else mean
         output, made = train_mode(decoder, params["decoder"], state.extra["decoder"], z, weight)
         terms = {
             "reconstruction": weighted_mean(losses.reconstruction(spec.likelihood, output, target), weight),
@@ -133,7 +133,7 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Training:
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         clean = to_unit(batch.image)
-        image = transformed(state, clean, spec.augmentation, spec.form)
+        image = augment_step(state, clean, spec.augmentation, spec.form)
         target = clean if spec.clean_target else image
         params, critic = state.params
         grads, (stats, z, terms) = jax.grad(loss, has_aux=True)(params, critic, state, image, target, batch.weight)

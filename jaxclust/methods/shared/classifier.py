@@ -14,7 +14,7 @@ from jaxclust import losses
 from jaxclust.nn.apply import eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Classifier
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.augment import Augmentation, transformed
+from jaxclust.train.augment import Augmentation, augment_step
 from jaxclust.train.optimisers import adam
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, to_unit
 from jaxclust.typing import Array, Key, PyTree
@@ -58,7 +58,7 @@ def classifier(spec: ClassifierSpec, targets: np.ndarray) -> Training:
         return value, (stats, {"loss": value, "agreement": weighted_mean(right, batch.weight)})
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
-        image = transformed(state, to_unit(batch.image), spec.augmentation, spec.form)
+        image = augment_step(state, to_unit(batch.image), spec.augmentation, spec.form)
         grads, (stats, terms) = jax.grad(loss, has_aux=True)(state.params, state, image, batch)
         return advance(state, grads, optimiser, {**state.extra, "stats": stats}), terms
 

@@ -25,7 +25,7 @@ from jaxclust.nn.apply import Module, compute_type, eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Coder, Decoder
 from jaxclust.nn.mlp import Layers
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.augment import Augmentation, transformed
+from jaxclust.train.augment import Augmentation, augment_step
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, to_unit
 from jaxclust.typing import Array, Key, PyTree
 
@@ -122,7 +122,7 @@ def coders(config: CoderConfig, extent: Extent, outputs: int | None = None) -> C
     def random(state: TrainState, images: Array) -> Array:
         if len(extent.shape) == 1 or not any(ranges):
             return target(images)
-        moved = transformed(state, to_unit(images), ranges, config.form)
+        moved = augment_step(state, to_unit(images), ranges, config.form)
         return vectors(extent, moved) if on_vectors else moved
 
     drawn = jax.eval_shape(lambda key: start(key, 1)[0], jax.random.key(0))

@@ -84,7 +84,7 @@ def population(
 
     if count == 1:  # the member's own step, so that all members share one compilation
         return Training(init, step_one if own_images else member.step)
-    return Training(init, step, stacked=stacked)
+    return Training(init, step, stacked=is_stacked)
 
 
 def widened(state: TrainState, count: int) -> TrainState:
@@ -112,7 +112,7 @@ def keys(key: Key, first: int, count: int) -> Key:
     return jax.vmap(lambda r: jax.random.fold_in(key, r))(first + jnp.arange(count))
 
 
-def stacked(state: TrainState) -> PyTree:
+def is_stacked(state: TrainState) -> PyTree:
     """Which leaves of a population's state have the members' axis."""
     flags = jax.tree.map(lambda _: True, state)
     return flags._replace(step=False, key=False)
@@ -131,7 +131,7 @@ def over_members(size: int, convolutional: bool = False, form: str = "auto") -> 
             out = function(*jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), trees))
             return jax.tree.map(lambda leaf: leaf[None], out)
         if convolutional:
-            return conv.stacked(function, form)(*trees)
+            return conv.over_networks(function, form)(*trees)
         if size <= SMALL:
             return jax.vmap(function)(*trees)
 

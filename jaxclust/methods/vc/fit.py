@@ -53,8 +53,8 @@ def fit(job: Job[Config]) -> Result:
         last = runs.train("guided", training, job.images, epochs_of(config, config.guided_epochs, job.n), fresh)
         state = state._replace(params=last.params, extra={"stats": last.extra["stats"]})
     state = runs.train("joint", joint, job.images, epochs_of(config, config.epochs, job.n), state)
-    stacked = {"params": state.params, "stats": state.extra["stats"]}
-    return with_clusters(chosen(runs, nets, stacked, first), found)
+    members = {"params": state.params, "stats": state.extra["stats"]}
+    return with_clusters(chosen(runs, nets, members, first), found)
 
 
 def manifold(job: Job[Config]) -> Found:
@@ -103,17 +103,17 @@ def answers(
     """Of each example: log q(k|x) (n, K), its 'elbo' (n,) at one z, whether a transformed one has the same cluster."""
     x, stats = nets.target(images), arrays["stats"]
     seen, _ = nets.infer(arrays["params"], stats, x, None)
-    moved, _ = nets.infer(arrays["params"], stats, nets.moved(fold_name(key, "augment"), x), None)
+    augmented, _ = nets.infer(arrays["params"], stats, nets.augment(fold_name(key, "augment"), x), None)
     at = active(fold_name(key, "clusters"), seen.log_q, min(2, n_clusters))
     parts, _, _ = evidence(nets, arrays["params"], stats, fold_name(key, "posterior"), x, seen, at, None)
-    same = moved.log_q.argmax(-1) == seen.log_q.argmax(-1)
+    same = augmented.log_q.argmax(-1) == seen.log_q.argmax(-1)
     return {"log_q": seen.log_q, "elbo": parts.elbo(), "agreement": same.astype(jnp.float32)}
 
 
-def chosen(runs: Restarts, nets: Networks, stacked: PyTree, first: np.ndarray | None) -> Result:
+def chosen(runs: Restarts, nets: Networks, members: PyTree, first: np.ndarray | None) -> Result:
     """The restart that `choice` says, and what is known of all. With n_clusters 'auto' empty clusters are dropped.
 
-    stacked: params and statistics of all restarts.  first: (n,) labels of the start.
+    members: params and statistics of all restarts.  first: (n,) labels of the start.
     """
     job, config, n_clusters = runs.job, runs.job.config, nets.n_clusters
     over, key = over_members(runs.size, runs.convolutional), fold_name(job.key, "choice")
@@ -122,7 +122,7 @@ def chosen(runs: Restarts, nets: Networks, stacked: PyTree, first: np.ndarray | 
         found = over(lambda arrays: answers(config, n_clusters, nets, arrays, key, images), arrays)
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
 
-    found = loop.in_batches(partial(jax.jit(each), jax.device_put(stacked)), job.images)
+    found = loop.in_batches(partial(jax.jit(each), jax.device_put(members)), job.images)
     score = found[config.choice].mean(0, dtype=np.float64)
     best = int(score.argmax())
     labels = found["log_q"].argmax(2)
@@ -135,7 +135,7 @@ def chosen(runs: Restarts, nets: Networks, stacked: PyTree, first: np.ndarray | 
         "n_clusters": n_clusters,
         "likelihood": job.preprocess.likelihood,
     }
-    arrays = {**pick(stacked, best), "kept": kept.astype(np.int32)}
+    arrays = {**pick(members, best), "kept": kept.astype(np.int32)}
     opinions = {} if first is None else {"first": first}
     if config.restarts > 1:
         opinions |= {f"restart_{r}": labels[:, r].astype(np.int32) for r in range(config.restarts)}

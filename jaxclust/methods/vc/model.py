@@ -28,7 +28,7 @@ from jaxclust.nn.variational import (
     variance,
 )
 from jaxclust.numerics import fold_name
-from jaxclust.train.augment import brighten, moved
+from jaxclust.train.augment import augment_in_form, brighten
 from jaxclust.train.training import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
@@ -53,7 +53,7 @@ class Modules(NamedTuple):
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks for examples of a extent, as pure functions of their `params` and their `stats` of batches.
+    """The networks for examples of an extent, as pure functions of their `params` and their `stats` of batches.
 
     Where a function takes a weight (b,), the batch's statistics are those of the examples so weighted, and the new
     `stats` come back too; with None it takes the ones it is given.
@@ -100,15 +100,15 @@ class Networks:
         x = jax.ShapeDtypeStruct((2, *self.shape), jnp.float32)
         name = f"augmentation is {self.config.augmentation!r}"
         try:
-            moved = jax.eval_shape(self.moved, jax.random.key(0), x)
+            augmented = jax.eval_shape(self.augment, jax.random.key(0), x)
         except InputError:
             raise
         except Exception as error:  # of the user's, of any kind
             what = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{name}: fails for an image {self.shape}: {what}") from error
-        if (moved.shape, moved.dtype) != (x.shape, x.dtype):
+        if (augmented.shape, augmented.dtype) != (x.shape, x.dtype):
             raise InputError(
-                f"{name}: makes {moved.dtype}{moved.shape[1:]} of float32{self.shape}: return such an image"
+                f"{name}: makes {augmented.dtype}{augmented.shape[1:]} of float32{self.shape}: return such an image"
             )
 
     def init(self, key: Key) -> tuple[PyTree, PyTree]:
@@ -135,14 +135,14 @@ class Networks:
             return to_unit(images)
         return vectors(self.extent, images).reshape(-1, *self.shape)
 
-    def moved(self, key: Key, x: Array) -> Array:
+    def augment(self, key: Key, x: Array) -> Array:
         """x^ (b, ...): each x transformed at random. Features have no transformation but a user's own."""
         config = self.config
         if config.augmentation == "none" or (x.ndim == 2 and config.augmentation == "images"):
             return x
         if config.augmentation != "images":
             return jax.vmap(user_function(str(config.augmentation)))(jax.random.split(key, len(x)), x)
-        x = moved(fold_name(key, "maps"), x, augmentation(config), config.form)
+        x = augment_in_form(fold_name(key, "maps"), x, augmentation(config), config.form)
         return brighten(fold_name(key, "brightness"), x, config.brightness, config.binarise)
 
     def infer(self, params: PyTree, stats: PyTree, x: Array, weight: Array | None) -> tuple[Inferred, PyTree]:

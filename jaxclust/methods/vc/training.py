@@ -106,8 +106,8 @@ def variational_clustering(config: Config, n_clusters: int, nets: Networks, plan
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
         x, weight = nets.target(batch.image), batch.weight
-        moved = nets.moved(step_key(state, "augment"), x)
-        both, weights = jnp.concatenate([x, moved]), jnp.concatenate([weight, weight])
+        augmented = nets.augment(step_key(state, "augment"), x)
+        both, weights = jnp.concatenate([x, augmented]), jnp.concatenate([weight, weight])
         seen, stats = nets.infer(params, state.extra["stats"], both, weights)
         at = active(step_key(state, "clusters"), seen.log_q, count)
         parts, (mean, var), stats = evidence(nets, params, stats, step_key(state, "posterior"), both, seen, at, weights)
@@ -145,7 +145,7 @@ def guided(config: Config, n_clusters: int, nets: Networks, plan: Plan) -> Train
     adam = optax.adam(config.learning_rate)
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
-        x = nets.moved(step_key(state, "augment"), nets.target(batch.image))
+        x = nets.augment(step_key(state, "augment"), nets.target(batch.image))
         labels = state.extra["labels"][batch.index]
         known, labels = batch.weight * (labels >= 0), jnp.maximum(labels, 0)
         seen, stats = nets.infer(params, state.extra["stats"], x, batch.weight)
