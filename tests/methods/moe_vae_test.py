@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from jaxclust.data import prepare
 from jaxclust.errors import InputError
 from jaxclust.methods.moe_vae import fit as moe_vae
-from jaxclust.methods.moe_vae.config import QUICK, Config, augmentation
+from jaxclust.methods.moe_vae.config import QUICK, Config
 from jaxclust.metrics import clustering
 from jaxclust.nn.apply import compute_type
 from tests import toy
@@ -83,9 +83,9 @@ def test_more_clusters_than_examples():
 
 
 def test_only_objects_are_mirrored():
-    assert augmentation(Config(), "gaussian").flip
-    assert not augmentation(Config(), "bernoulli").flip
-    assert augmentation(Config(flip=True), "bernoulli").flip
+    assert Config().ranges_for("gaussian").flip
+    assert not Config().ranges_for("bernoulli").flip
+    assert Config(flip=True).ranges_for("bernoulli").flip
 
 
 def test_the_compute_type_follows_the_platform():

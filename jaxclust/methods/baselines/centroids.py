@@ -16,6 +16,7 @@ from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared.coders import CoderConfig, Coders, autoencoder, coders
+from jaxclust.methods.shared.config import ScalingConfig
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.outcome import outcome
@@ -31,7 +32,7 @@ KMEANS_RUNS = 20
 
 
 @dataclass(frozen=True)
-class CodeConfig(CoderConfig):
+class CodeConfig(ScalingConfig, CoderConfig):
     """Settings of an autoencoder whose codes are clustered."""
 
     n_clusters: int = 10
@@ -42,8 +43,6 @@ class CodeConfig(CoderConfig):
     """Most examples a batch; all batches of an epoch are of one size."""
     learning_rate: float = 1e-3
     """Learning rate (Adam)."""
-    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
-    """How features are scaled; images always lie in [0, 1]."""
 
 
 @dataclass(frozen=True)

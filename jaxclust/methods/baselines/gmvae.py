@@ -15,7 +15,7 @@ Deviations: dense networks of this library's baselines in place of the text's; t
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from jaxclust import losses
 from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared.autoencoder import sample_gaussian
 from jaxclust.methods.shared.coders import CoderConfig, Coders, coders, of_gaussians
+from jaxclust.methods.shared.config import ScalingConfig
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.outcome import outcome
@@ -37,7 +38,7 @@ FIRST_LOG_VARIANCE = -2.0
 
 
 @dataclass(frozen=True)
-class Config(CoderConfig):
+class Config(ScalingConfig, CoderConfig):
     """Settings of gmvae."""
 
     n_clusters: int = 10
@@ -56,8 +57,6 @@ class Config(CoderConfig):
     """Most examples a batch; all batches of an epoch are of one size."""
     learning_rate: float = 1e-3
     """Learning rate (Adam)."""
-    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
-    """How features are scaled; images always lie in [0, 1]."""
 
 
 def log_posterior_of(z: Array, mean: Array, variance: Array) -> Array:

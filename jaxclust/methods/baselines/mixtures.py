@@ -35,10 +35,10 @@ from jaxclust.assignments import log_gaussian_posterior, squared_mahalanobis
 from jaxclust.errors import InputError
 from jaxclust.host import sampling
 from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.shared.config import ScalingConfig
 from jaxclust.methods.shared.extent import Extent, pictures, vectors
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.outcome import outcome
-from jaxclust.methods.shared.settings import Settings
 from jaxclust.numerics import squared_distances
 from jaxclust.typing import Array, Key, PyTree
 
@@ -46,7 +46,7 @@ NARROW = 100  # columns below which threads of BLAS wait for each other: 126 s a
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(ScalingConfig):
     """Settings of kmeans."""
 
     n_clusters: int = 10
@@ -59,8 +59,6 @@ class Config(Settings):
     """Iterations at most."""
     max_samples: int = 70_000
     """Examples that are fitted to at most, drawn at random; all are labelled."""
-    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
-    """How features are scaled; images always lie in [0, 1]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

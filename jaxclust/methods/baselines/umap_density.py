@@ -32,6 +32,7 @@ from jaxclust.data.rows import take
 from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Method, Model, Result
 from jaxclust.methods.shared import classifier
+from jaxclust.methods.shared.config import ComputeConfig, ScalingConfig
 from jaxclust.methods.shared.extent import Extent, vectors
 from jaxclust.methods.shared.first_clusters import ClustersConfig, first_clusters
 from jaxclust.methods.shared.job import Job
@@ -44,13 +45,11 @@ from jaxclust.typing import Array, PyTree
 
 
 @dataclass(frozen=True)
-class Config(ClustersConfig):
+class Config(ComputeConfig, ScalingConfig, ClustersConfig):
     """Settings of umap-density."""
 
     metric: Literal["euclidean", "cosine"] = "euclidean"
     """How the raw data are compared: by distance, or by direction, whatever their length."""
-    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
-    """How features are scaled; images always lie in [0, 1]."""
     head_epochs: float = 5
     """Epochs of the head."""
     min_steps: int = 800
@@ -63,10 +62,6 @@ class Config(ClustersConfig):
     """Head: filters of the first block, as a share of the image's side; features: share of 512 and 256 units."""
     min_filters: int = 16
     """Head: fewest filters of the first block."""
-    form: Literal["auto", "patches", "native"] = "auto"
-    """Form of the convolutions: what the platform does best, or one of the two."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type that the head computes in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
 
 def compared(config: Config, images: Array) -> Array:

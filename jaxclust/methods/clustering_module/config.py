@@ -7,11 +7,12 @@ import numpy as np
 
 from jaxclust.errors import InputError
 from jaxclust.methods.shared.coders import CoderConfig
+from jaxclust.methods.shared.config import ScalingConfig
 from jaxclust.methods.shared.first_clusters import ClustersConfig
 
 
 @dataclass(frozen=True)
-class Config(ClustersConfig):
+class Config(ScalingConfig, ClustersConfig):
     """Settings of cm; the defaults are the text's for USPS (preset 'paper')."""
 
     alpha: float | tuple[float, ...] = 40.0
@@ -30,8 +31,6 @@ class Config(ClustersConfig):
     """Most examples a batch; all batches of an epoch are of one size."""
     learning_rate: float = 1e-3
     """Learning rate (Adam)."""
-    scaling: Literal["standard", "minmax", "maxabs", "unit", "none"] = "standard"
-    """How features are scaled; images always lie in [0, 1]."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

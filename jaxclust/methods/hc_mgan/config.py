@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxclust.errors import InputError
-from jaxclust.methods.shared.settings import Bound, Settings
-from jaxclust.train.augment import Augmentation
+from jaxclust.methods.shared.config import AugmentationConfig, ComputeConfig
+from jaxclust.methods.shared.settings import Bound
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config(ComputeConfig, AugmentationConfig):
     """Settings of hc-mgan; the defaults are the text's for MNIST and Fashion-MNIST (preset 'paper')."""
 
     n_clusters: int | Literal["auto"] = "auto"
@@ -62,12 +62,6 @@ class Config(Settings):
     """Learning rate of the discriminators and of the features."""
     classifier_learning_rate: float = 2e-5
     """Learning rate of the classifiers."""
-    rotation: float = 0.0
-    """Augmentation of what discriminators and classifiers are trained on: rotation within so many degrees."""
-    zoom: float = 0.0
-    """Augmentation: zoom within this share."""
-    shift: float = 0.0
-    """Augmentation: shift within this share of each side."""
     flip: bool = False
     """Augmentation: mirror left to right."""
     order: Literal["turn", "together"] = "turn"
@@ -85,10 +79,6 @@ class Config(Settings):
     """n_clusters 'auto': the most by which a split's two classifiers may differ, on average over its mass."""
     max_clusters: int = 50
     """n_clusters 'auto': most leaves."""
-    form: Literal["auto", "patches", "native"] = "auto"
-    """Form of the convolutions: what the platform does best, or one of the two."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     OWN_BOUNDS = {"max_samples": Bound(4), "restarts": Bound(0)}  # noqa: RUF012
 
@@ -96,11 +86,6 @@ class Config(Settings):
         super().__post_init__()
         if self.start == "manifold" and not self.refinements:
             raise InputError("start is manifold with refinements 0: then no network is trained, so ask for one")
-
-
-def augmentation(config: Config) -> Augmentation:
-    """The ranges of the random transformations."""
-    return Augmentation(config.rotation, config.zoom, config.shift, config.flip)
 
 
 QUICK = Config(

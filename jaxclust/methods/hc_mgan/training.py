@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxclust.methods.hc_mgan.config import Config, augmentation
+from jaxclust.methods.hc_mgan.config import Config
 from jaxclust.methods.hc_mgan.model import Networks
 from jaxclust.methods.shared.population import keys as keys_of
 from jaxclust.nn import conv
@@ -180,7 +180,7 @@ def latents(key: Key, b: int) -> Array:
 
 def shown(config: Config, nets: Networks, std: Array, key: Key, name: str, x: Array) -> Array:
     """Examples (b, ...) as D and C see them in training: transformed at random and with noise. key: the iteration's."""
-    key, ranges = fold_name(key, name), augmentation(config)
+    key, ranges = fold_name(key, name), config.ranges(config.flip)
     if nets.on_images and ranges != NONE:
         x = nets.real(augment_in_form(fold_name(key, "augment"), nets.pictures(x), ranges, config.form))
     return over_data(x + std * jax.random.normal(key, x.shape))

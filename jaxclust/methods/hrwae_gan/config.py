@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxclust.errors import InputError
+from jaxclust.methods.shared.config import ComputeConfig, FlipConfig
 from jaxclust.methods.shared.first_clusters import MapConfig
-from jaxclust.train.augment import Augmentation
 
 
 @dataclass(frozen=True)
-class Config(MapConfig):
+class Config(ComputeConfig, FlipConfig, MapConfig):
     """Settings of hrwae-gan; the defaults are the text's (preset 'paper')."""
 
     groups: int = 2
@@ -63,14 +63,6 @@ class Config(MapConfig):
     """Learning rates: constant, or a warm-up and a cosine towards zero."""
     held_out: float = 0.05
     """Share of the examples, at most 1000, that are not trained on and tell how well codes fit their priors."""
-    rotation: float = 0.0
-    """Augmentation: rotation within so many degrees."""
-    zoom: float = 0.0
-    """Augmentation: zoom within this share."""
-    shift: float = 0.0
-    """Augmentation: shift within this share of each side."""
-    flip: bool | Literal["auto"] = False
-    """Augmentation: mirror left to right; 'auto' does for Gaussian data (objects) and not for Bernoulli (digits)."""
     clean_target: bool = False
     """Ask the decoder for the image before augmentation instead of after."""
     head_epochs: float = 100
@@ -79,10 +71,6 @@ class Config(MapConfig):
     """Learning rate of the head (Adam)."""
     likelihood: Literal["auto", "bernoulli", "gaussian"] = "auto"
     """Loss of the reconstruction: cross-entropy or squared error; 'auto' looks at the data."""
-    form: Literal["auto", "patches", "native"] = "auto"
-    """Form of the convolutions: what the platform does best, or one of the two."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,9 +100,3 @@ QUICK = Config(
     mixture_runs=10,
     head_epochs=10,
 )
-
-
-def augmentation(config: Config, likelihood: str) -> Augmentation:
-    """The ranges of the random transformations for data of that likelihood."""
-    flip = likelihood == "gaussian" if config.flip == "auto" else config.flip
-    return Augmentation(config.rotation, config.zoom, config.shift, flip)

@@ -12,7 +12,7 @@ from jax import lax
 from jaxclust import losses
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Functions
-from jaxclust.methods.hrwae_gan.config import Config, augmentation
+from jaxclust.methods.hrwae_gan.config import Config
 from jaxclust.methods.shared import classifier
 from jaxclust.nn.apply import compute_type, eval_mode
 from jaxclust.nn.hierarchical import Critic, Hierarchy, Walk, filters_of
@@ -145,7 +145,7 @@ def head_spec(config: Config, likelihood: str, n_clusters: int, n_steps: int) ->
         config.head_learning_rate,
         config.schedule,
         n_steps,
-        augmentation(config, likelihood),
+        config.ranges_for(likelihood),
         config.form,
         compute_type(config.precision),
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxclust import losses
-from jaxclust.methods.hrwae_gan.config import Config, augmentation
+from jaxclust.methods.hrwae_gan.config import Config
 from jaxclust.methods.hrwae_gan.model import critic, hierarchy, noise
 from jaxclust.nn.apply import init, train_mode
 from jaxclust.nn.hierarchical import Instead
@@ -99,7 +99,7 @@ def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: 
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         clean = to_unit(batch.image)
-        x = augment_step(state, clean, augmentation(config, likelihood), config.form)
+        x = augment_step(state, clean, config.ranges_for(likelihood), config.form)
         target = clean if config.clean_target else x
         slope = jax.grad(partial(autoencoder_loss, config, likelihood), has_aux=True)
         grads, (stats, codes, terms) = slope(state.params["autoencoder"], state, x, target, batch)

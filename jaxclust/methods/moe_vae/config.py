@@ -9,13 +9,13 @@ import numpy as np
 from jaxclust.errors import InputError
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.shared import autoencoder, classifier
+from jaxclust.methods.shared.config import ComputeConfig, FlipConfig
 from jaxclust.methods.shared.first_clusters import MapConfig
 from jaxclust.nn.apply import compute_type
-from jaxclust.train.augment import Augmentation
 
 
 @dataclass(frozen=True)
-class Config(MapConfig):
+class Config(ComputeConfig, FlipConfig, MapConfig):
     """Settings of moe-vae; the defaults are the text's (preset 'paper')."""
 
     autoencoder: Literal["vae", "ae", "beta-vae", "wae"] = "vae"
@@ -66,13 +66,9 @@ class Config(MapConfig):
     wae_weight: float = 10.0
     """Weight of that divergence."""
     rotation: float = 10.0
-    """Augmentation: rotation within so many degrees."""
     zoom: float = 0.1
-    """Augmentation: zoom within this share."""
     shift: float = 0.1
-    """Augmentation: shift within this share of each side."""
     flip: bool | Literal["auto"] = "auto"
-    """Augmentation: mirror left to right; 'auto' does for Gaussian data (objects) and not for Bernoulli (digits)."""
     clean_target: bool = False
     """Ask decoders for the image before augmentation instead of after."""
     manager_epochs: float = 1000
@@ -105,10 +101,6 @@ class Config(MapConfig):
     """Epochs of stage 2."""
     expert_batch_size: int = 100
     """Examples of each expert in a batch of stage 2."""
-    form: Literal["auto", "patches", "native"] = "auto"
-    """Form of the convolutions: what the platform does best, or one of the two."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -145,17 +137,11 @@ QUICK = Config(
 )
 
 
-def augmentation(config: Config, likelihood: str) -> Augmentation:
-    """The ranges of the random transformations for data of that likelihood."""
-    flip = likelihood == "gaussian" if config.flip == "auto" else config.flip
-    return Augmentation(config.rotation, config.zoom, config.shift, flip)
-
-
 def _shared(config: Config, likelihood: str) -> dict[str, Any]:
     """What all networks of a run have in common."""
     return {
         "schedule": config.schedule,
-        "augmentation": augmentation(config, likelihood),
+        "augmentation": config.ranges_for(likelihood),
         "form": config.form,
         "dtype": compute_type(config.precision),
     }

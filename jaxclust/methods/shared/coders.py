@@ -19,19 +19,19 @@ import optax
 
 from jaxclust import losses
 from jaxclust.errors import InputError
+from jaxclust.methods.shared.config import AugmentationConfig, ComputeConfig
 from jaxclust.methods.shared.extent import Extent, pictures, vectors
-from jaxclust.methods.shared.settings import Settings
 from jaxclust.nn.apply import Module, compute_type, eval_mode, init, train_mode
 from jaxclust.nn.autoencoders import Coder, Decoder
 from jaxclust.nn.mlp import Layers
 from jaxclust.numerics import fold_name, weighted_mean
-from jaxclust.train.augment import Augmentation, augment_step
+from jaxclust.train.augment import augment_step
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, to_unit
 from jaxclust.typing import Array, Key, PyTree
 
 
 @dataclass(frozen=True)
-class CoderConfig(Settings):
+class CoderConfig(ComputeConfig, AugmentationConfig):
     """Settings of the networks around a code."""
 
     network: Literal["mlp", "conv"] = "mlp"
@@ -46,16 +46,6 @@ class CoderConfig(Settings):
     """conv: fewest filters of the first block."""
     latent_dim: int = 10
     """Size of the code."""
-    rotation: float = 0.0
-    """Augmentation of images: rotation within so many degrees."""
-    zoom: float = 0.0
-    """Augmentation of images: zoom within this share."""
-    shift: float = 0.0
-    """Augmentation of images: shift within this share of each side."""
-    form: Literal["auto", "patches", "native"] = "auto"
-    """Form of the convolutions: what the platform does best, or one of the two."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
     likelihood: Literal["auto", "gaussian"] = "auto"
     """Only the squared error is known here."""
 
@@ -91,7 +81,7 @@ def coders(config: CoderConfig, extent: Extent, outputs: int | None = None) -> C
     """
     encoder, decoder = _modules(config, extent, outputs or config.latent_dim)
     on_vectors = config.network == "mlp"
-    ranges = Augmentation(config.rotation, config.zoom, config.shift, False)
+    ranges = config.ranges()
 
     def target(images: Array) -> Array:
         return vectors(extent, images) if on_vectors else to_unit(images)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from jaxclust.errors import InputError
+from jaxclust.methods.shared.config import AugmentationConfig, ComputeConfig
 from jaxclust.methods.shared.first_clusters import ClustersConfig
 from jaxclust.train.augment import Augmentation
 
@@ -36,7 +37,7 @@ def user_function(name: str) -> Callable[..., Any]:
 
 
 @dataclass(frozen=True)
-class Config(ClustersConfig):
+class Config(ComputeConfig, AugmentationConfig, ClustersConfig):
     """Settings of vc; the defaults are the text's for MNIST (preset 'paper')."""
 
     n_clusters: int | Literal["auto"] = "auto"
@@ -82,11 +83,6 @@ class Config(ClustersConfig):
     """'images' (the ranges below), 'none', or 'module:function', or in Python the function itself, of
     (key, image in [0, 1]) -> image."""
     rotation: float = 3.0
-    """Rotation within so many degrees."""
-    zoom: float = 0.0
-    """Zoom within this share."""
-    shift: float = 0.0
-    """Shift within this share of each side."""
     shear: float = 0.0
     """Shear within this factor."""
     flip: bool = False
@@ -109,10 +105,6 @@ class Config(ClustersConfig):
     """Runs with other first parameters."""
     choice: Literal["elbo", "agreement"] = "elbo"
     """Which restart is kept: that of the largest ELBO, or whose clusters change least under augmentation."""
-    form: Literal["auto", "patches", "native"] = "auto"
-    """Form of the library's convolutions: what the platform does best, or one of the two."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Type that networks compute in; 'auto' is bfloat16 on a TPU or GPU. Parameters and losses stay float32."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,4 +139,4 @@ QUICK = Config(
 
 def augmentation(config: Config) -> Augmentation:
     """The ranges of the random transformations of images."""
-    return Augmentation(config.rotation, config.zoom, config.shift, config.flip, config.shear, config.flip_vertical)
+    return config.ranges(config.flip, config.shear, config.flip_vertical)
