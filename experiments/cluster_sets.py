@@ -4,16 +4,17 @@ Images are vectors in [0, 1], features have mean 0 and variance 1, noise and cod
 random is the same every time. Labels make thinned sets, and are otherwise used for scores alone.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments import configs
+from experiments.stored import path as path_of
 from jaxclust.errors import InputError
+from jaxclust.system import atomic
 
 MNIST_ROWS = 20_000
 NOISE_ROWS = 2000
@@ -28,11 +29,7 @@ class Data(NamedTuple):
 
 def stored(name: str, most: int | None = None) -> Data:
     """A file of the directory JAXCLUST_DATA, its first `most` rows."""
-    directory = Path(os.environ.get("JAXCLUST_DATA") or configs.ROOT.parent / "shared" / "data")
-    path = directory / f"{name}.npz"
-    if not path.is_file():
-        raise InputError(f"{path}: is missing: set JAXCLUST_DATA to the directory that holds {path.name}")
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(path_of(f"{name}.npz"), allow_pickle=False) as file:
         labels = file["labels"][:most]
         if "images" in file:
             return Data((file["images"][:most] / np.float32(255)).reshape(len(labels), -1), labels)
@@ -120,16 +117,37 @@ NO_CLUSTERS: dict[str, Callable[[], Data]] = {
     "uniform_10": partial(noise, 10, uniform=True),
     "one_gaussian": one_gaussian,
 }
-SETS: dict[str, Callable[[], Data]] = {
-    **{name: partial(stored, name) for name in FILES},
-    "mnist": partial(stored, "mnist", MNIST_ROWS),
-    **{name: partial(of_sklearn, name) for name in SHIPPED},
+IMAGES: dict[str, Callable[[], Data]] = {
     **{f"mnist_{count}": partial(first_digits, count) for count in (2, 3, 5)},
     "mnist_thin": mnist_thin,
     "mnist_1percent": mnist_1percent,
     "digits_300": digits_300,
-    **NO_CLUSTERS,
 }
+MADE = {**IMAGES, **NO_CLUSTERS}
+SETS: dict[str, Callable[[], Data]] = {
+    **{name: partial(stored, name) for name in FILES},
+    "mnist": partial(stored, "mnist", MNIST_ROWS),
+    **{name: partial(of_sklearn, name) for name in SHIPPED},
+    **MADE,
+}
+
+
+def file(name: str, out: Path) -> Path:
+    """A made set as the file NAME.npz, for a whole fit; written to `out` unless it is there."""
+    path = out / f"{name}.npz"
+    if not path.is_file():
+        x, labels = MADE[name]()
+        arrays = {} if labels is None else {"labels": labels}
+        if name in IMAGES:
+            side = isqrt(x.shape[1])
+            arrays["images"] = np.round(255 * x).astype(np.uint8).reshape(-1, side, side)
+        else:
+            arrays["features"] = x
+        out.mkdir(parents=True, exist_ok=True)
+        atomic.write_arrays(path, arrays)
+    return path
+
+
 CHOSEN_ON = ("digits", "fmnist10k", "palm_16", "isolet")
 GROUPS = ("chosen on", "confirmed on", "noise", "saved codes")
 

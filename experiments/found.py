@@ -16,7 +16,8 @@ from experiments.table import complete_runs, spread
 
 CLASSES = {
     "digits": 10, "fmnist10k": 10, "palm_16": 100, "isolet": 26, "usps": 10, "mnist10k": 10, "orl_32": 40,
-    "segment": 7, "pendigits": 10, "cifar10k": 10,
+    "segment": 7, "pendigits": 10, "mnist_2": 2, "mnist_3": 3, "mnist_5": 5, "mnist_thin": 10, "digits_300": 10,
+    "cifar10k": 10, "normal_64": 0, "uniform_10": 0,
 }  # fmt: skip
 IMAGES = ("digits", "fmnist10k", "usps", "mnist10k")  # rows of configs/moe_vae.py
 CHOSEN = ("digits", "fmnist10k", "palm_16", "isolet")
@@ -58,11 +59,14 @@ def cells(row: Row, runs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         return shown[0] if len(set(shown)) == 1 else " ".join(shown)
 
     def percent(name: str) -> str:
+        if runs[0][name] is None:
+            return "-"
         return spread((run[name] for run in runs), lambda share: f"{100 * share:.1f}")
 
     name = Path(row.data).stem
     return (
-        f"{name} ({runs[0]['n_samples']})", str(CLASSES[name]), row.method, " ".join(str(run["seed"]) for run in runs),
+        f"{name} ({runs[0]['n_samples']})", str(CLASSES[name] or "-"), row.method,
+        " ".join(str(run["seed"]) for run in runs),
         " ".join(str(run["n_clusters"]) for run in runs), each("clear"), each("view"), percent("acc"), percent("nmi"),
         spread((run["seconds"] for run in runs), lambda value: f"{value:.0f}"),
         spread((run["peak_memory_mb"] for run in runs), lambda value: f"{value:.0f}"),

@@ -6,8 +6,9 @@ import os
 import numpy as np
 import pytest
 
-from experiments import cluster_sets, clusters
+from experiments import cluster_sets, clusters, configs
 from experiments.cluster_sets import Data
+from jaxclust.data import sources
 
 COUNTS = np.arange(60, 160, 10)  # rows of each digit of a made-up mnist10k
 
@@ -97,11 +98,26 @@ def test_what_is_made_without_files():
     assert 7 < np.sqrt(values[-1] / values[0]) < 13
 
 
+def test_a_made_set_is_a_file_that_fit_reads(tmp_path):
+    row = configs.find("moe_vae_digits_300_found")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(configs, "OUT", tmp_path)
+        data = sources.load(configs.data_of(row))
+    assert (data.images.shape, data.images.dtype) == ((300, 8, 8, 1), np.uint8)
+    whole = sources.load("digits")
+    known = {(*row, label) for row, label in zip(whole.images.reshape(-1, 64).tolist(), whole.labels, strict=True)}
+    assert {
+        (*row, label) for row, label in zip(data.images.reshape(-1, 64).tolist(), data.labels, strict=True)
+    } <= known
+    noise = sources.load(str(cluster_sets.file("uniform_2", tmp_path)))
+    assert (noise.images.shape, noise.labels) == ((2000, 2), None)
+
+
 def test_every_file_of_the_data_is_a_set_and_four_were_chosen_on():
     groups = {name: cluster_sets.group(name) for name in cluster_sets.SETS}
     assert {name for name in groups if groups[name] == "chosen on"} == {"digits", "fmnist10k", "palm_16", "isolet"}
     assert groups["mnist_thin"] == groups["cifar10k"] == groups["digits_300"] == "confirmed on"
-    directory = cluster_sets.configs.ROOT.parent / "shared" / "data"
+    directory = configs.ROOT.parent / "shared" / "data"
     if not directory.is_dir():
         pytest.skip(f"{directory} is not here")
     assert {path.stem for path in directory.glob("*.npz")} <= set(groups)

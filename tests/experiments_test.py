@@ -47,7 +47,7 @@ def test_a_config_is_well_formed(row):
     assert len(set(row.seeds)) == len(row.seeds)
     assert len(row.seeds) * row.overrides.get("restarts", 1) >= 3
     assert f"python -m experiments.run {row.table}\n" in row.about
-    assert re.search(r"Hardware: .* minutes", row.about)
+    assert re.search(r"Hardware: .* (minutes|seconds)", row.about)
     assert set(row.text) <= {"acc", "nmi", "ari", "lsp_ari", "manager", "n_clusters"}
     assert all(0 <= value < 1 for name, value in row.text.items() if name != "n_clusters")
     assert row.data.endswith(configs.FILES) or row.data in BUILT_IN

@@ -3,27 +3,26 @@
 A module states ROWS, the lines of a table. Each has the method, the data, the preset, fields of the method's config on
 top of it, the seeds, and the text's numbers ('acc', 'nmi', 'ari', 'manager' and 'lsp_ari', shares; 'n_clusters'). The
 split is 'all', or 'train': then the model labels the test split after fitting. Data are a name that `jaxclust fit`
-takes, or a file in the directory JAXCLUST_DATA, by default ../shared/data beside the repository, or one that
-experiments/imbalance.py makes of such a file.
+takes, or a file in the directory JAXCLUST_DATA (stored.py), or one that imbalance.py or cluster_sets.py makes of such
+a file.
 """
 
 import dataclasses
 import difflib
 import importlib
 import json
-import os
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from experiments import imbalance
+from experiments import cluster_sets, imbalance, stored
 from jaxclust import methods
 from jaxclust.errors import InputError
 from jaxclust.system import atomic
 
-ROOT = Path(__file__).parents[2]
+ROOT = stored.ROOT
 OUT = ROOT / "experiments" / "out"
 HELD_OUT = "held_out.json"  # in a run fitted to the training split: the scores of the test split
 DIVERGED = ".diverged"  # a file SEED.diverged stands for a run whose training diverged: that leaves no directory
@@ -91,12 +90,12 @@ def data_of(row: Row) -> str:
     """DATA for `jaxclust fit`. Raises InputError for a file that is not there."""
     if not row.data.endswith(FILES):
         return row.data
-    directory = Path(os.environ.get("JAXCLUST_DATA") or ROOT.parent / "shared" / "data")
-    made = imbalance.NAME.fullmatch(row.data)
-    path = directory / (f"{made['source']}.npz" if made else row.data)
-    if not path.is_file():
-        raise InputError(f"{path}: is missing: set JAXCLUST_DATA to the directory that holds {path.name}")
-    return str(imbalance.file(row.data, directory, OUT / "data") if made else path)
+    if Path(row.data).stem in cluster_sets.MADE:
+        return str(cluster_sets.file(Path(row.data).stem, OUT / "data"))
+    if made := imbalance.NAME.fullmatch(row.data):
+        stored.path(f"{made['source']}.npz")
+        return str(imbalance.file(row.data, stored.directory(), OUT / "data"))
+    return str(stored.path(row.data))
 
 
 def config_of(row: Row) -> Any:

@@ -2,7 +2,7 @@
 
     python -m experiments.run cm_figure8
 
-Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
+Hardware: 2 CPU cores; the results page has the seconds of each row.
 Up to 100 epochs of 20 points a batch, ten restarts, as the text's ten runs. It trains cm by SGD, here it is Adam, and
 stops early, here it does not. It gives pictures and no numbers.
 """

@@ -2,7 +2,7 @@
 
     python -m experiments.run cm_table1
 
-Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
+Hardware: 2 CPU cores; the results page has the seconds of each row.
 cm has Table 12's alpha and batch, and ten restarts that are trained together, each of which counts as a run.
 The text's numbers are means of 20 runs; for MNIST and Fashion-MNIST they are of all 70,000 images.
 """

@@ -2,7 +2,7 @@
 
     python -m experiments.run cm_table5
 
-Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
+Hardware: 2 CPU cores; the results page has the seconds of each row.
 alpha, beta and batch of ae-cm are Table 13's, weights and batch of the baselines Table 14's. Epochs are fewer than the
 text's 1000: 200 of ae-cm (Pendigits 300), 50 of the baselines (quick).
 The text's numbers are means of 20 runs; for MNIST and Fashion-MNIST they are of all 70,000 images. It has none for

@@ -2,7 +2,7 @@
 
     python -m experiments.run cm_table9
 
-Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
+Hardware: 2 CPU cores; the results page has the seconds of each row.
 All networks are d - 2K - d without hidden layers; the weights of the baselines are appendix 1's. The text found alpha,
 beta and lambda by Bayesian optimisation and does not print them: here they are Table 10's for round blobs, with that
 experiment's batch of 20. cm and ae-cm have ten restarts, each of which counts as a run, as the text has ten. Its Breast

@@ -2,7 +2,7 @@
 
     python -m experiments.run hc_mgan
 
-Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
+Hardware: 2 CPU cores; the results page has the seconds of each row.
 Preset quick with ten leaves: a quarter of the text's maps, splits that begin with a normalised cut, and at most two
 refinements of them, the first of 320 steps. Rows 'raw' begin with a raw split of 800 to 1,216 steps (the text: 80
 epochs, 56,000 steps at the root of MNIST), equal priors, classifiers that see generated examples alone and learn

@@ -2,7 +2,7 @@
 
     python -m experiments.run vc
 
-Hardware: 2 CPU cores; the minutes a run takes are in experiments/RESULTS.md.
+Hardware: 2 CPU cores; the results page has the seconds of each row.
 Preset quick, whose start follows the manifold; rows '_random' start at random, as the text does. The text's numbers
 are for all 60,000 or 70,000 images, and it states no spread.
 """
