@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -14,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 import jaxclust
 from jaxclust import InputError, RunExists
 from jaxclust.cli import main as cli
-from jaxclust.estimators import DeepClusterer, MoEVAE, inputs
+from jaxclust.estimators import DeepClusterer, MoEVAE
 from tests import toy as toys
 
 X, Y = toys.blobs(150)
@@ -170,7 +169,6 @@ def test_what_is_known_of_columns_is_the_last_fit_s(Toy):  # noqa: N803
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (sparse.eye_array(9, format="csr"), "X is a sparse csr matrix of shape (9, 9): give it dense, X.toarray()"),
         (np.ones((9, 2)) * 1j, "Complex data not supported: its type is complex128: give real numbers"),
         (np.arange(9.0), "X has shape (9,) where (n, d) is expected. Reshape your data: X.reshape(1, -1)"),
         (np.ones((9, 0)), "X has 0 feature(s) (shape=(9, 0)) while a minimum of 1 is required"),
@@ -180,9 +178,7 @@ def test_what_is_known_of_columns_is_the_last_fit_s(Toy):  # noqa: N803
     ],
 )
 def test_errors_are_lines_of_ours(Toy, data, message):  # noqa: N803
-    if sparse.issparse(data) and inputs.SPARSE:
-        pytest.skip("sparse matrices are read")
-    X = data if sparse.issparse(data) or isinstance(data, np.ndarray) else np.array(data, object)  # noqa: N806
+    X = data if isinstance(data, np.ndarray) else np.array(data, object)  # noqa: N806
     with pytest.raises(InputError, match=re.escape(message)) as caught:
         Toy().fit(X)
     assert "\n" not in str(caught.value)
