@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 import jaxclust
 from jaxclust import InputError, RunExists
 from jaxclust.cli import main as cli
+from jaxclust.data import dataset
 from jaxclust.estimators import DeepClusterer, MoEVAE
 from tests import toy as toys
 
@@ -140,6 +141,54 @@ def test_bad_parameters(Toy, parameters, message):  # noqa: N803
 def test_bad_data(Toy, data):  # noqa: N803
     with pytest.raises(InputError):
         Toy().fit(data)
+
+
+def test_bad_new_data(fitted):
+    new = X[:9] / 255
+    new[4:6, 2] = np.nan
+    with pytest.raises(InputError, match="array: 16 values in 2 examples are NaN or infinite, first in example 4"):
+        fitted.predict(new)
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """What is done to all of the data: each time that they are made standard, or looked through for NaN."""
+    found = []
+
+    def counted(function):
+        def call(*args, **kwargs):
+            found.extend([function.__name__] if np.size(args[-1]) == X.size else [])
+            return function(*args, **kwargs)
+
+        return call
+
+    for module, name in ((dataset, "standard"), (np, "isfinite")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "once"),
+    [
+        (X, ["standard"]),
+        (X / 255, ["standard", "isfinite"]),
+        (X.reshape(150, 64).astype(np.float32), ["standard", "isfinite"]),
+    ],
+    ids=["bytes", "shares", "features"],
+)
+def test_data_are_checked_once_on_their_way(Toy, looks, data, once, tmp_path, monkeypatch):  # noqa: N803
+    model = Toy(epochs=1)
+    for use in (model.fit, model.predict):
+        use(data)
+        assert looks == once, use.__name__
+        looks.clear()
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", images=data, labels=Y)
+    fit = "fit toy x.npz --out run --epochs 1 --quiet --no-figures"
+    for command in (fit, "predict run x.npz", "evaluate run x.npz"):
+        assert cli.main(command.split()) == 0
+        assert looks == once, command
+        looks.clear()
 
 
 @pytest.mark.parametrize("name", ["predict", "predict_proba", "transform", "reconstruct", "save"])
