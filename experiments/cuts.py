@@ -17,11 +17,13 @@ import numpy as np
 
 from experiments import configs
 from jaxclust import models
-from jaxclust.data import sources
+from jaxclust.data import prepare, sources
 from jaxclust.errors import InputError
 from jaxclust.methods.hc_mgan.config import QUICK
 from jaxclust.methods.hc_mgan.split import Place, Split, by_cuts, key_of
+from jaxclust.methods.shared.job import Job
 from jaxclust.metrics.clustering import accuracy, nmi
+from jaxclust.train.phases import Phases
 
 DATA = ("digits", "usps", "mnist10k", "fmnist10k")
 NEIGHBORS = (7, 10, 15, 20)
@@ -35,7 +37,8 @@ Cut = Callable[[Place, np.ndarray], Split]  # of a node and its memberships (n,)
 def cutter(images: np.ndarray, neighbors: int, seed: int = 0) -> Cut:
     """The cut of any node of the tree of prepared images (n, ...); each node is cut once."""
     key, known = jax.random.key(seed), dict[Place, Split]()
-    cut = by_cuts(dataclasses.replace(QUICK, neighbors=neighbors), images, key)
+    config = dataclasses.replace(QUICK, neighbors=neighbors)
+    cut = by_cuts(Job(config, images, prepare.plan(images), key, Phases()))
 
     def of(place: Place, member: np.ndarray) -> Split:
         if place not in known:

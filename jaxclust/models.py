@@ -1,4 +1,7 @@
-"""Fit a method to raw data and use what was fitted on raw data: everything in memory, no run directory."""
+"""Fit a method to data and use what was fitted on data: everything in memory, no run directory.
+
+`images` are standard data, which `data.sources.load` gives: (n, h, w, c) uint8 or float32, or (n, d) float32 features.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -26,9 +29,9 @@ AGAINST_CLASSES = ("acc", "acc_labelled", "nmi", "ari", "homogeneity", "complete
 
 
 class Fitted(NamedTuple):
-    """A fitted model with all that it takes to use it on raw data.
+    """A fitted model with all that it takes to use it on standard data.
 
-    method: its name.  config: the method's config as plain JSON.  preprocess: raw data -> input of the model.
+    method: its name.  config: the method's config as plain JSON.  preprocess: standard data -> input of the model.
     levels: coarser and finer clusterings, where the method has them.
     """
 
@@ -60,7 +63,7 @@ class Request:
 
 
 def prepared(config: Any, images: Images) -> tuple[prepare.Preprocess, Images]:
-    """How raw data is prepared, and the prepared data. Raises InputError if it does not suit `config`."""
+    """How standard data is prepared, and the prepared data. Raises InputError if it does not suit `config`."""
     check_config(config)
     check_n_clusters(getattr(config, "n_clusters", "auto"), len(images))
     likelihood, scaling = getattr(config, "likelihood", "auto"), getattr(config, "scaling", "standard")
@@ -124,19 +127,19 @@ def assignments(result: Result) -> Assignments:
 
 
 def predict_proba(fitted: Fitted, images: Images) -> np.ndarray:
-    """Probabilities (n, K) float32 of raw images (n, h, w, c) or features (n, d), each independent of the others."""
+    """Probabilities (n, K) float32 of images (n, h, w, c) or features (n, d), each independent of the others."""
     log_posterior = _apply(fitted, fitted.model.functions.log_posterior, images)
     return np.exp(log_posterior, out=log_posterior)
 
 
 def predict_at(fitted: Fitted, images: Images, n_clusters: int) -> np.ndarray:
-    """Labels (n,) int32 of raw images or features by the level with that number of clusters."""
+    """Labels (n,) int32 of images or features by the level with that number of clusters."""
     labels = predict_proba(fitted, images).argmax(1)
     return labels_at(fitted.levels, n_clusters, labels, embed(fitted, images))
 
 
 def embed(fitted: Fitted, images: Images, group: int | None = None) -> np.ndarray:
-    """Embedding (n, d) float32 of raw images or features; of one latent group, where the method has several."""
+    """Embedding (n, d) float32 of images or features; of one latent group, where the method has several."""
     if group is None:
         return _apply(fitted, fitted.model.functions.embed, images)
     function, groups = _offered(fitted, "embed_group"), fitted.config["groups"]
@@ -146,7 +149,7 @@ def embed(fitted: Fitted, images: Images, group: int | None = None) -> np.ndarra
 
 
 def reconstruct(fitted: Fitted, images: Images) -> np.ndarray:
-    """Raw images as the model gives them back, (n, h, w, c) in [0, 1]; or features (n, d) in their own units.
+    """Images as the model gives them back, (n, h, w, c) in [0, 1]; or features (n, d) in their own units.
 
     Where rows were scaled to length one (scaling 'unit'), that is their unit: their own lengths are not known.
     """

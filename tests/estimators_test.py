@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -14,7 +13,8 @@ from sklearn.preprocessing import StandardScaler
 import jaxclust
 from jaxclust import InputError, RunExists
 from jaxclust.cli import main as cli
-from jaxclust.estimators import DeepClusterer, MoEVAE, inputs
+from jaxclust.data import dataset
+from jaxclust.estimators import DeepClusterer, MoEVAE
 from tests import toy as toys
 
 X, Y = toys.blobs(150)
@@ -143,6 +143,54 @@ def test_bad_data(Toy, data):  # noqa: N803
         Toy().fit(data)
 
 
+def test_bad_new_data(fitted):
+    new = X[:9] / 255
+    new[4:6, 2] = np.nan
+    with pytest.raises(InputError, match="array: 16 values in 2 examples are NaN or infinite, first in example 4"):
+        fitted.predict(new)
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """What is done to all of the data: each time that they are made standard, or looked through for NaN."""
+    found = []
+
+    def counted(function):
+        def call(*args, **kwargs):
+            found.extend([function.__name__] if np.size(args[-1]) == X.size else [])
+            return function(*args, **kwargs)
+
+        return call
+
+    for module, name in ((dataset, "standard"), (np, "isfinite")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "once"),
+    [
+        (X, ["standard"]),
+        (X / 255, ["standard", "isfinite"]),
+        (X.reshape(150, 64).astype(np.float32), ["standard", "isfinite"]),
+    ],
+    ids=["bytes", "shares", "features"],
+)
+def test_data_are_checked_once_on_their_way(Toy, looks, data, once, tmp_path, monkeypatch):  # noqa: N803
+    model = Toy(epochs=1)
+    for use in (model.fit, model.predict):
+        use(data)
+        assert looks == once, use.__name__
+        looks.clear()
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", images=data, labels=Y)
+    fit = "fit toy x.npz --out run --epochs 1 --quiet --no-figures"
+    for command in (fit, "predict run x.npz", "evaluate run x.npz"):
+        assert cli.main(command.split()) == 0
+        assert looks == once, command
+        looks.clear()
+
+
 @pytest.mark.parametrize("name", ["predict", "predict_proba", "transform", "reconstruct", "save"])
 def test_not_fitted(Toy, name, tmp_path):  # noqa: N803
     with pytest.raises(NotFittedError):
@@ -170,7 +218,6 @@ def test_what_is_known_of_columns_is_the_last_fit_s(Toy):  # noqa: N803
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (sparse.eye_array(9, format="csr"), "X is a sparse csr matrix of shape (9, 9): give it dense, X.toarray()"),
         (np.ones((9, 2)) * 1j, "Complex data not supported: its type is complex128: give real numbers"),
         (np.arange(9.0), "X has shape (9,) where (n, d) is expected. Reshape your data: X.reshape(1, -1)"),
         (np.ones((9, 0)), "X has 0 feature(s) (shape=(9, 0)) while a minimum of 1 is required"),
@@ -180,9 +227,7 @@ def test_what_is_known_of_columns_is_the_last_fit_s(Toy):  # noqa: N803
     ],
 )
 def test_errors_are_lines_of_ours(Toy, data, message):  # noqa: N803
-    if sparse.issparse(data) and inputs.SPARSE:
-        pytest.skip("sparse matrices are read")
-    X = data if sparse.issparse(data) or isinstance(data, np.ndarray) else np.array(data, object)  # noqa: N806
+    X = data if isinstance(data, np.ndarray) else np.array(data, object)  # noqa: N806
     with pytest.raises(InputError, match=re.escape(message)) as caught:
         Toy().fit(X)
     assert "\n" not in str(caught.value)

@@ -63,8 +63,8 @@ def test_only_complete_runs_of_today_s_settings_count(tmp_path):
 
 def test_the_table_of_a_prefix(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(configs, "OUT", tmp_path)
-    assert table.main(["moe_vae_d"]) == 0
-    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["digits"] * 10
+    assert table.main(["moe_vae_digits_w"]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]] == ["digits"] * 2
     assert table.main(["no_such"]) == 2
     assert "no experiment starts with 'no_such'" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from jaxclust import estimators, methods
-from jaxclust.estimators import DeepClusterer, inputs
+from jaxclust.estimators import DeepClusterer
 
 with pytest.MonkeyPatch.context() as patch:
     patch.setitem(methods.METHODS, "toy", "tests.toy")
@@ -82,7 +82,7 @@ ONE_CLUSTER = dict.fromkeys(  # `test_checks_of_one_cluster_hold_for_two` runs t
     ),
     "sets n_clusters=1, which is an InputError: one cluster is no clustering",
 )
-SPARSE = dict.fromkeys(  # where inputs.SPARSE says that sparse matrices are read
+SPARSE = dict.fromkeys(
     ("check_estimator_sparse_array", "check_estimator_sparse_matrix"),
     "with predict_proba and sparse X it reads tags.classifier_tags, which is None for a clusterer",
 )
@@ -111,7 +111,7 @@ OF_THE_CLASS = {  # what X may be, and what is kept of it; each has data of its 
     "check_transformer_general",
     "check_transformer_preserve_dtypes",
 }
-EXPECTED = {**ONE_CLUSTER, **(SPARSE if inputs.SPARSE else {})}
+EXPECTED = {**ONE_CLUSTER, **SPARSE}
 TOY = Toy(**SETTINGS["toy"])
 OTHERS = [estimator(**SETTINGS[estimator.method]) for estimator in estimators.ESTIMATORS]
 

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxclust.data.readers import memory
 from jaxclust.data.rows import Images, Rows, blocks, limits, take
 from jaxclust.errors import InputError
 
@@ -17,12 +16,11 @@ class Dataset(NamedTuple):
     """Images or features, and what is known about them. Fitting sees `images` only.
 
     name:        a built-in name, or the file's or folder's path as given, or 'array'.
-    images:      (n, h, w, c) uint8 or float32, c 1 or 3; or (n, d) float32 features. Raw values, not yet scaled.
-                 An array, or `Rows` where they are streamed.
+    images:      (n, h, w, c) uint8 or float32, c 1 or 3; or (n, d) float32 features: standard data, as `standard`
+                 makes them. The values are raw, not yet scaled. An array, or `Rows` where they are streamed.
     labels:      (n,) int64 class of each example, -1 where unknown, for evaluation only; or None.
     class_names: name of class 0, 1, ...; or None.
     split:       (n,) int8, 0 train and 1 test; or None where the data states no split.
-    fingerprint: SHA-256 (hexadecimal) over shape, dtype and bytes of `images`, not over the labels.
     skipped:     files that could not be read and were left out (only with skip_bad).
     """
 
@@ -31,13 +29,17 @@ class Dataset(NamedTuple):
     labels: np.ndarray | None
     class_names: tuple[str, ...] | None
     split: np.ndarray | None
-    fingerprint: str
     skipped: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hexadecimal) of `images`, not of the labels: `fingerprint`. Each call reads all of them."""
+        return fingerprint(self.images)
 
 
 def build(
     name: str,
-    images: Any,
+    images: Images,
     labels: Any = None,
     class_names: tuple[str, ...] | None = None,
     split: Any = None,
@@ -65,45 +67,47 @@ def build(
             raise InputError(f"{name}: the {select} part is empty: use split 'all'")
         array, codes = take(array, np.flatnonzero(keep)), codes[keep]
         labels = None if labels is None else labels[keep]
-    return Dataset(name, array, labels, class_names, codes, fingerprint(array), tuple(skipped))
+    return Dataset(name, array, labels, class_names, codes, tuple(skipped))
 
 
-def standard(name: str, images: Any) -> Images:
-    """(n, h, w, c) uint8 or float32, or (n, d) float32: the same numbers, checked. `name` starts the error's line."""
-    array = memory.read(images)
-    if isinstance(array, Rows) and array.checked:
-        return array
-    if array.dtype == object or array.dtype.kind not in "buif":
-        raise InputError(f"{name}: values of type {array.dtype} are not numbers: give uint8 or float32")
-    if array.ndim not in (2, 3, 4):
+def standard(name: str, images: Images) -> Images:
+    """Standard data: the same numbers as (n, h, w, c) uint8 or float32, or (n, d) float32, all of them finite.
+
+    `sources.load` makes a user's data standard, once. What follows takes standard data and does not check them again.
+
+    images: (n, h, w), (n, h, w, 1 or 3) or (n, d), any real dtype. `Rows` that are checked come back as they are.
+    name: the first words of an error.
+    Raises InputError for other shapes and types, for no examples, and for what is not finite as float32.
+    """
+    if isinstance(images, Rows) and images.checked:
+        return images
+    if images.dtype == object or images.dtype.kind not in "buif":
+        raise InputError(f"{name}: values of type {images.dtype} are not numbers: give uint8 or float32")
+    if images.ndim not in (2, 3, 4):
         raise InputError(
-            f"{name}: an array of shape {array.shape} is neither images (n, h, w) or (n, h, w, c) nor features (n, d)"
+            f"{name}: an array of shape {images.shape} is neither images (n, h, w) or (n, h, w, c) nor features (n, d)"
         )
-    if array.size == 0:
-        raise InputError(f"{name}: the data is empty (shape {array.shape}): give at least one example")
-    if array.ndim == 4 and array.shape[-1] not in (1, 3):
-        raise InputError(f"{name}: images of shape {array.shape[1:]} {_channel_remedy(array.shape)}")
-    if array.dtype.kind == "f":
-        check_finite(name, array)
-    array = _narrow(array)
-    if array.dtype == np.float32:
-        check_finite(name, array, " as float32: rescale the values")
+    if images.size == 0:
+        raise InputError(f"{name}: the data is empty (shape {images.shape}): give at least one example")
+    if images.ndim == 4 and images.shape[-1] not in (1, 3):
+        raise InputError(f"{name}: images of shape {images.shape[1:]} {_channel_remedy(images.shape)}")
+    array = _narrow(images)
+    if images.dtype.kind == "f" and not all(np.isfinite(block).all() for _, block in blocks(array)):
+        _refuse(name, images, ": remove or replace these examples")
+        _refuse(name, array, " as float32: rescale the values")
     if isinstance(array, Rows):
         array.checked = True
         return array
     return np.ascontiguousarray(array)
 
 
-def check_finite(name: str, images: Images, remedy: str = ": remove or replace these examples") -> None:
+def _refuse(name: str, images: Images, remedy: str) -> None:
     """Raises InputError if any value is NaN or infinite, saying how many and which example is the first."""
-    if images.dtype.kind != "f":
-        return
     n_values, bad_rows = 0, []
     for start, block in blocks(images):
-        if not np.isfinite(block).all():
-            bad = ~np.isfinite(block).reshape(len(block), -1)
-            n_values += int(bad.sum())
-            bad_rows += (start + np.flatnonzero(bad.any(1))).tolist()
+        bad = ~np.isfinite(block).reshape(len(block), -1)
+        n_values += int(bad.sum())
+        bad_rows += (start + np.flatnonzero(bad.any(1))).tolist()
     if bad_rows:
         raise InputError(
             f"{name}: {n_values} values in {len(bad_rows)} examples are NaN or infinite, "
@@ -112,7 +116,7 @@ def check_finite(name: str, images: Images, remedy: str = ": remove or replace t
 
 
 def fingerprint(images: Images) -> str:
-    """SHA-256 over shape, dtype and bytes (C order)."""
+    """SHA-256 (hexadecimal) over shape, dtype and bytes (C order)."""
     digest = hashlib.sha256(f"{images.shape} {images.dtype.str}".encode())
     for _, block in blocks(images):
         digest.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)

@@ -1,14 +1,16 @@
-"""From raw images to what the networks see: value range, zero padding to a power of two, choice of the likelihood."""
+"""From standard data to what the networks see: value range, zero padding to a power of two, choice of the likelihood.
+
+Standard data are what `dataset.standard` makes, and `sources.load` gives: (n, h, w, c) uint8 or float32, or (n, d)
+float32, finite. Nothing here checks that again.
+"""
 
 import json
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from jaxclust.data import dataset
 from jaxclust.data.rows import Images, Rows, blocks, limits
 from jaxclust.errors import InputError
 
@@ -21,7 +23,7 @@ NEARLY_BINARY = 0.20  # share of the pixels off the background that lie at the o
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How raw data of one data set is turned into input, fixed when fitting and used again on new data.
+    """How standard data of one data set is turned into input, fixed when fitting and used again on new data.
 
     kind:       'images' or 'features'.
     height, width, channels: of the raw images (0 for features).
@@ -60,64 +62,62 @@ class Preprocess:
         return (self.side, self.side, self.channels) if self.kind == "images" else (self.n_features,)
 
 
-def plan(images: Any, *, likelihood: str = "auto", scaling: str = "standard") -> Preprocess:
+def plan(images: Images, *, likelihood: str = "auto", scaling: str = "standard") -> Preprocess:
     """Looks at the data to be fitted and fixes its preparation.
 
-    images: (n, h, w), (n, h, w, 1 or 3) of any real dtype, or (n, d) features.
+    images: standard data, (n, h, w, 1 or 3) uint8 or float32, or (n, d) float32 features.
     likelihood: 'auto' (`choose_likelihood`; features are always 'gaussian'), 'bernoulli' or 'gaussian'.
     scaling: of features, as scikit-learn's scalers do it; images have a scale of their own, and it is ignored.
         'standard' each column to mean 0 and standard deviation 1; 'minmax' each column to [0, 1]; 'maxabs' each column
         divided by its largest absolute value, so that zero stays zero (tf-idf); 'unit' each row divided by its L2 norm,
         whatever the other rows are (rows of zeros stay); 'none' as it is. A divisor of 0 counts as 1.
-    The value range is `value_range`. Raises InputError for NaN or infinite values, empty or constant data and for
-    wrong shapes.
+    The value range is `value_range`. Raises InputError for constant data, and for a likelihood or a scaling that there
+    is not.
     """
     if likelihood not in ("auto", *LIKELIHOODS):
         raise InputError(f"likelihood {likelihood!r} is unknown: choose auto, {' or '.join(LIKELIHOODS)}")
     if scaling not in SCALINGS:
         raise InputError(f"scaling {scaling!r} is unknown: choose {', '.join(SCALINGS[:-1])} or {SCALINGS[-1]}")
-    array = dataset.standard("data", images)
-    if len(array) > 1 and _is_constant(array):
+    if len(images) > 1 and _is_constant(images):
         raise InputError(
-            f"the data is constant: all {len(array)} examples are the same, so there is nothing to cluster"
+            f"the data is constant: all {len(images)} examples are the same, so there is nothing to cluster"
         )
-    if array.ndim == 2:
-        return _plan_features(array, likelihood, scaling)
-    ends = limits(array)
+    if images.ndim == 2:
+        return _plan_features(images, likelihood, scaling)
+    ends = limits(images)
     if ends[0] == ends[1]:
         raise InputError(f"the data is constant: every pixel is {ends[0]:g}, so there is nothing to cluster")
-    low, high = _range(array.dtype, *ends)
-    _, height, width, channels = array.shape
+    low, high = _range(images.dtype, *ends)
+    _, height, width, channels = images.shape
     if likelihood == "auto":
-        likelihood = "bernoulli" if _share(_histogram(array, low, high)) >= NEARLY_BINARY else "gaussian"
+        likelihood = "bernoulli" if _share(_histogram(images, low, high)) >= NEARLY_BINARY else "gaussian"
     side = padded_side(height, width)
     return Preprocess("images", height, width, channels, side, 0, low, high, likelihood)
 
 
-def apply(preprocess: Preprocess, images: Any) -> Images:
+def apply(preprocess: Preprocess, images: Images) -> Images:
     """Prepared input: uint8 (n, side, side, c), zero-padded and centred; or float32 (n, d), scaled.
 
-    `Rows` come back as `Rows`, which are prepared when they are read.
+    images: standard data, as for `plan`. `Rows` come back as `Rows`, which are prepared when they are read.
 
     Every example is treated alone, so the result does not depend on what else is in the batch. Grey images get three
     equal channels where the model was fitted to colour. Raises InputError if `images` differs otherwise in kind, size
     or channels from the data that was fitted (both shapes are named), or lies on another scale (0..1 against 0..255).
     """
-    array = dataset.standard("data", images)
     p = preprocess
     expected = (p.height, p.width, p.channels) if p.kind == "images" else (p.n_features,)
-    grey = p.channels == 3 and array.shape[1:] == (p.height, p.width, 1)  # as among colour images, so alone
-    shape = expected if grey else array.shape[1:]
+    grey = p.channels == 3 and images.shape[1:] == (p.height, p.width, 1)  # as among colour images, so alone
+    shape = expected if grey else images.shape[1:]
     if shape != expected:
         raise InputError(
             f"the data has {_describe(shape)} but the model was fitted to {_describe(expected)}: "
             f"{_shape_remedy(shape, expected)}"
         )
     if p.kind == "images":
-        _check_scale(p, array)
-    if isinstance(array, Rows):
-        return array.map(partial(_prepared, p), p.shape, np.float32 if p.kind == "features" else np.uint8)
-    return _prepared(p, array)
+        _check_scale(p, images)
+    if isinstance(images, Rows):
+        return images.map(partial(_prepared, p), p.shape, np.float32 if p.kind == "features" else np.uint8)
+    return _prepared(p, images)
 
 
 def _prepared(p: Preprocess, array: np.ndarray) -> np.ndarray:
@@ -190,8 +190,7 @@ def quantise(images: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def intensity_histogram(images: Images) -> np.ndarray:
     """(256,) float64, sums to one: share of all pixels and channels at each of 256 levels of the value range."""
-    array = dataset.standard("data", images)
-    return _histogram(array, *value_range(array))
+    return _histogram(images, *value_range(images))
 
 
 def _histogram(images: Images, low: float, high: float) -> np.ndarray:
@@ -229,8 +228,7 @@ def shannon_entropy(images: np.ndarray) -> float:
 
     -sum_g p_g log2 p_g. Colour images are turned to grey first, by ITU-R 601 weights. images: (n, h, w, c).
     """
-    array = np.asarray(dataset.standard("data", images))
-    grey = quantise(array, *value_range(array))
+    grey = quantise(images, *value_range(images))
     if grey.shape[-1] == 3:
         grey = np.rint(grey @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     total = 0.0
@@ -315,7 +313,7 @@ def _check_scale(p: Preprocess, images: Images) -> None:
 def _describe(shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
         return f"{shape[0]} features per example"
-    return f"images of shape {shape[0]}x{shape[1]}x{shape[2]}"
+    return f"images of shape {'x'.join(map(str, shape))}"
 
 
 def _shape_remedy(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:

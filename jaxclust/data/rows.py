@@ -77,9 +77,9 @@ class Rows:
 Images: TypeAlias = np.ndarray | Rows
 
 
-def of_array(array: np.ndarray) -> Rows:
-    """An array in memory, to be fed to the device part by part."""
-    return Rows(array.shape, array.dtype, lambda numbers: array[numbers])
+def of_array(array: np.ndarray, checked: bool = False) -> Rows:
+    """An array in memory, to be fed to the device part by part. checked: see `Rows`."""
+    return Rows(array.shape, array.dtype, lambda numbers: array[numbers], checked)
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

@@ -37,7 +37,7 @@ class Reading(NamedTuple):
 def load(
     data: Any, *, split: str = "all", image_size: int | None = None, skip_bad: bool = False, stream: str = "off"
 ) -> Dataset:
-    """Reads images or features from wherever they are, or opens what is to be streamed.
+    """Reads images or features from wherever they are, or opens what is to be streamed: standard data, checked once.
 
     data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder of images (see
         `folders.read_folder`), of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images` or
@@ -70,7 +70,7 @@ def load(
     if image_size is not None:
         result = _resized(result, image_size)
     if not isinstance(result.images, Rows) and streams(stream, result.images.shape):
-        result = result._replace(images=rows.of_array(result.images))
+        result = result._replace(images=rows.of_array(result.images, checked=True))
     return result
 
 
@@ -86,10 +86,10 @@ def streams(stream: str, shape: tuple[int, ...]) -> bool:
 
 
 def _given(data: Any, stream: str) -> rows.Images:
-    if not issparse(data):
-        return memory.read(data)
-    matrix = sparse.as_rows(data)
-    return matrix if streams(stream, matrix.shape) else sparse.dense(matrix)
+    found = memory.read(data)
+    if isinstance(found, Rows) and issparse(data) and not streams(stream, found.shape):
+        return sparse.dense(found)
+    return found
 
 
 def _resized(result: Dataset, image_size: int) -> Dataset:
@@ -104,7 +104,7 @@ def _resized(result: Dataset, image_size: int) -> Dataset:
             images.checked = True
     else:
         images = folders.resize(images, image_size)
-    return result._replace(images=images, fingerprint=dataset.fingerprint(images))
+    return result._replace(images=images)
 
 
 def _read(name: str, is_path: bool, reading: Reading) -> FoundSkipped:

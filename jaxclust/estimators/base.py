@@ -195,7 +195,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.input_tags.sparse = inputs.SPARSE
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = ["float32"]  # embeddings are float32 whatever X is
         return tags
 
@@ -240,6 +240,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         return self.fitted_
 
     def _raw(self, X: Any) -> Images:  # noqa: N803
+        """X as standard data. Raises InputError where its columns are not those that were fitted."""
         data = inputs.as_input(X)
         inputs.check_features(self, X, data)
         return sources.load(data).images

@@ -11,24 +11,19 @@ from jaxclust.data.readers import frames
 from jaxclust.data.rows import Rows
 from jaxclust.errors import InputError
 
-SPARSE = True  # whether sources.load reads scipy.sparse; the estimators' tag input_tags.sparse says the same
-
 
 class WrongType(InputError, TypeError):
     """An InputError where scikit-learn's conventions ask for a TypeError."""
 
 
 def as_input(X: Any) -> Any:  # noqa: N803
-    """X as `sources.load` takes it: `Rows` as they are, else a numeric array (n, d), (n, h, w) or (n, h, w, c).
+    """X as `sources.load` takes it: `Rows` and matrices of scipy.sparse as they are, else a numeric array.
 
-    Raises InputError for what is sparse, complex, of one dimension or without columns; WrongType for objects that are
-    no numbers.
+    The array is (n, d), (n, h, w) or (n, h, w, c), of any number type; its values are not looked at.
+    Raises InputError for what is complex, of one dimension or without columns; WrongType for objects that are no
+    numbers.
     """
-    if isinstance(X, Rows):
-        return X
-    if issparse(X):
-        if not SPARSE:
-            raise InputError(f"X is a sparse {X.format} matrix of shape {X.shape}: give it dense, X.toarray()")
+    if isinstance(X, Rows) or issparse(X):
         return X
     if frames.is_frame(X):  # its values are looked at later: names are compared first
         frames.refuse_classes(X)

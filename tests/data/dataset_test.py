@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxclust.data import dataset
+from jaxclust.data import dataset, rows
 from jaxclust.errors import InputError
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
@@ -54,6 +54,21 @@ def test_nan_and_infinity_are_counted_and_located():
     images[3, 1, 2], images[3, 0, 0], images[5, 0, 0] = np.nan, np.inf, -np.inf
     with pytest.raises(InputError, match="3 values in 2 examples are NaN or infinite, first in example 3"):
         dataset.standard("x", images)
+
+
+def test_streamed_data_are_read_once_to_be_checked():
+    x, reads = np.random.default_rng(0).normal(size=(90, 4)), []
+
+    def read(numbers):
+        reads.extend(numbers.tolist())
+        return x[numbers]
+
+    streamed = dataset.standard("x", rows.Rows(x.shape, x.dtype, read))
+    assert sorted(reads) == list(range(90))
+    assert dataset.standard("x", streamed) is streamed
+    dataset.build("x", streamed, split=np.arange(90) % 2, select="test")
+    assert len(reads) == 90
+    np.testing.assert_array_equal(streamed[:], dataset.standard("x", x))
 
 
 def test_labels():

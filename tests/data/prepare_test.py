@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxclust.data import prepare, sources
+from jaxclust.data import dataset, prepare, sources
 from jaxclust.errors import InputError
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 RNG = np.random.default_rng(0)
+
+
+def plan(images, **options):
+    return prepare.plan(dataset.standard("data", images), **options)
+
+
+def apply(preprocess, images):
+    return prepare.apply(preprocess, dataset.standard("data", images))
 
 
 def noise(*shape):
@@ -60,8 +68,8 @@ def test_side_and_padding_are_centred_and_undone():
     }.items():
         assert prepare.padded_side(h, w) == side
         images = noise(6, h, w, 3)
-        p = prepare.plan(images)
-        out = prepare.apply(p, images)
+        p = plan(images)
+        out = apply(p, images)
         assert out.shape == (6, side, side, 3)
         assert out.dtype == np.uint8
         assert p.shape == out.shape[1:]
@@ -86,34 +94,34 @@ def test_side_and_padding_are_centred_and_undone():
 def test_value_range(images, expected):
     assert prepare.value_range(images) == expected
     batch = np.stack([images, images[:, ::-1]])
-    p = prepare.plan(batch)
+    p = plan(batch)
     assert (p.low, p.high) == expected
-    out = prepare.crop(p, prepare.apply(p, batch))[0, 0, :, 0]
+    out = prepare.crop(p, apply(p, batch))[0, 0, :, 0]
     scaled = (images[0] - expected[0]) / (expected[1] - expected[0]) * 255
     np.testing.assert_array_equal(out, np.rint(scaled))
 
 
 def test_floats_and_bytes_of_the_same_pictures_agree():
     images = noise(5, 12, 12, 1)
-    p8, p1 = prepare.plan(images), prepare.plan(images / 255.0)
-    np.testing.assert_array_equal(prepare.apply(p8, images), prepare.apply(p1, images / 255.0))
+    p8, p1 = plan(images), plan(images / 255.0)
+    np.testing.assert_array_equal(apply(p8, images), apply(p1, images / 255.0))
     assert p8.likelihood == p1.likelihood
 
 
 def test_every_example_is_prepared_alone_and_clipped():
     images = RNG.normal(size=(9, 8, 8)).astype(np.float32) * 40
-    p = prepare.plan(images)
-    whole = prepare.apply(p, images)
-    np.testing.assert_array_equal(np.concatenate([prepare.apply(p, images[i : i + 1]) for i in range(9)]), whole)
-    out = prepare.apply(p, np.full((1, 8, 8), 1e6, np.float32))
+    p = plan(images)
+    whole = apply(p, images)
+    np.testing.assert_array_equal(np.concatenate([apply(p, images[i : i + 1]) for i in range(9)]), whole)
+    out = apply(p, np.full((1, 8, 8), 1e6, np.float32))
     assert (out == 255).all()
-    assert (prepare.apply(p, np.full((1, 8, 8), -1e6)) == 0).all()
+    assert (apply(p, np.full((1, 8, 8), -1e6)) == 0).all()
 
 
 def test_features_are_standardised():
     x = RNG.normal(size=(500, 4)) * [1, 50, 1e-3, 0] + [0, 1000, 5, 7]
-    p = prepare.plan(x)
-    out = prepare.apply(p, x)
+    p = plan(x)
+    out = apply(p, x)
     assert out.dtype == np.float32
     assert p.likelihood == "gaussian"
     assert p.scale[3] == 1.0
@@ -123,17 +131,17 @@ def test_features_are_standardised():
     assert (out[:, 3] == 0).all()
     assert p.shape == (4,)
     with pytest.raises(InputError, match="for images"):
-        prepare.plan(x, likelihood="bernoulli")
+        plan(x, likelihood="bernoulli")
 
 
 def test_json_round_trip_is_exact():
     for data in (noise(4, 9, 7), RNG.normal(size=(4, 9, 7)) / 3, RNG.normal(size=(30, 5)) * 1e-7 + 1 / 3):
-        p = prepare.plan(data)
+        p = plan(data)
         back = prepare.Preprocess(**json.loads(json.dumps(asdict(p))))
         assert back == p
         assert hash(back) == hash(p)
         assert prepare.from_json(prepare.to_json(p)) == p
-        np.testing.assert_array_equal(prepare.apply(back, data), prepare.apply(p, data))
+        np.testing.assert_array_equal(apply(back, data), apply(p, data))
 
 
 @pytest.mark.parametrize(
@@ -143,42 +151,37 @@ def test_json_round_trip_is_exact():
         (np.zeros((1, 8, 8), np.uint8), "constant"),
         (np.repeat(noise(1, 8, 8), 5, 0), "constant: all 5 examples are the same"),
         (np.ones((5, 3)), "constant"),
-        (np.where(np.arange(192).reshape(3, 8, 8) == 70, np.nan, 0.5), "1 values in 1 examples are NaN.*example 1"),
-        (np.zeros((0, 8, 8)), "empty"),
-        (np.zeros(9), "neither images"),
     ],
 )
 def test_bad_data_is_refused(data, words):
     with pytest.raises(InputError, match=words):
-        prepare.plan(data)
+        plan(data)
     with pytest.raises(InputError, match="likelihood 'poisson'"):
-        prepare.plan(noise(2, 4, 4), likelihood="poisson")
+        plan(noise(2, 4, 4), likelihood="poisson")
 
 
 def test_new_data_must_match():
-    p = prepare.plan(noise(4, 12, 10, 1))
-    assert prepare.apply(p, noise(2, 12, 10)).shape == (2, 16, 16, 1)  # grey without its channel axis
+    p = plan(noise(4, 12, 10, 1))
+    assert apply(p, noise(2, 12, 10)).shape == (2, 16, 16, 1)  # grey without its channel axis
     with pytest.raises(
         InputError, match=r"images of shape 28x28x1 but .* fitted to images of shape 12x10x1: resize .* 12x10"
     ):
-        prepare.apply(p, noise(2, 28, 28))
+        apply(p, noise(2, 28, 28))
     with pytest.raises(InputError, match=r"12x10x3 .* 12x10x1: convert the images to grey"):
-        prepare.apply(p, noise(2, 12, 10, 3))
+        apply(p, noise(2, 12, 10, 3))
     with pytest.raises(InputError, match=r"120 features per example but .* 12x10x1"):
-        prepare.apply(p, noise(2, 120))
+        apply(p, noise(2, 120))
     with pytest.raises(InputError, match=r"5 features .* fitted to 4 features"):
-        prepare.apply(prepare.plan(RNG.normal(size=(9, 4))), RNG.normal(size=(9, 5)))
+        apply(plan(RNG.normal(size=(9, 4))), RNG.normal(size=(9, 5)))
     with pytest.raises(InputError, match="multiply the images by 255"):
-        prepare.apply(p, noise(2, 12, 10) / 255.0)
+        apply(p, noise(2, 12, 10) / 255.0)
     with pytest.raises(InputError, match=r"pixels reach 2.. but the model was fitted to 0..1"):
-        prepare.apply(prepare.plan(noise(4, 12, 10) / 255.0), noise(40, 12, 10))
-    with pytest.raises(InputError, match="NaN"):
-        prepare.apply(p, np.full((1, 12, 10), np.nan))
+        apply(plan(noise(4, 12, 10) / 255.0), noise(40, 12, 10))
 
 
 def test_grey_images_for_a_model_of_colour():
-    p, grey = prepare.plan(noise(4, 12, 10, 3)), noise(2, 12, 10, 1)
-    np.testing.assert_array_equal(prepare.crop(p, prepare.apply(p, grey)), np.repeat(grey, 3, 3))
+    p, grey = plan(noise(4, 12, 10, 3)), noise(2, 12, 10, 1)
+    np.testing.assert_array_equal(prepare.crop(p, apply(p, grey)), np.repeat(grey, 3, 3))
 
 
 def test_histogram_by_hand():
@@ -207,14 +210,14 @@ def test_entropy_by_hand():
 )
 def test_likelihood_of_synthetic_data(make, expected, margin):
     images = make()
-    assert prepare.plan(images).likelihood == prepare.choose_likelihood(images) == expected
+    assert plan(images).likelihood == prepare.choose_likelihood(images) == expected
     assert abs(prepare.binary_share(images) - prepare.NEARLY_BINARY) > margin
     padded = np.pad(images, ((0, 0), (20, 20), (20, 20), (0, 0)))
     if make is not cifar_like:  # black is their background already
         assert prepare.binary_share(padded) == pytest.approx(prepare.binary_share(images))
     assert prepare.choose_likelihood(padded) == expected
     other = {"bernoulli": "gaussian", "gaussian": "bernoulli"}[expected]
-    assert prepare.plan(images, likelihood=other).likelihood == other
+    assert plan(images, likelihood=other).likelihood == other
 
 
 @pytest.mark.parametrize(
@@ -235,5 +238,5 @@ def test_likelihood_of_real_data(name, expected, share):
 def test_digits_and_binary_images():
     images = sources.load("digits").images
     assert prepare.binary_share(images) == pytest.approx(0.270, abs=0.002)
-    assert prepare.plan(images).likelihood == "bernoulli"
+    assert plan(images).likelihood == "bernoulli"
     assert prepare.choose_likelihood(RNG.integers(0, 2, (9, 8, 8), dtype=np.uint8)) == "bernoulli"

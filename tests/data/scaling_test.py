@@ -75,7 +75,7 @@ def test_json_round_trip_and_models_of_before(scaling):
 
 
 def test_images_have_a_scale_of_their_own():
-    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1), dtype=np.uint8)
     assert prepare.plan(images, scaling="unit") == prepare.plan(images)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from jaxclust import methods, models
 from jaxclust import trees as tree
+from jaxclust.data import sources
 from jaxclust.errors import InputError
 from jaxclust.host import cuts
 from jaxclust.methods.hc_mgan import fit as hc
@@ -188,7 +189,7 @@ class Notes(Silent):
 
 def fit(config, images, phases=None, seed=0):
     method = methods.find("hc-mgan")
-    preprocess, prepared = models.prepared(config, images)
+    preprocess, prepared = models.prepared(config, sources.load(images).images)
     return models.fit(models.Request(method, config, seed), prepared, preprocess, phases or Phases())
 
 

@@ -16,6 +16,7 @@ from jaxclust.nn.apply import compute_type
 from tests import toy
 
 X, Y = make_blobs(240, centers=3, n_features=6, random_state=0)
+X = X.astype(np.float32)
 TINY = dataclasses.replace(
     QUICK, width=0.05, expert_width=0.05, epochs=20, search_epochs=2, manager_epochs=20, mixture_epochs=2,
     expert_epochs=2, min_steps=0, draws=1, batch_size=40, search_latent_dim=6,
@@ -24,7 +25,7 @@ TINY = dataclasses.replace(
 
 
 def fit(config, seed=0):
-    preprocess = prepare.plan(X.astype(np.float32))
+    preprocess = prepare.plan(X)
     return moe_vae.fit(toy.job(config, prepare.apply(preprocess, X), seed=seed))
 
 

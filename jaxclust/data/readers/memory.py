@@ -9,14 +9,14 @@ from jaxclust.data.rows import Images, Rows
 
 
 def read(images: Any) -> Images:
-    """`images` as an array, or as `Rows` where they are, or should stay, in parts.
+    """`images` as an array, or as `Rows` where they are in parts, or sparse.
 
-    A matrix of scipy.sparse (n, d) and a data frame of numbers become float32: see `sparse.given` and `frames.given`.
+    A matrix of scipy.sparse (n, d) and a data frame of numbers become float32: see `sparse.as_rows` and `frames.given`.
     """
     if isinstance(images, Rows | np.ndarray):
         return images
     from scipy.sparse import issparse
 
     if issparse(images):
-        return sparse.given(images)
+        return sparse.as_rows(images)
     return frames.given(images) if frames.is_frame(images) else np.asarray(images)

@@ -15,10 +15,9 @@ import numpy as np
 from jaxclust.data import rows
 from jaxclust.data.readers import files
 from jaxclust.data.readers.found import Found
-from jaxclust.data.rows import Images, Rows
+from jaxclust.data.rows import Rows
 from jaxclust.errors import InputError
 
-DENSE_BYTES = 1 << 28  # a matrix that is given, not read, stays sparse where it would take more
 PARTS = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
 
@@ -42,12 +41,6 @@ def read(path: Path, streamed: Callable[[tuple[int, ...]], bool]) -> Found:
     beside = [_beside(path, name, len(features)) for name in ("labels", "split")]
     images = features if streamed(features.shape) else dense(features, str(path))
     return Found(images, beside[0], None, beside[1])
-
-
-def given(matrix: Any) -> Images:
-    """The rows of a matrix of scipy.sparse: an array where that takes at most DENSE_BYTES, else `as_rows`."""
-    found = as_rows(matrix)
-    return found if files.n_bytes(found.shape, found.dtype) > DENSE_BYTES else dense(found)
 
 
 def as_rows(matrix: Any, name: str = "data") -> Rows:

@@ -296,7 +296,7 @@ def test_an_unknown_mode_is_an_error():
 
 
 def test_streamed_data_on_another_scale_are_refused(tmp_path):
-    plan = prepare.plan(np.concatenate([np.zeros((1, 6, 5), np.uint8), np.full((1, 6, 5), 255, np.uint8)]))
+    plan = prepare.plan(np.concatenate([np.zeros((1, 6, 5, 1), np.uint8), np.full((1, 6, 5, 1), 255, np.uint8)]))
     black = np.zeros((30, 6, 5), np.float32)
     black[29, 0, 0] = 0.5
     with pytest.raises(InputError, match="multiply the images by 255"):
