@@ -15,7 +15,7 @@ from jaxclust import methods, runs
 from jaxclust.cli.tables import run_table
 from jaxclust.data import prepare, sources
 from jaxclust.data.dataset import Dataset
-from jaxclust.data.rows import Images, Rows
+from jaxclust.data.rows import Images, LazyArray
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Method, Result
 from jaxclust.models import Request
@@ -142,7 +142,7 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     for path in dataset.skipped:
         report.note(f"skipped: {path}")
     shape = "x".join(map(str, dataset.images.shape[1:]))
-    how = "streamed; " if isinstance(dataset.images, Rows) else ""
+    how = "streamed; " if isinstance(dataset.images, LazyArray) else ""
     report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; {how}preset {options.preset}; run {out}")
     stated = {name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad", "stream")}
     request = Request(method, config, options.seed)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxclust.data.rows import Images, Rows, blocks, limits, take
+from jaxclust.data.rows import Images, LazyArray, blocks, limits, take
 from jaxclust.errors import InputError
 
 TRAIN, TEST = 0, 1
@@ -17,7 +17,7 @@ class Dataset(NamedTuple):
 
     name:        a built-in name, or the file's or folder's path as given, or 'array'.
     images:      (n, h, w, c) uint8 or float32, c 1 or 3; or (n, d) float32 features: standard data, as `standard`
-                 makes them. The values are raw, not yet scaled. An array, or `Rows` where they are streamed.
+                 makes them. The values are raw, not yet scaled. An array, or `LazyArray` where they are streamed.
     labels:      (n,) int64 class of each example, -1 where unknown, for evaluation only; or None.
     class_names: name of class 0, 1, ...; or None.
     split:       (n,) int8, 0 train and 1 test; or None where the data states no split.
@@ -75,11 +75,11 @@ def standard(name: str, images: Images) -> Images:
 
     `sources.load` makes a user's data standard, once. What follows takes standard data and does not check them again.
 
-    images: (n, h, w), (n, h, w, 1 or 3) or (n, d), any real dtype. `Rows` that are checked come back as they are.
+    images: (n, h, w), (n, h, w, 1 or 3) or (n, d), any real dtype. `LazyArray` that are checked come back as they are.
     name: the first words of an error.
     Raises InputError for other shapes and types, for no examples, and for what is not finite as float32.
     """
-    if isinstance(images, Rows) and images.checked:
+    if isinstance(images, LazyArray) and images.checked:
         return images
     if images.dtype == object or images.dtype.kind not in "buif":
         raise InputError(f"{name}: values of type {images.dtype} are not numbers: give uint8 or float32")
@@ -95,7 +95,7 @@ def standard(name: str, images: Images) -> Images:
     if images.dtype.kind == "f" and not all(np.isfinite(block).all() for _, block in blocks(array)):
         _refuse(name, images, ": remove or replace these examples")
         _refuse(name, array, " as float32: rescale the values")
-    if isinstance(array, Rows):
+    if isinstance(array, LazyArray):
         array.checked = True
         return array
     return np.ascontiguousarray(array)
@@ -135,7 +135,7 @@ def _narrow(images: Images) -> Images:
             levels = block.reshape(len(block), *shape).astype(dtype, copy=False)
         return levels * np.uint8(255) if block.dtype == bool and dtype == np.uint8 else levels
 
-    if isinstance(images, Rows):
+    if isinstance(images, LazyArray):
         return images.map(convert, shape, dtype)
     return convert(images)
 

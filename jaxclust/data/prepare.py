@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from jaxclust.data.rows import Images, Rows, blocks, limits
+from jaxclust.data.rows import Images, LazyArray, blocks, limits
 from jaxclust.errors import InputError
 
 MIN_SIDE = 8
@@ -98,7 +98,7 @@ def plan(images: Images, *, likelihood: str = "auto", scaling: str = "standard")
 def apply(preprocess: Preprocess, images: Images) -> Images:
     """Prepared input: uint8 (n, side, side, c), zero-padded and centred; or float32 (n, d), scaled.
 
-    images: standard data, as for `plan`. `Rows` come back as `Rows`, which are prepared when they are read.
+    images: standard data, as for `plan`. `LazyArray` come back as `LazyArray`, which are prepared when they are read.
 
     Every example is treated alone, so the result does not depend on what else is in the batch. Grey images get three
     equal channels where the model was fitted to colour. Raises InputError if `images` differs otherwise in kind, size
@@ -115,7 +115,7 @@ def apply(preprocess: Preprocess, images: Images) -> Images:
         )
     if p.kind == "images":
         _check_scale(p, images)
-    if isinstance(images, Rows):
+    if isinstance(images, LazyArray):
         return images.map(partial(_prepared, p), p.shape, np.float32 if p.kind == "features" else np.uint8)
     return _prepared(p, images)
 
@@ -148,7 +148,7 @@ def n_bytes(shape: tuple[int, ...]) -> int:
 
 def crop(preprocess: Preprocess, images: Images) -> Images:
     """Undoes the padding: (n, side, side, c) -> (n, h, w, c), any dtype. For pictures."""
-    if isinstance(images, Rows):
+    if isinstance(images, LazyArray):
         p = preprocess
         return images.map(lambda block: np.asarray(crop(p, block)), (p.height, p.width, p.channels), images.dtype)
     top, left = margins(preprocess.height, preprocess.width, preprocess.side)

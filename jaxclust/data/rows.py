@@ -12,7 +12,7 @@ Reader: TypeAlias = Callable[[np.ndarray], np.ndarray]
 T = TypeVar("T")
 
 
-class Rows:
+class LazyArray:
     """An array-like of n rows of which only those that are indexed are in memory, as a new NumPy array.
 
     The index goes along the first axis: a slice, integers, booleans, or one integer. `rows[:]` reads everything;
@@ -74,15 +74,15 @@ class Rows:
         return np.where(numbers < 0, numbers + len(self), numbers)
 
 
-Images: TypeAlias = np.ndarray | Rows
+Images: TypeAlias = np.ndarray | LazyArray
 
 
-def of_array(array: np.ndarray, checked: bool = False) -> Rows:
-    """An array in memory, to be fed to the device part by part. checked: see `Rows`."""
-    return Rows(array.shape, array.dtype, lambda numbers: array[numbers], checked)
+def of_array(array: np.ndarray, checked: bool = False) -> LazyArray:
+    """An array in memory, to be fed to the device part by part. checked: see `LazyArray`."""
+    return LazyArray(array.shape, array.dtype, lambda numbers: array[numbers], checked)
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def joined(parts: Sequence[LazyArray]) -> LazyArray:
     """Parts of one dtype and row shape, one after the other."""
     if len(parts) == 1:
         return parts[0]
@@ -96,16 +96,16 @@ def joined(parts: Sequence[Rows]) -> Rows:
             out[here] = parts[part][numbers[here] - starts[part]]
         return out
 
-    return Rows((int(starts[-1]), *parts[0].shape[1:]), parts[0].dtype, read)
+    return LazyArray((int(starts[-1]), *parts[0].shape[1:]), parts[0].dtype, read)
 
 
 def take(images: Images, index: np.ndarray) -> Images:
     """images[index], which stays on disk where the images do."""
-    return images.take(index) if isinstance(images, Rows) else images[index]
+    return images.take(index) if isinstance(images, LazyArray) else images[index]
 
 
 def blocks(images: Any, size: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
-    """All rows of an array or of `Rows` in order, `size` at a time, each block with the number of its first row.
+    """All rows of an array or of `LazyArray` in order, `size` at a time, each block with the number of its first row.
 
     By default as many rows as BLOCK_BYTES hold: a function of dtype and row shape alone.
     """
@@ -115,7 +115,7 @@ def blocks(images: Any, size: int | None = None) -> Iterator[tuple[int, np.ndarr
     def block(start: int) -> tuple[int, np.ndarray]:
         return start, images[start : start + step]
 
-    return prefetched(block, starts) if isinstance(images, Rows) else map(block, starts)
+    return prefetched(block, starts) if isinstance(images, LazyArray) else map(block, starts)
 
 
 def limits(images: Images) -> tuple[float, float]:

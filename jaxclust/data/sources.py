@@ -14,7 +14,7 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.data.readers import built_in, files, folders, memory, shards, sparse, tables
 from jaxclust.data.readers.built_in import BUILT_IN, BuiltIn
 from jaxclust.data.readers.found import Found
-from jaxclust.data.rows import Rows
+from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 from jaxclust.system import environment
 
@@ -48,7 +48,7 @@ def load(
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images of a folder that cannot be read, and lists them in `skipped`.
-    stream: 'on' leaves the images on disk and gives `Rows`, 'off' reads them; 'auto' is 'on' where they would take
+    stream: 'on' leaves the images on disk and gives `LazyArray`, 'off' reads them; 'auto' is 'on' where they would take
         more than RESIDENT_SHARE of the memory (`streams`). .npy and .npz are read where they lie; compressed .npz,
         folders of images, resized images and tables are unpacked into a temporary file once. Sparse matrices stay
         sparse in memory and become dense part by part. Other data are read whole, and with 'on' fed to the device part
@@ -69,7 +69,7 @@ def load(
     result = dataset.build(name, *found, skipped, select=split)
     if image_size is not None:
         result = _resized(result, image_size)
-    if not isinstance(result.images, Rows) and streams(stream, result.images.shape):
+    if not isinstance(result.images, LazyArray) and streams(stream, result.images.shape):
         result = result._replace(images=rows.of_array(result.images, checked=True))
     return result
 
@@ -87,7 +87,7 @@ def streams(stream: str, shape: tuple[int, ...]) -> bool:
 
 def _given(data: Any, stream: str) -> rows.Images:
     found = memory.read(data)
-    if isinstance(found, Rows) and issparse(data) and not streams(stream, found.shape):
+    if isinstance(found, LazyArray) and issparse(data) and not streams(stream, found.shape):
         return sparse.dense(found)
     return found
 
@@ -96,7 +96,7 @@ def _resized(result: Dataset, image_size: int) -> Dataset:
     images = result.images
     if images.ndim != 4:
         raise InputError(f"{result.name}: image_size is for images: these are features, of shape {images.shape}")
-    if isinstance(images, Rows):
+    if isinstance(images, LazyArray):
         ends, shape = rows.limits(images), (len(images), image_size, image_size, images.shape[3])
         if images.shape != shape:
             resized = (folders.resize(block, image_size, ends) for _, block in rows.blocks(images))
@@ -157,7 +157,7 @@ def _read_directory(path: Path, reading: Reading) -> FoundSkipped:
 
 
 def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Found:
-    """The images of all shards as `Rows`, or read where they need not be streamed."""
+    """The images of all shards as `LazyArray`, or read where they need not be streamed."""
     shape = shards.check_alike(found)
     images: rows.Images = shards.open_rows(found)
     if not streams(reading.stream, shape):

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
 from jaxclust.data.readers import frames
-from jaxclust.data.rows import Rows
+from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 
 
@@ -17,13 +17,13 @@ class WrongType(InputError, TypeError):
 
 
 def as_input(X: Any) -> Any:  # noqa: N803
-    """X as `sources.load` takes it: `Rows` and matrices of scipy.sparse as they are, else a numeric array.
+    """X as `sources.load` takes it: `LazyArray` and matrices of scipy.sparse as they are, else a numeric array.
 
     The array is (n, d), (n, h, w) or (n, h, w, c), of any number type; its values are not looked at.
     Raises InputError for what is complex, of one dimension or without columns; WrongType for objects that are no
     numbers.
     """
-    if isinstance(X, Rows) or issparse(X):
+    if isinstance(X, LazyArray) or issparse(X):
         return X
     if frames.is_frame(X):  # its values are looked at later: names are compared first
         frames.refuse_classes(X)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxclust.data.readers import memory
-from jaxclust.data.rows import Rows
+from jaxclust.data.rows import LazyArray
 from jaxclust.report.colours import DPI, FAINT, INK, WIDTH, colour
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def to_uint8(images: ArrayLike) -> Pixels:
 
 
 def gallery(
-    images: ArrayLike | Rows,
+    images: ArrayLike | LazyArray,
     labels: ArrayLike,
     probabilities: ArrayLike,
     *,
@@ -114,7 +114,7 @@ def samples(images: ArrayLike, clusters: Sequence[int] | None = None) -> "Figure
     return _rows([[row] for row in drawn], [(int(k), "") for k in ids], "Samples of each cluster")
 
 
-def top(images: ArrayLike | Rows, probabilities: ArrayLike, n_each: int = 10) -> "Figure | None":
+def top(images: ArrayLike | LazyArray, probabilities: ArrayLike, n_each: int = 10) -> "Figure | None":
     """One row a cluster: the examples with the largest probabilities (n, K), the largest first."""
     pictures, shares = memory.read(images), np.asarray(probabilities)
     if pictures.ndim != 4:

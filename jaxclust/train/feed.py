@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jax.sharding import Mesh, NamedSharding
 
-from jaxclust.data.rows import Images, Rows, prefetched
+from jaxclust.data.rows import Images, LazyArray, prefetched
 from jaxclust.train import mesh as meshes
 from jaxclust.train.batches import Batches
 from jaxclust.typing import Array
@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 def part_steps(images: Images | Array, batch_size: int, chunk: int) -> int:
     """Steps of a part: all of a chunk; streamed, the most that divide it and fit into PART_BYTES, at least 1."""
-    if not isinstance(images, Rows):
+    if not isinstance(images, LazyArray):
         return chunk
     batch_bytes = batch_size * images.dtype.itemsize * math.prod(images.shape[1:])
     return max(s for s in range(1, chunk + 1) if chunk % s == 0 and (s == 1 or s * batch_bytes <= PART_BYTES))
@@ -46,7 +46,7 @@ def parts(
 
     Streamed ones are gathered by threads and put on the device while it computes those before.
     """
-    if isinstance(images, Rows):
+    if isinstance(images, LazyArray):
         rows = images
 
         def gather(first: int) -> Part:

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxclust.data.rows import Images, Rows, blocks
+from jaxclust.data.rows import Images, LazyArray, blocks
 from jaxclust.errors import Diverged
 from jaxclust.train import feed, hosts
 from jaxclust.train import mesh as meshes
@@ -134,7 +134,7 @@ def run(
     Args:
       step: the method's update. It must be the same object for every call that shall share a compilation.
       state: where to start; it is donated. A restored state goes on where it was.
-      images: (n, ...) uint8 or float32, put on the device once; `Rows` chunk by chunk.
+      images: (n, ...) uint8 or float32, put on the device once; `LazyArray` chunk by chunk.
       batches: the order of the examples, a pure function of the step.
       n_steps: from `total_steps`, a whole number of chunks.
       on_chunk: called between chunks, for progress, history and checkpoints.
@@ -151,7 +151,7 @@ def run(
     if meshes.undivided(mesh, state, stacked):
         mesh = meshes.make_mesh(list(mesh.devices.flat))
     shardings = meshes.of_state(mesh, state, stacked)
-    if choose_rows is not None and isinstance(images, Rows):  # the host has to know them
+    if choose_rows is not None and isinstance(images, LazyArray):  # the host has to know them
         batches, choose_rows = chosen_before(choose_rows, state, batches), None
     of_batches = meshes.of_batches(mesh, shardings)
     program = meshes.within(mesh, chunk_program(jax.default_backend(), shardings if mesh.size > 1 else None))

@@ -130,7 +130,7 @@ class Phases:
         """A phase on the device: train `method`, with checkpoints from which it goes on bit by bit.
 
         Args:
-          images: (n, ...) uint8 or float32, or `Rows`.
+          images: (n, ...) uint8 or float32, or `LazyArray`.
           key: gives the initial state and the order of the examples.
           epochs: how often every example is visited.
           batch_size: most examples a batch (batches.even), or else `batches`, their order.

@@ -63,7 +63,7 @@ def test_streamed_data_are_read_once_to_be_checked():
         reads.extend(numbers.tolist())
         return x[numbers]
 
-    streamed = dataset.standard("x", rows.Rows(x.shape, x.dtype, read))
+    streamed = dataset.standard("x", rows.LazyArray(x.shape, x.dtype, read))
     assert sorted(reads) == list(range(90))
     assert dataset.standard("x", streamed) is streamed
     dataset.build("x", streamed, split=np.arange(90) % 2, select="test")

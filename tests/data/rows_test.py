@@ -7,7 +7,7 @@ import pytest
 
 from jaxclust.data import rows
 from jaxclust.data.readers import shards
-from jaxclust.data.rows import Rows
+from jaxclust.data.rows import LazyArray
 
 ARRAY = np.random.default_rng(0).integers(0, 256, (23, 4, 3), dtype=np.uint8)
 
@@ -62,7 +62,7 @@ def test_rows_are_like_the_array_to_look_at(some):
 
 def test_a_part_stays_on_disk_until_it_is_indexed(some):
     part = rows.take(some, np.array([5, 2, 20]))
-    assert isinstance(part, Rows)
+    assert isinstance(part, LazyArray)
     np.testing.assert_array_equal(part[:], ARRAY[[5, 2, 20]])
     np.testing.assert_array_equal(part[[2, 0]], ARRAY[[20, 5]])
 

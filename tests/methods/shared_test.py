@@ -190,7 +190,7 @@ def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
         logits, _ = mixture.train_mode(
             classifier.module(spec.manager), params["manager"], state.extra["manager"], image, batch.weight
         )
-        rows = mixture.Rows(image, image, jnp.ones(12), jnp.zeros(()))
+        rows = mixture.ExpertBatch(image, image, jnp.ones(12), jnp.zeros(()))
         costs = [
             mixture.expert_costs(
                 spec,

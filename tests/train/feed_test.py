@@ -117,7 +117,7 @@ def test_one_compilation_while_streaming():
     [(32, 100, 32, 32), (32, 1024, 32, 8), (224, 256, 32, 1), (64, 64, 31, 31), (64, 128, 31, 1), (128, 32, 24, 12)],
 )
 def test_a_part_is_the_most_that_fits_and_divides_the_chunk(side, batch, chunk, steps):
-    images = rows.Rows((10_000, side, side, 1), np.uint8, lambda numbers: None)
+    images = rows.LazyArray((10_000, side, side, 1), np.uint8, lambda numbers: None)
     assert feed.part_steps(images, batch, chunk) == steps
     assert feed.part_steps(np.zeros((2, side)), batch, chunk) == chunk
 
@@ -129,7 +129,7 @@ def test_only_the_rows_of_the_next_parts_are_read():
         asked.append(len(numbers))
         return IMAGES[numbers]
 
-    images = rows.Rows(IMAGES.shape, IMAGES.dtype, read)
+    images = rows.LazyArray(IMAGES.shape, IMAGES.dtype, read)
     batches = shuffled(100, 10, 0)
     one = mesh.make_mesh(jax.devices()[:1])
     found = feed.parts(images, batches, range(0, 1000, 5), one, mesh.of_batches(one, mesh.replicated(one)))

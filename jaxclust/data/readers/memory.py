@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 
 from jaxclust.data.readers import frames, sparse
-from jaxclust.data.rows import Images, Rows
+from jaxclust.data.rows import Images, LazyArray
 
 
 def read(images: Any) -> Images:
-    """`images` as an array, or as `Rows` where they are in parts, or sparse.
+    """`images` as an array, or as `LazyArray` where they are in parts, or sparse.
 
     A matrix of scipy.sparse (n, d) and a data frame of numbers become float32: see `sparse.as_rows` and `frames.given`.
     """
-    if isinstance(images, Rows | np.ndarray):
+    if isinstance(images, LazyArray | np.ndarray):
         return images
     from scipy.sparse import issparse
 

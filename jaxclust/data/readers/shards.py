@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from jaxclust.data.readers import files
-from jaxclust.data.rows import Rows, joined
+from jaxclust.data.rows import LazyArray, joined
 from jaxclust.errors import InputError
 
 SUFFIXES = (".npy", ".npz")
@@ -90,13 +90,13 @@ def check_alike(shards: list[Shard]) -> tuple[int, ...]:
     return (sum(shard.shape[0] for shard in shards), *first.shape[1:])
 
 
-def open_rows(shards: list[Shard]) -> Rows:
+def open_rows(shards: list[Shard]) -> LazyArray:
     """The rows of all shards in their order. Compressed ones are unpacked into a temporary file first."""
     check_alike(shards)
     return joined([_open(shard) for shard in shards])
 
 
-def _open(shard: Shard) -> Rows:
+def _open(shard: Shard) -> LazyArray:
     if shard.fortran:
         raise InputError(
             f"{shard.path}: is in Fortran order, which cannot be read in parts: save numpy.ascontiguousarray(x)"
@@ -125,7 +125,7 @@ def beside(shards: list[Shard], name: str) -> np.ndarray | None:
     return np.concatenate(arrays)
 
 
-def mapped(file: Path | IO[bytes], offset: int, shape: tuple[int, ...], dtype: Any) -> Rows:
+def mapped(file: Path | IO[bytes], offset: int, shape: tuple[int, ...], dtype: Any) -> LazyArray:
     """Rows of an array in C order that begins at `offset` of a file.
 
     Each read maps the file anew, some PIECE_BYTES at a time and along the file: mapped pages count as resident memory.
@@ -145,10 +145,10 @@ def mapped(file: Path | IO[bytes], offset: int, shape: tuple[int, ...], dtype: A
                 raise InputError(f"{file}: was made shorter while it was read: write it again") from error
         return out
 
-    return Rows(shape, dtype, read)
+    return LazyArray(shape, dtype, read)
 
 
-def stored(pieces: Iterable[bytes], shape: tuple[int, ...], dtype: Any) -> Rows:
+def stored(pieces: Iterable[bytes], shape: tuple[int, ...], dtype: Any) -> LazyArray:
     """Rows of the bytes of an array in C order, kept in a temporary file that goes with them.
 
     Raises InputError where the disk has no room.
@@ -167,7 +167,7 @@ def temporary(pieces: Iterable[bytes]) -> IO[bytes]:
     return file
 
 
-def rows_of(file: IO[bytes], shape: tuple[int, ...], dtype: Any) -> Rows:
+def rows_of(file: IO[bytes], shape: tuple[int, ...], dtype: Any) -> LazyArray:
     """Rows of an array that fills a file, which is closed when they are no longer used."""
     rows = mapped(file, 0, shape, dtype)
     weakref.finalize(rows, file.close)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxclust.data import rows
 from jaxclust.data.readers import files
 from jaxclust.data.readers.found import Found
-from jaxclust.data.rows import Rows
+from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 
 PARTS = {"csr": ("indices", "indptr"), "csc": ("indices", "indptr"), "coo": ("row", "col")}
@@ -34,7 +34,7 @@ def is_sparse(path: Path) -> bool:
 def read(path: Path, streamed: Callable[[tuple[int, ...]], bool]) -> Found:
     """Features (n, d) float32 of a sparse matrix; labels and split from NAME.labels.npy and NAME.split.npy beside it.
 
-    streamed: told the shape, whether to keep them sparse, as `Rows` that become dense as they are read.
+    streamed: told the shape, whether to keep them sparse, as `LazyArray` that become dense as they are read.
     Raises InputError, naming the file, for damaged files and formats other than csr, csc and coo.
     """
     features = as_rows(_matrix(path), str(path))
@@ -43,7 +43,7 @@ def read(path: Path, streamed: Callable[[tuple[int, ...]], bool]) -> Found:
     return Found(images, beside[0], None, beside[1])
 
 
-def as_rows(matrix: Any, name: str = "data") -> Rows:
+def as_rows(matrix: Any, name: str = "data") -> LazyArray:
     """The rows of a matrix of scipy.sparse (n, d), which stays sparse, as float32; those that are read become dense.
 
     Raises InputError, which starts with `name`, for other shapes and for values that are not finite real numbers.
@@ -62,10 +62,12 @@ def as_rows(matrix: Any, name: str = "data") -> Rows:
                 f"{name}: {int(bad.sum())} values are {problem}, first in example {row}: remove or replace them"
             )
     csr = sparse.csr_array((values, matrix.indices, matrix.indptr), matrix.shape)
-    return Rows(csr.shape, np.float32, lambda numbers: csr[numbers].toarray(), checked=csr.shape[0] * csr.shape[1] > 0)
+    return LazyArray(
+        csr.shape, np.float32, lambda numbers: csr[numbers].toarray(), checked=csr.shape[0] * csr.shape[1] > 0
+    )
 
 
-def dense(sparse: Rows, name: str = "data") -> np.ndarray:
+def dense(sparse: LazyArray, name: str = "data") -> np.ndarray:
     """All rows as an array, read a block at a time. Raises InputError where they exceed the limit of `files`."""
     files.check_size(name, files.n_bytes(sparse.shape, sparse.dtype))
     out = np.empty(sparse.shape, sparse.dtype)

@@ -50,7 +50,7 @@ def read(path: Path, streamed: Callable[[tuple[int, ...]], bool]) -> Found:
     A column called label, labels, class or target (in any case) is the classes: whole numbers or strings, a cell left
     empty is -1. One called split is 'train' or 'test', or 0 or 1. A first column without a name, or called id or index,
     that counts the rows by ones is left out, and a log line says so. All others are features: numbers, none missing.
-    streamed: told the shape (n, d), whether to keep the features in a temporary file, as `Rows`.
+    streamed: told the shape (n, d), whether to keep the features in a temporary file, as `LazyArray`.
 
     Raises InputError, naming file and column, for what is not so, and for a CSV whose first row is all numbers, as it
     has no header; 0, 1, 2, ... are names, as pandas gives them. Rows count from 1 in errors, a CSV's header included.
@@ -172,7 +172,7 @@ def _split(table: Table, name: str, texts: Any) -> np.ndarray:
 
 
 def _features(table: Table, names: list[str], n: int, streamed: Callable[[tuple[int, ...]], bool]) -> Images:
-    """(n, d) float32 of the columns `names`: an array, or `Rows` in a temporary file."""
+    """(n, d) float32 of the columns `names`: an array, or `LazyArray` in a temporary file."""
     shape = (n, len(names))
     if streamed(shape):
         return shards.stored((block.tobytes() for _, block in _blocks(table, names)), shape, np.float32)

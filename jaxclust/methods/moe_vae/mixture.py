@@ -93,7 +93,7 @@ def init_experts(spec: MixtureSpec, shape: tuple[int, ...], key: Key) -> tuple[P
 
 
 def expert_costs(
-    spec: MixtureSpec, shape: tuple[int, ...], params: PyTree, stats: PyTree, mask: Array, key: Key, rows: "Rows"
+    spec: MixtureSpec, shape: tuple[int, ...], params: PyTree, stats: PyTree, mask: Array, key: Key, rows: "ExpertBatch"
 ) -> tuple[Array, PyTree]:
     """c_i = rec / pixels + W kl / dimensions of one expert on its rows: (c,) and its new batch statistics.
 
@@ -109,7 +109,7 @@ def expert_costs(
     return rec + rows.kl_scale * kl, {"encoder": encoder_stats, "decoder": decoder_stats}
 
 
-class Rows(NamedTuple):
+class ExpertBatch(NamedTuple):
     """What one expert sees in a step: image, target (c, ...); taken (c,), 0 for rows not its own; kl_scale ()."""
 
     image: Array
@@ -269,7 +269,7 @@ def _train_experts(
     def costs_of(
         params: PyTree, stats: PyTree, mask: Array, key: Key, index: Array, taken: Array
     ) -> tuple[Array, PyTree]:
-        rows = Rows(over_data(image[index]), over_data(target[index]), over_data(taken), kl_scale)
+        rows = ExpertBatch(over_data(image[index]), over_data(target[index]), over_data(taken), kl_scale)
         return expert_costs(spec, shape, params, stats, mask, key, rows)
 
     def weighted(params: PyTree, weight: Array, *others: Any) -> tuple[Array, tuple[Array, PyTree]]:
@@ -297,7 +297,7 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
         params, stats = init_experts(spec, shape, fold_name(key, "init"))
         return new_state(params, optimiser, stats, key)
 
-    def loss(params: PyTree, stats: PyTree, mask: Array, key: Key, rows: Rows) -> tuple[Array, PyTree]:
+    def loss(params: PyTree, stats: PyTree, mask: Array, key: Key, rows: ExpertBatch) -> tuple[Array, PyTree]:
         costs, new_stats = expert_costs(spec, shape, params, stats, mask, key, rows)
         return (costs * rows.taken).sum() / jnp.maximum(rows.taken.sum(), 1.0), new_stats
 
@@ -306,7 +306,7 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
         image, target, weight = (
             a.reshape(-1, k, *a.shape[1:]).swapaxes(0, 1) for a in (*augmented(spec, state, batch), batch.weight)
         )
-        rows = Rows(image, target, weight, jnp.full((k,), spec.kl_weight))
+        rows = ExpertBatch(image, target, weight, jnp.full((k,), spec.kl_weight))
         keys = jax.random.split(step_key(state, "posterior"), k)
         function = over_networks(jax.value_and_grad(loss, has_aux=True), spec.form)
         (values, stats), grads = function(state.params, state.extra, mask, keys, rows)

@@ -10,7 +10,7 @@ from PIL import Image
 from jaxclust.cli import main as cli
 from jaxclust.data import dataset, prepare, rows, sources
 from jaxclust.data.readers import shards
-from jaxclust.data.rows import Rows
+from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 from jaxclust.system import environment
 
@@ -34,7 +34,7 @@ def both(path, **options):
     resident = sources.load(path, stream="off", **options)
     streamed = sources.load(path, stream="on", **options)
     assert isinstance(resident.images, np.ndarray)
-    assert isinstance(streamed.images, Rows)
+    assert isinstance(streamed.images, LazyArray)
     return resident, streamed
 
 
@@ -48,7 +48,7 @@ def check_same(resident, streamed):
     plan = prepare.plan(resident.images)
     assert prepare.plan(streamed.images) == plan
     prepared = prepare.apply(plan, streamed.images)
-    assert isinstance(prepared, Rows)
+    assert isinstance(prepared, LazyArray)
     np.testing.assert_array_equal(prepared[:], prepare.apply(plan, resident.images))
     assert prepared[:2].dtype == prepare.apply(plan, resident.images).dtype
     assert prepare.n_bytes(resident.images.shape) == prepare.apply(plan, resident.images).nbytes
@@ -118,7 +118,10 @@ def test_what_has_no_file_of_its_own_is_fed_part_by_part():
     check_same(*both("digits"))
 
 
-@pytest.mark.parametrize(("memory", "kind"), [(30 * 64 * 8 - 1, Rows), (30 * 64 * 8, np.ndarray), (None, np.ndarray)])
+@pytest.mark.parametrize(
+    ("memory", "kind"),
+    [(30 * 64 * 8 - 1, LazyArray), (30 * 64 * 8, np.ndarray), (None, np.ndarray)],
+)
 def test_auto_streams_what_exceeds_its_share_of_the_memory(tmp_path, monkeypatch, memory, kind):
     """30 images of 6 x 5, prepared 8 x 8: 1920 bytes."""
     monkeypatch.setattr(environment, "memory_for_data", lambda: memory)
@@ -132,7 +135,7 @@ def test_auto_streams_what_exceeds_its_share_of_the_memory(tmp_path, monkeypatch
 def test_auto_looks_at_the_first_image_of_a_folder(tmp_path, monkeypatch):
     for i in range(3):
         Image.fromarray(BYTES[i]).save(tmp_path / f"{i}.png")
-    for memory, kind in ((3 * 64 * 3 * 8 - 1, Rows), (3 * 64 * 3 * 8, np.ndarray)):
+    for memory, kind in ((3 * 64 * 3 * 8 - 1, LazyArray), (3 * 64 * 3 * 8, np.ndarray)):
         monkeypatch.setattr(environment, "memory_for_data", lambda memory=memory: memory)
         assert type(sources.load(tmp_path, stream="auto").images) is kind
 

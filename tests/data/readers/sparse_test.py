@@ -9,7 +9,7 @@ from scipy import sparse as sp
 from jaxclust.cli import main as cli
 from jaxclust.data import prepare, rows, sources
 from jaxclust.data.readers import files, frames
-from jaxclust.data.rows import Rows
+from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def test_a_file_is_its_dense_array(tmp_path, make, compressed):
     resident = sources.load(tmp_path / "x.npz")
     streamed = sources.load(tmp_path / "x.npz", stream="on")
     assert isinstance(resident.images, np.ndarray)
-    assert isinstance(streamed.images, Rows)
+    assert isinstance(streamed.images, LazyArray)
     for data in (resident, streamed):
         assert data.images.dtype == np.float32
         np.testing.assert_array_equal(data.images[:], expected.images)
@@ -176,7 +176,7 @@ def test_it_is_never_dense_as_a_whole_when_streamed(tmp_path, monkeypatch):
 def test_given_in_python():
     matrix = sp.csc_matrix(DENSE)
     np.testing.assert_array_equal(sources.load(matrix).images, DENSE.astype(np.float32))
-    assert isinstance(sources.load(matrix, stream="on").images, Rows)
+    assert isinstance(sources.load(matrix, stream="on").images, LazyArray)
     assert isinstance(sources.load(matrix, stream="off").images, np.ndarray)
     for bad in (sp.csr_array(DENSE * 1j), sp.coo_array(DENSE[0])):
         with pytest.raises(InputError, match=r"give real numbers \(n, d\)"):

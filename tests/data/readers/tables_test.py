@@ -11,7 +11,7 @@ from pyarrow import parquet
 
 from jaxclust.data import prepare, sources
 from jaxclust.data.readers import arrow, files
-from jaxclust.data.rows import Rows
+from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
@@ -64,7 +64,7 @@ def test_all_kinds_hold_the_same(tmp_path, name, caplog):
         np.testing.assert_array_equal(data.labels, 1 - np.arange(500)[keep] % 2)
         assert data.class_names == ("a", "b")
         streamed = sources.load(tmp_path / name, split=split, stream="on")
-        assert isinstance(streamed.images, Rows)
+        assert isinstance(streamed.images, LazyArray)
         np.testing.assert_array_equal(streamed.images[:], data.images)
         assert streamed.fingerprint == data.fingerprint
         plan = prepare.plan(data.images)
@@ -222,7 +222,7 @@ def test_streamed_by_batches(tmp_path, monkeypatch, name):
 
 def test_auto_streams_by_the_table_s_shape(tmp_path, monkeypatch):
     write(tmp_path / "x.csv", COLUMNS)
-    for memory, kind in ((500 * 12 * 8 - 1, Rows), (500 * 12 * 8, np.ndarray)):
+    for memory, kind in ((500 * 12 * 8 - 1, LazyArray), (500 * 12 * 8, np.ndarray)):
         monkeypatch.setattr(sources.environment, "memory_for_data", lambda memory=memory: memory)
         assert type(sources.load(tmp_path / "x.csv", stream="auto").images) is kind
 
