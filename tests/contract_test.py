@@ -24,6 +24,7 @@ from jaxclust.train import checkpoint
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent
 from tests import toy
+from tests.conftest import QUICKLY
 
 METHODS = {**methods.METHODS, "toy": "tests.toy"}
 CODES = {"n_clusters": 3, "hidden": (16,), "latent_dim": 4, "batch_size": 20, "learning_rate": 0.01}
@@ -302,7 +303,8 @@ def test_a_resumed_fit_equals_a_straight_one(method, fitted, tmp_path, streamed)
 @pytest.fixture(scope="module")
 def eight_devices():
     """What contract_script.py prints: for each method, the labels and first terms of a fit on eight devices."""
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+    flags = f"{QUICKLY} --xla_force_host_platform_device_count=8"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "tests.contract_script"]
     done = subprocess.run(
         command, capture_output=True, text=True, env=environment, cwd=Path(__file__).parents[1], timeout=1800

@@ -22,6 +22,7 @@ from jaxclust.methods.hc_mgan.model import networks
 from jaxclust.nn.gan import NOISE
 from jaxclust.numerics import fold_name
 from jaxclust.train.augment import Augmentation, augment
+from tests.programs import quickly
 
 B, SHAPE = 6, (5,)
 TINY = dataclasses.replace(
@@ -33,11 +34,6 @@ REAL = jax.random.normal(jax.random.key(5), (B, *SHAPE))
 THERE = jax.random.normal(jax.random.key(6), (B, *SHAPE))  # real examples of the other group
 REALS = jnp.stack([REAL, THERE])
 ONES, STD, KEY = jnp.ones(B), jnp.float32(0.3), jax.random.key(7)
-
-
-def quickly(function):
-    """Compiled without optimisation, which takes a fraction of the time."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @cache

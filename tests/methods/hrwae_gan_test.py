@@ -20,6 +20,7 @@ from jaxclust.train.phases import Phases, initial
 from jaxclust.train.progress import Silent
 from jaxclust.train.training import Batch
 from tests import toy
+from tests.programs import quickly
 
 TINY = dataclasses.replace(
     QUICK, width=0.1, min_filters=3, latent_dim=4, critic_widths=(8,), rotation=0.0, zoom=0.0, shift=0.0, flip=False
@@ -43,7 +44,7 @@ def terms_of(config=TINY, state=None, **changes):
     state = started(config)[1] if state is None else state
     x = jnp.asarray(IMAGES, jnp.float32) / 255
     loss = partial(hr_training.autoencoder_loss, config, "bernoulli")
-    grads, (_, _, terms) = jax.jit(jax.grad(loss, has_aux=True))(state.params["autoencoder"], state, x, x, batch())
+    grads, (_, _, terms) = quickly(jax.grad(loss, has_aux=True))(state.params["autoencoder"], state, x, x, batch())
     return terms, grads
 
 
@@ -127,12 +128,12 @@ def test_learned_priors_follow_the_adversarial_loss_and_what_is_decoded_from_the
 def test_a_critic_s_statistics_are_those_of_the_prior():
     _, state = started()
     prior, near = noise(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))
-    judge = jax.jit(partial(hr_training.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior))
+    judge = quickly(partial(hr_training.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior))
     real, _, stats = judge(near, jnp.ones(20))
     again, _, others = judge(100 * near, jnp.ones(20))
     np.testing.assert_allclose(real, again, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), stats, others)
-    slope = jax.jit(jax.grad(lambda codes: judge(codes, jnp.ones(20))[1].sum()))
+    slope = quickly(jax.grad(lambda codes: judge(codes, jnp.ones(20))[1].sum()))
     slopes = [jnp.abs(slope(scale * near)).max() for scale in (1, 100)]
     assert slopes[1] > 0.1 * slopes[0], "codes far from the prior are still pulled"
 
@@ -145,7 +146,7 @@ def test_each_loss_updates_its_own_networks(frozen, moved):
     rates = {"learning_rate": 1e-2, "critic_learning_rate": 1e-2}
     rates["learning_rate" if frozen == "autoencoder" else "critic_learning_rate"] = 1e-12
     training, state = started(dataclasses.replace(TINY, schedule="constant", **rates))
-    after, terms = jax.jit(training.step)(state, batch())
+    after, terms = quickly(training.step)(state, batch())
     kept = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.params[frozen], state.params[frozen])
     assert max(jax.tree.leaves(kept)) < 1e-10
     changes = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.params[moved], state.params[moved])
@@ -157,7 +158,7 @@ def test_each_loss_updates_its_own_networks(frozen, moved):
 def test_padding_changes_nothing():
     _, state = started()
     x = jnp.asarray(IMAGES, jnp.float32) / 255
-    loss = jax.jit(partial(hr_training.autoencoder_loss, TINY, "bernoulli", state.params["autoencoder"], state))
+    loss = quickly(partial(hr_training.autoencoder_loss, TINY, "bernoulli", state.params["autoencoder"], state))
     weight = [1.0] * 4 + [0.0] * 2
     noisy = x.at[4:].set(1 - x[4:])
     one, other = (loss(image, image, batch(weight))[1][2] for image in (x, noisy))
@@ -179,7 +180,7 @@ def test_codes_that_are_the_prior_s_are_healthy():
     top["log_var"]["kernel"] = jnp.zeros_like(top["log_var"]["kernel"])  # log variance -softplus(-40), almost 0
     params = {**state.params, "autoencoder": {**state.params["autoencoder"], "top": top}}
     images = np.tile(IMAGES, (100, 1, 1, 1))
-    look = jax.jit(partial(health, config, "bernoulli"))
+    look = quickly(partial(health, config, "bernoulli"))
     found = look(params, state.extra, jax.random.key(0), images)
     assert found.told_apart[0] == pytest.approx(0.5, abs=0.05)
     assert abs(found.mmd[0]) < 0.05
@@ -391,11 +392,11 @@ def test_samples_of_a_cluster_are_decoded_from_its_gaussian():
     can = functions(config, SHAPE, "bernoulli", 2)
     autoencoder = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
     arrays = {"autoencoder": autoencoder, "means": jnp.array([[0.0] * 4, [2.0] * 4]), "roots": jnp.zeros((2, 4, 4))}
-    drawn = jax.jit(can.sample, static_argnums=2)(arrays, jax.random.key(0), 5, jnp.int32(1))
+    drawn = quickly(can.sample, static_argnums=2)(arrays, jax.random.key(0), 5, jnp.int32(1))
     lower = noise(jax.random.key(0), 5, config, SHAPE)
     variables = {"params": autoencoder["params"], "batch_stats": autoencoder["stats"]}
     net = hierarchy(config, SHAPE)
-    walk = jax.jit(partial(net.apply, method=net.decode))(variables, jnp.full((5, 4), 2.0), lower)
+    walk = quickly(partial(net.apply, method=net.decode))(variables, jnp.full((5, 4), 2.0), lower)
     np.testing.assert_allclose(drawn, losses.mean_image("bernoulli", walk.output), atol=1e-6)
     np.testing.assert_allclose(can.centroids(arrays)[1], 2.0)
     assert jax.eval_shape(partial(can.generate, n=3), arrays, jax.random.key(0)).shape == (3, *SHAPE)

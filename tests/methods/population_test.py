@@ -25,6 +25,7 @@ from jaxclust.methods.shared.population import (
 )
 from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch, Training, advance, new_state, step_key
+from tests.programs import quickly
 
 rng = np.random.default_rng(0)
 KEY, COUNT, STEPS = jax.random.key(5), 3, 4
@@ -63,7 +64,7 @@ class Run(NamedTuple):
 
 def run(training, key, data):
     start = state = initial(training, key, data.shape[1:])
-    step, terms = jax.jit(training.step), []
+    step, terms = quickly(training.step), []
     for image in data:
         weight = jnp.array([1.0] * (len(image) - 1) + [0.0])
         state, found = step(state, Batch(jnp.asarray(image), jnp.arange(len(image)), weight))

@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from jaxclust.train import hosts
 from tests import toy
+from tests.conftest import QUICKLY
 from tests.contract_test import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ sys.exit(main(sys.argv[1:]))
 def start(*words, devices):
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{QUICKLY} --xla_force_host_platform_device_count={devices}",
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": str(ROOT),
     }
