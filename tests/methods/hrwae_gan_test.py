@@ -128,12 +128,13 @@ def test_learned_priors_follow_the_adversarial_loss_and_what_is_decoded_from_the
 def test_a_critic_s_statistics_are_those_of_the_prior():
     _, state = started()
     prior, near = noise(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))
-    judge = quickly(partial(hr_training.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior))
+    judged = partial(hr_training.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior)
+    judge = quickly(judged)
     real, _, stats = judge(near, jnp.ones(20))
     again, _, others = judge(100 * near, jnp.ones(20))
     np.testing.assert_allclose(real, again, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), stats, others)
-    slope = quickly(jax.grad(lambda codes: judge(codes, jnp.ones(20))[1].sum()))
+    slope = quickly(jax.grad(lambda codes: judged(codes, jnp.ones(20))[1].sum()))
     slopes = [jnp.abs(slope(scale * near)).max() for scale in (1, 100)]
     assert slopes[1] > 0.1 * slopes[0], "codes far from the prior are still pulled"
 
