@@ -23,7 +23,6 @@ from jaxclust.data.rows import Images
 from jaxclust.errors import InputError
 from jaxclust.host import manifold
 from jaxclust.methods.shared.extent import Extent
-from jaxclust.methods.vc import fit as vc
 from jaxclust.methods.vc import training as vc_training
 from jaxclust.methods.vc.config import QUICK
 from jaxclust.methods.vc.model import Networks, functions
@@ -67,8 +66,8 @@ def train(data: str, epochs: Sequence[float], seed: int) -> tuple[list[Moment], 
     preprocess, images = models.prepared(config, dataset.images)
     nets = Networks(config, int(config.n_clusters), Extent.of(preprocess), preprocess.likelihood)
     nets.check()
-    plan = vc.plan_of(config, len(images), int(np.prod(images.shape[1:])))
-    training = vc_training.variational_clustering(config, nets.n_clusters, nets, plan)
+    schedules = vc_training.schedules_of(config, len(images), int(np.prod(images.shape[1:])))
+    training = vc_training.variational_clustering(config, nets.n_clusters, nets, schedules)
     batches, rows = shuffled(len(images), config.batch_size, seed), np.arange(0, len(images), -(-len(images) // SHOWN))
     state = training.init(jax.random.key(seed), (config.batch_size, *images.shape[1:]))
     moments = []

@@ -29,3 +29,8 @@ def entropy(probabilities: Array) -> Array:
     """-sum_k p_k log p_k over the last axis, in nats, with 0 log 0 = 0 and a finite gradient there."""
     safe = jnp.where(probabilities > 0, probabilities, 1.0)
     return -(probabilities * jnp.log(safe)).sum(-1)
+
+
+def fold_range(key: Key, first: int, count: int) -> Key:
+    """The keys (count,) that fold_in makes of `first`, `first` + 1, ..."""
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(first + jnp.arange(count))

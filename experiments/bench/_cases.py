@@ -13,11 +13,11 @@ import numpy as np
 
 from jaxclust import losses
 from jaxclust.methods.clustering_module.config import AEConfig
-from jaxclust.methods.clustering_module.fit import Length, ae_clustering_module, clustering_module
+from jaxclust.methods.clustering_module.training import Length, ae_clustering_module, clustering_module
 from jaxclust.methods.hc_mgan.config import Config as HCMGANConfig
 from jaxclust.methods.hc_mgan.fit import training
 from jaxclust.methods.hrwae_gan.config import QUICK as HRWAE
-from jaxclust.methods.hrwae_gan.fit import hrwae_gan
+from jaxclust.methods.hrwae_gan.training import hrwae_gan
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.shared import autoencoder
 from jaxclust.methods.shared.classifier import ClassifierSpec, module
@@ -25,8 +25,8 @@ from jaxclust.methods.shared.coders import coders
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.population import population
 from jaxclust.methods.vc.config import QUICK
-from jaxclust.methods.vc.fit import Plan, variational_clustering
 from jaxclust.methods.vc.model import Networks
+from jaxclust.methods.vc.training import Schedules, variational_clustering
 from jaxclust.nn.apply import init, train_mode
 from jaxclust.nn.conv import Conv, ConvTranspose
 from jaxclust.nn.mlp import Hidden
@@ -156,8 +156,8 @@ def vc(n_clusters: int, active: int | str, side: int, batch: int = BATCH) -> Cas
     shape = (side, side, 1)
     config = replace(QUICK, active_clusters=active, batch_size=batch)
     nets = Networks(config, n_clusters, Extent(shape, side, side), "bernoulli")
-    plan = Plan((config.reconstruction_weights, ()), (config.consistency_weights, ()))
-    return Case(variational_clustering(config, n_clusters, nets, plan), shape, batch, 0.0)
+    schedules = Schedules((config.reconstruction_weights, ()), (config.consistency_weights, ()))
+    return Case(variational_clustering(config, n_clusters, nets, schedules), shape, batch, 0.0)
 
 
 def hrwae(groups: int, side: int, batch: int = BATCH, augmented: bool = True) -> Case:

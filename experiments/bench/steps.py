@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.methods.clustering_module.config import AEConfig
-from jaxclust.methods.clustering_module.fit import Length, ae_clustering_module
+from jaxclust.methods.clustering_module.training import Length, ae_clustering_module
 from jaxclust.methods.hc_mgan.config import Config as HCMGANConfig
 from jaxclust.methods.hc_mgan.fit import training
 from jaxclust.methods.hc_mgan.slots import Start
 from jaxclust.methods.hrwae_gan.config import Config as HRWAEConfig
-from jaxclust.methods.hrwae_gan.fit import hrwae_gan
+from jaxclust.methods.hrwae_gan.training import hrwae_gan
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, classifier_spec, mixture_spec
 from jaxclust.methods.shared import autoencoder, classifier
@@ -26,8 +26,8 @@ from jaxclust.methods.shared.coders import coders
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.population import population
 from jaxclust.methods.vc.config import Config as VCConfig
-from jaxclust.methods.vc.fit import Plan, variational_clustering
 from jaxclust.methods.vc.model import Networks
+from jaxclust.methods.vc.training import Schedules, variational_clustering
 from jaxclust.train.training import Training, TrainState
 from jaxclust.typing import Key, PyTree
 
@@ -108,8 +108,10 @@ def _ae_cm(config: AEConfig, shape: tuple[int, ...]) -> Training:
 
 def _vc(config: VCConfig, shape: tuple[int, ...]) -> Training:
     nets = Networks(config, CLUSTERS, Extent(shape, *shape[:2]), "bernoulli")
-    plan = Plan((config.reconstruction_weights, ()), (config.consistency_weights, (N_STEPS // 4, N_STEPS // 2)))
-    return variational_clustering(config, CLUSTERS, nets, plan)
+    schedules = Schedules(
+        (config.reconstruction_weights, ()), (config.consistency_weights, (N_STEPS // 4, N_STEPS // 2))
+    )
+    return variational_clustering(config, CLUSTERS, nets, schedules)
 
 
 def _hrwae_gan(config: HRWAEConfig, shape: tuple[int, ...]) -> Training:

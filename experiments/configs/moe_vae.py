@@ -5,7 +5,7 @@
 
 Hardware: one of 2 CPU cores, 131 seconds (digits) to 1499 (fmnist10k) a run. What was asked and measured:
 experiments/results/moe_vae.md. The text's numbers are for all 70,000 images of MNIST and Fashion-MNIST and for both
-splits of USPS, with other settings (preset paper); it compares kinds of autoencoder on other data (its section 4.4).
+splits of USPS, with other settings (preset paper); it compares kinds of autoencoder on other data (its section 4.2).
 """
 
 from experiments.configs import Row

@@ -56,7 +56,8 @@ class Result(NamedTuple):
     probabilities: (n, K) float32, rows sum to one.
     noise:         (n,) bool, points that the density clustering left out (all False if the method has none).
     embedding:     (n, d) float32.
-    opinions:      other labellings by name, (n,) int32 each: 'reconstruction', 'manager', 'hdbscan' (-1 is noise).
+    opinions:      other labellings by name, (n,) int32 each: 'first', of the clusters on the host (-1 is noise),
+                   'manager', 'reconstruction', 'nearest_centroid', 'restart_0', ...
     summary:       plain JSON: n_clusters, latent_dim, expert_latent_dims (None where there is none), ...
     plots:         arrays for figures, by name: 'explained_variance' (d,), 'map' (m, 2) with 'map_index' (m,), ...
     levels:        (l, n) int32, other clusterings by the same tree, fewest clusters first; None where there is none.

@@ -1,4 +1,4 @@
-"""Encoders, decoders and classifiers whose size follows the data (Santos 2020, section 3.3)."""
+"""Encoders, decoders and classifiers whose size follows the data (Santos 2020, section 3.4)."""
 
 from math import ceil, log2
 

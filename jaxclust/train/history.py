@@ -1,7 +1,7 @@
 """history.jsonl: one row a chunk of steps, what the training curves are drawn from."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,6 @@ def truncate(directory: Path, phase: str, step: int) -> None:
     kept = [row for row in rows if row["phase"] != phase or row["step"] <= step]
     if rows:
         atomic.write_text(directory / NAME, "".join(map(_line, kept)))
-
-
-def of_phase(rows: Iterable[Mapping[str, Any]], phase: str) -> list[Mapping[str, Any]]:
-    """The rows of one phase."""
-    return [row for row in rows if row["phase"] == phase]
 
 
 def _line(row: Mapping[str, Any]) -> str:

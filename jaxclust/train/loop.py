@@ -132,7 +132,7 @@ def run(
     """Train until `state.step` is n_steps, compiling once.
 
     Args:
-      step: the method's update. It must be the same object for every call that shall share a compilation.
+      step: the training's update. It must be the same object for every call that shall share a compilation.
       state: where to start; it is donated. A restored state goes on where it was.
       images: (n, ...) uint8 or float32, put on the device once; `LazyArray` chunk by chunk.
       batches: the order of the examples, a pure function of the step.

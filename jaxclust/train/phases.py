@@ -127,7 +127,7 @@ class Phases:
         batches: Batches | None = None,
         state: TrainState | None = None,
     ) -> TrainState:
-        """A phase on the device: train `method`, with checkpoints from which it goes on bit by bit.
+        """A phase on the device: train `training`, with checkpoints from which it goes on bit by bit.
 
         Args:
           images: (n, ...) uint8 or float32, or `LazyArray`.
@@ -260,5 +260,5 @@ def _restore(checkpoints: Checkpoints | None, template: TrainState) -> TrainStat
 
 
 def initial(training: Trainable, key: Key, batch_shape: tuple[int, ...]) -> TrainState:
-    """`method.init` as one program."""
+    """`training.init` as one program."""
     return jax.jit(training.init, static_argnums=1, compiler_options=options(once=True))(key, batch_shape)

@@ -11,7 +11,7 @@ import pytest
 
 from jaxclust.data import prepare
 from jaxclust.errors import InputError
-from jaxclust.methods.shared.coders import CoderConfig, autoencoder, coders
+from jaxclust.methods.shared.coders import CoderConfig, coders, pretraining
 from jaxclust.methods.shared.extent import Extent, pictures, vectors
 from jaxclust.train import loop
 from jaxclust.train.batches import shuffled
@@ -35,7 +35,7 @@ def batch(images, weight=None):
 
 def trained(pair, images):
     """A method, its state after 32 steps, and the mean error over them."""
-    training, batches, seen = autoencoder(pair, optax.adam(1e-2)), shuffled(len(images), len(images), 0), []
+    training, batches, seen = pretraining(pair, optax.adam(1e-2)), shuffled(len(images), len(images), 0), []
     start = initial(training, jax.random.key(0), images.shape)
     state = loop.run(training.step, start, images, batches, 32, on_chunk=lambda chunk: seen.append(chunk.terms))
     return training, state, seen[0]["reconstruction"]
@@ -146,7 +146,7 @@ def test_a_pair_learns_and_its_codes_and_pictures_do_not_depend_on_the_batch(con
 
 def test_the_first_reconstruction_error_is_that_of_the_first_parameters():
     pair = coders(MLP, OF_FEATURES)
-    training = autoencoder(pair, optax.adam(1e-2))
+    training = pretraining(pair, optax.adam(1e-2))
     state = initial(training, jax.random.key(3), FEATURES.shape)
     codes = pair.embed(state.params, state.extra, jnp.asarray(FEATURES))
     output = np.asarray(pair.picture(state.params, state.extra, codes))

@@ -8,13 +8,12 @@ import numpy as np
 import optax
 import pytest
 
-from jaxclust.methods.shared.coders import CoderConfig, autoencoder, coders
+from jaxclust.methods.shared.coders import CoderConfig, coders, pretraining
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.population import (
     SMALL,
     groups,
     is_stacked,
-    keys,
     narrowed,
     over_members,
     part,
@@ -23,6 +22,7 @@ from jaxclust.methods.shared.population import (
     together,
     widened,
 )
+from jaxclust.numerics import fold_range
 from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch, Training, advance, new_state, step_key
 from tests.programs import quickly
@@ -148,7 +148,7 @@ def test_members_with_convolutions_are_the_runs_that_they_would_be_alone():
     """Augmentation draws from the members' keys, batch norm keeps their statistics."""
     config = CoderConfig(network="conv", width=0.1, min_filters=2, latent_dim=2, shift=0.1)
     pair = coders(config, Extent((8, 8, 1), 8, 8))
-    training = autoencoder(pair, optax.adam(1e-2))
+    training = pretraining(pair, optax.adam(1e-2))
     together = run(population(training, 2, pair.size, convolutional=True), KEY, PICTURES)
     for r in range(2):
         one = run(training, jax.random.fold_in(KEY, r), PICTURES)
@@ -171,7 +171,7 @@ def test_the_flags_of_stacked_leaves():
 
 def test_members_keys():
     expected = [jax.random.key_data(jax.random.fold_in(KEY, r)) for r in range(2, 2 + COUNT)]
-    np.testing.assert_array_equal(jax.random.key_data(keys(KEY, 2, COUNT)), expected)
+    np.testing.assert_array_equal(jax.random.key_data(fold_range(KEY, 2, COUNT)), expected)
 
 
 def test_members_in_groups_are_those_of_all_at_once():

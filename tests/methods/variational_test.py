@@ -14,7 +14,6 @@ from scipy.stats import multivariate_normal
 from jaxclust import losses
 from jaxclust.errors import InputError
 from jaxclust.methods.shared.extent import Extent
-from jaxclust.methods.vc import fit as vc
 from jaxclust.methods.vc import training as vc_training
 from jaxclust.methods.vc.config import QUICK, Config, user_function
 from jaxclust.methods.vc.model import Inferred, Networks, functions
@@ -173,9 +172,11 @@ def test_one_cluster_is_a_plain_vae():
 # the training
 
 
-def terms_of(config, weight=None, images=IMAGES, plan=None):
+def terms_of(config, weight=None, images=IMAGES, schedules=None):
     nets = Networks(config, K, SQUARE, "bernoulli")
-    training = vc_training.variational_clustering(config, K, nets, plan or vc.plan_of(config, len(images), None))
+    training = vc_training.variational_clustering(
+        config, K, nets, schedules or vc_training.schedules_of(config, len(images), None)
+    )
     state = initial(training, jax.random.key(0), images.shape)
     return training, state, quickly(training.step)(state, batch(images, weight))
 
@@ -221,11 +222,16 @@ def test_weights_change_at_their_epochs():
     config = dataclasses.replace(
         TINY, consistency_weights=(0.01, 0.5, 1.0), consistency_epochs=(40, 80), min_steps=0, batch_size=10
     )
-    plan = vc.plan_of(config, 25, None)  # three steps an epoch
-    assert plan.consistency == ((0.01, 0.5, 1.0), (120, 240))
-    values = [float(vc_training.stretch(jnp.int32(step), plan.consistency)) for step in (0, 119, 120, 239, 240, 9999)]
+    schedules = vc_training.schedules_of(config, 25, None)  # three steps an epoch
+    assert schedules.consistency == ((0.01, 0.5, 1.0), (120, 240))
+    values = [
+        float(vc_training.value_at(jnp.int32(step), schedules.consistency)) for step in (0, 119, 120, 239, 240, 9999)
+    ]
     np.testing.assert_allclose(values, [0.01, 0.01, 0.5, 0.5, 1, 1])
-    assert vc.plan_of(dataclasses.replace(config, reconstruction_size=256), 25, 1024).reconstruction == ((0.25,), ())
+    assert vc_training.schedules_of(dataclasses.replace(config, reconstruction_size=256), 25, 1024).reconstruction == (
+        (0.25,),
+        (),
+    )
 
 
 def test_a_user_s_function_moves_images():

@@ -15,7 +15,7 @@ import numpy as np
 from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.rows import Images
 from jaxclust.methods.base import Functions, Method, Model, Result
-from jaxclust.methods.shared.coders import CoderConfig, Coders, autoencoder, coders
+from jaxclust.methods.shared.coders import CoderConfig, Coders, coders, pretraining
 from jaxclust.methods.shared.config import ScalingConfig
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.job import Job
@@ -68,7 +68,7 @@ class Pretrained(NamedTuple):
 
 def pretrained(job: Job[CodeConfig], pair: Coders) -> Pretrained:
     """The phase 'autoencoder': the pair alone."""
-    training = autoencoder(pair, damped_adam(job.config.learning_rate))
+    training = pretraining(pair, damped_adam(job.config.learning_rate))
     state = job.train("autoencoder", training, job.config.pretrain_epochs)
     return Pretrained(state.params, state.extra, codes_of(pair, state.params, state.extra, job.images))
 
@@ -226,5 +226,5 @@ def finished(
     codes = apply_in_batches(can.embed, arrays, job.images)
     each, pooled = deviations(codes, arrays["centroids"], nearest(codes, arrays["centroids"]))
     arrays = {"sharpness": np.float32(0.5 / pooled**2), **arrays, "deviation": each}
-    meta = {"config": asdict(job.config), "frame": job.extent._asdict()}
+    meta = {"config": asdict(job.config), **job.extent.to_meta()}
     return outcome(Model(meta, arrays, can), job.images, opinions, latent_dim=job.config.latent_dim)

@@ -17,7 +17,7 @@ Starts: 'pretrained', the autoencoder alone and k-means of its codes; or 'random
 
 Deviations: s_i is that of this step's code and not of the last epoch's, and eq. 8 uses the codes from before the
 network's step, which saves a second pass. Boubekki et al. begin each epoch's counts at zero, which makes a centroid the
-mean of its cluster. lambda is that of their code and of their appendix 2; their table 14 does not list it.
+mean of its cluster. lambda 1 is that of their appendix 1; their table 14 has 0.1.
 """
 
 from dataclasses import dataclass

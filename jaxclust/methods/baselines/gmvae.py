@@ -112,7 +112,7 @@ def fit(job: Job[Config]) -> Result:
     """One phase, 'training'."""
     state = job.train("training", training(job.config, job.extent), job.config.epochs)
     arrays = jax.device_get({"params": state.params, "stats": state.extra["stats"]})
-    meta = {"config": asdict(job.config), "frame": job.extent._asdict()}
+    meta = {"config": asdict(job.config), **job.extent.to_meta()}
     return outcome(Model(meta, arrays, restore(meta)), job.images, {}, latent_dim=job.config.latent_dim)
 
 

@@ -198,7 +198,7 @@ def fit(name: str, job: Job[Any]) -> Result:
         return found
 
     arrays = job.compute("mixture", solve)
-    meta = {"config": asdict(job.config), "frame": job.extent._asdict()}
+    meta = {"config": asdict(job.config), **job.extent.to_meta()}
     return outcome(Model(meta, arrays, restore(name, meta)), job.images, {})
 
 

@@ -33,7 +33,6 @@ from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.first_clusters import first_clusters
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.outcome import outcome, with_clusters
-from jaxclust.nn.apply import eval_mode
 from jaxclust.numerics import squared_distances
 from jaxclust.typing import Array, PyTree
 
@@ -86,10 +85,10 @@ def fit(job: Job[Config]) -> Result:
         opinions["mixture"][rows] = g.argmax(1)
     training = classifier.classifier(_spec(config, g.shape[1]), g)
     state = job.train("classifier", training, config.classifier_epochs, images=before.codes[rows])
-    head = {"params": state.params, "stats": state.extra["stats"]}
+    head = classifier.arrays_of(state)
     arrays = jax.device_get({"params": before.params, "stats": before.stats, "classifier": head})
     arrays.update(_means(before.codes[rows], g.argmax(1), g.shape[1]))
-    meta = {"config": asdict(config), "frame": job.extent._asdict(), "n_clusters": g.shape[1]}
+    meta = {"config": asdict(config), **job.extent.to_meta(), "n_clusters": g.shape[1]}
     result = outcome(Model(meta, arrays, restore(meta)), job.images, opinions, latent_dim=config.latent_dim)
     return with_clusters(result, found)
 
@@ -111,8 +110,7 @@ def functions_of(config: Config, n_clusters: int, pair: Coders) -> Functions:
     network = classifier.module(_spec(config, n_clusters))
 
     def assign(arrays: PyTree, codes: Array) -> Array:
-        head = arrays["classifier"]
-        return jax.nn.log_softmax(eval_mode(network, head["params"], head["stats"], codes))
+        return classifier.log_posterior_of(network, arrays["classifier"], codes)
 
     can = functions(pair, assign)
 

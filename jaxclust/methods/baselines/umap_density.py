@@ -38,7 +38,7 @@ from jaxclust.methods.shared.first_clusters import ClustersConfig, first_cluster
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.lengths import per_epoch
 from jaxclust.methods.shared.outcome import outcome, with_clusters
-from jaxclust.nn.apply import compute_type, eval_mode
+from jaxclust.nn.apply import compute_type
 from jaxclust.train import loop
 from jaxclust.train.training import Batch, Training, TrainState, to_unit
 from jaxclust.typing import Array, PyTree
@@ -86,8 +86,8 @@ def fit(job: Job[Config]) -> Result:
 
     found = first_clusters(job, values, metric=config.metric)
     state = distilled(job, found)
-    arrays = jax.device_get({"params": state.params, "stats": state.extra["stats"]})
-    meta = {"config": asdict(config), "frame": job.extent._asdict(), "n_clusters": found.memberships.shape[1]}
+    arrays = jax.device_get(classifier.arrays_of(state))
+    meta = {"config": asdict(config), **job.extent.to_meta(), "n_clusters": found.memberships.shape[1]}
     result = with_clusters(outcome(Model(meta, arrays, restore(meta)), job.images, {"first": found.labels}), found)
     noise = found.labels < 0
     agreement = float((result.labels == found.labels)[~noise].mean())
@@ -142,8 +142,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
         return inputs(config, extent, images)
 
     def log_posterior(arrays: PyTree, images: Array) -> Array:
-        x = to_unit(compared(config, images))
-        return jax.nn.log_softmax(eval_mode(head, arrays["params"], arrays["stats"], x))
+        return classifier.log_posterior_of(head, arrays, compared(config, images))
 
     return Functions(embed=embed, log_posterior=log_posterior)
 

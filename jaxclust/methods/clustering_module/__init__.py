@@ -5,7 +5,8 @@
     zbar_i     sum_k g_ik mu_k, the reconstruction   q_k     batch mean of g_ik
 
 The expected log-likelihood of an isotropic Gaussian mixture is the loss of an autoencoder with one hidden layer, whose
-code is the responsibilities (theorem 1). Alone, on x (eq. 7; sums over the batch):
+code is the responsibilities (theorem 1). Alone, on x (eq. 7; sums over the batch; numbered as in
+the text's ablation, 5.2.3: its sections 3 and 4 count from E1, so E1 here is E2 there):
 
     L_CM = E0 + E1 - E2 + E3
     E0 = sum_i |x_i - xbar_i|^2                          reconstruction
@@ -30,12 +31,15 @@ place of the responsibilities for some epochs, in which the network learns to ma
 then it goes on by the loss above. With n_clusters 'auto' such clusters also say how many there are.
 
 Deviations: the text's double sum of E2 includes k = l, its eq. 10 prints mu^T mu (losses.py); biases start at zero.
-Adam's epsilon is 1e-3 as in the authors' code, which also averages all parameters and not the centroids alone.
+ae-cm 'pretrained' starts from k-means, the text from the seeding of k-means++ alone (4.2.2). The text has no
+`encoder_start` 'posterior', which quick has. Adam's epsilon is 1e-3 as in the authors' code, which also averages all
+parameters and not the centroids alone.
 """
 
 from jaxclust.methods.base import Method
 from jaxclust.methods.clustering_module import fit
 from jaxclust.methods.clustering_module.config import AE_QUICK, QUICK, AEConfig, Config
+from jaxclust.methods.clustering_module.model import restore_ae_cm, restore_cm
 
 SOURCE = "Boubekki et al., Joint optimization of an autoencoder for clustering and embedding, Machine Learning 2021"
 CM = Method(
@@ -45,7 +49,7 @@ CM = Method(
     Config=Config,
     presets={"quick": QUICK, "paper": Config()},
     fit=fit.fit_cm,
-    restore=fit.restore_cm,
+    restore=restore_cm,
 )
 AE_CM = Method(
     name="ae-cm",
@@ -54,5 +58,5 @@ AE_CM = Method(
     Config=AEConfig,
     presets={"quick": AE_QUICK, "paper": AEConfig()},
     fit=fit.fit_ae_cm,
-    restore=fit.restore_ae_cm,
+    restore=restore_ae_cm,
 )

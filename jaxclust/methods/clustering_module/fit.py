@@ -1,9 +1,8 @@
 """The phases of cm and ae-cm, in order; its equations are in __init__.py."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +11,12 @@ import numpy as np
 from jaxclust.data.rows import Images
 from jaxclust.host import sampling
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Model, Result
+from jaxclust.methods.base import Model, Result
 from jaxclust.methods.clustering_module.config import AEConfig, Config
-from jaxclust.methods.clustering_module.model import (
-    answers,
-    functions,
-)
+from jaxclust.methods.clustering_module.model import answers, functions
 from jaxclust.methods.clustering_module.starts import centroids, corners, number_and_labels, start_at
 from jaxclust.methods.clustering_module.training import Length, ae_clustering_module, clustering_module
-from jaxclust.methods.shared.coders import Coders, autoencoder, coders
-from jaxclust.methods.shared.extent import Extent
+from jaxclust.methods.shared.coders import Coders, coders, pretraining
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.lengths import epochs_of, per_epoch
 from jaxclust.methods.shared.outcome import with_clusters
@@ -34,7 +29,8 @@ from jaxclust.typing import Array, PyTree
 
 
 def fit_cm(job: Job[Config]) -> Result:
-    """The module alone, on vectors: first centroids if they are not random, training, choice of the restart."""
+    """Phases: 'clusters' if their number is to be found, 'centroids' if they are not random, 'module'; the choice of a
+    restart."""
     config, extent = job.config, job.extent
     n_clusters, _, clusters = number_and_labels(job, [job.vectors])
     epochs, length = length_of(config, config.epochs, job.n)
@@ -53,14 +49,15 @@ def fit_cm(job: Job[Config]) -> Result:
 
 
 def fit_ae_cm(job: Job[AEConfig]) -> Result:
-    """Autoencoder, first clusters of its codes and the module's start, unless it is random; all together; choice."""
+    """Phases: unless the start is random 'autoencoder', and 'clusters', 'guided' or 'centroids', 'module'; then
+    'joint'; the choice of a restart."""
     config, pair = job.config, coders(job.config, job.extent)
     convolutional = config.network == "conv"
     runs = Restarts(job, pair.size, convolutional)
     before, state, first = None, None, None
     codes = np.zeros((0, config.restarts, 0), np.float32)
     if config.start != "random":
-        alone = autoencoder(pair, damped_adam(config.learning_rate))
+        alone = pretraining(pair, damped_adam(config.learning_rate))
         before = runs.train("autoencoder", alone, job.images, epochs_of(config, config.pretrain_epochs, job.n))
         codes = codes_of(pair, convolutional, before, job.images)
     by_restart = [codes[:, r].__getitem__ for r in range(config.restarts)] if before is not None else [job.vectors]
@@ -162,7 +159,7 @@ def chosen(
     best = int(l_sp.argmin())
     g = found["responsibilities"][:, best]
     variance = found["spread"][:, best].sum(0) / np.maximum(g.sum(0), 1e-9)
-    meta = {"config": asdict(config), "frame": extent._asdict()}
+    meta = {"config": asdict(config), **extent.to_meta()}
     arrays = {**pick(members, best), "deviation": np.sqrt(variance).astype(np.float32)}
     can = functions(pair, extent)
     assert can.second_opinion is not None
@@ -183,13 +180,3 @@ def chosen(
     noise = np.zeros(job.n, bool)
     result = Result(Model(meta, arrays, can), labels, g, noise, embedding, opinions, summary, {})
     return with_clusters(result, clusters)
-
-
-def restore_cm(meta: Mapping[str, Any]) -> Functions:
-    """The functions of a fitted cm."""
-    return functions(None, Extent.from_meta(meta))
-
-
-def restore_ae_cm(meta: Mapping[str, Any]) -> Functions:
-    """The functions of a fitted ae-cm."""
-    return functions(coders(AEConfig(**meta["config"]), Extent.from_meta(meta)), Extent.from_meta(meta))

@@ -1,13 +1,15 @@
 """The clustering module as arrays, and what a fitted one can do, alone or on the code of an autoencoder."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxclust import losses
 from jaxclust.methods.base import Functions
-from jaxclust.methods.shared.coders import Coders
+from jaxclust.methods.clustering_module.config import AEConfig
+from jaxclust.methods.shared.coders import Coders, coders
 from jaxclust.methods.shared.extent import Extent, pictures, vectors
 from jaxclust.numerics import squared_distances
 from jaxclust.typing import Array, Key, PyTree
@@ -119,3 +121,13 @@ def answers(pair: Coders | None, extent: Extent, arrays: PyTree, images: Array) 
     g, mu = jnp.exp(log_responsibilities(module, z)), centroids_of(module)
     ambiguity = losses.responsibility_sparsity(g, (mu**2).sum(-1)) - losses.responsibility_overlap(g, mu)
     return {"responsibilities": g, "sparsity": ambiguity, "spread": g * squared_distances(z, mu) / z.shape[1]}
+
+
+def restore_cm(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted cm."""
+    return functions(None, Extent.from_meta(meta))
+
+
+def restore_ae_cm(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted ae-cm."""
+    return functions(coders(AEConfig(**meta["config"]), Extent.from_meta(meta)), Extent.from_meta(meta))

@@ -6,13 +6,14 @@
 
 The root's s is 1. The leaf with the largest mass is split, until there are as many as are asked for (algorithm 3.1):
 
-  raw split (algorithm 3.2): two generators a and b, one D and one C, and real examples of P_s_k
+  raw split (algorithm 3.2, which has the halves; eq. 3.2 to 3.4 print none): generators a and b, one D, one C, real
+  examples of P_s_k
     D     -log D(x) - 1/2 log(1 - D(G_a)) - 1/2 log(1 - D(G_b))                      (eq. 3.3)
     C     -1/2 log C_a(G_a) - 1/2 log C_b(G_b)                                       (eq. 3.4)
     G     -1/2 log D(G_a) - 1/2 log D(G_b) + gamma times the same as C               (eq. 3.2)
     then  s_l = C_a(x) s_k and s_m = C_b(x) s_k
 
-  T refinements (algorithms 3.3 and 3.4): a group l and a group m, each with its G, D and C, one after the other
+  T refinements (algorithms 3.3 and 3.4, eq. 3.5 to 3.7): a group l and a group m, each with its G, D and C, in turn
     D     -log D(x) - log(1 - D(G)), x of P_s_l or P_s_m
     C     -1/2 log C_own(G) - 1/2 log C_other(G'), G' the other group's
     G     -log D(G) + gamma (-1/2 log C_own(G) - 1/2 log C'_own(G)), C' the other group's

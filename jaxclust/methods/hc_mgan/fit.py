@@ -33,8 +33,7 @@ from jaxclust.methods.hc_mgan.split import (
 from jaxclust.methods.hc_mgan.training import groups_update, optimiser_states, raw_update
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.outcome import outcome
-from jaxclust.methods.shared.population import keys as keys_of
-from jaxclust.numerics import fold_name
+from jaxclust.numerics import fold_name, fold_range
 from jaxclust.typing import Array, Key, PyTree
 
 # The trainings of a split, and the tree
@@ -46,7 +45,7 @@ def training(config: Config, shape: tuple[int, ...], count: int, refine: bool) -
     nets = networks(config, shape)
 
     def begin(key: Key) -> tuple[PyTree, PyTree]:
-        both = jax.vmap(nets.init)(keys_of(key, 0, 2))
+        both = jax.vmap(nets.init)(fold_range(key, 0, 2))
         if refine:
             return both, jax.vmap(partial(optimiser_states, config))(both)
         params = {**jax.tree.map(lambda leaf: leaf[0], both), "generator": both["generator"]}

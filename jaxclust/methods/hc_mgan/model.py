@@ -96,7 +96,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     """
     nets = networks(Config(**meta["config"]), tuple(meta["shape"]))
     ways = tree.ways(meta["splits"])
-    last = [_last(meta["splits"], leaf) for leaf in tree.leaves(meta["splits"])]
+    last = [_last(leaf) for leaf in tree.leaves(meta["splits"])]
 
     def embed(arrays: PyTree, images: Array) -> Array:
         judges = {name: arrays[name] for name in ("features", "classifier")}
@@ -128,6 +128,6 @@ def samples(nets: Networks, generators: PyTree, key: Key) -> np.ndarray:
     return np.stack([make(jax.tree.map(lambda leaf, i=i: leaf[i], flat), key, SAMPLES) for i in range(count)])
 
 
-def _last(splits: list[int], node: int) -> tuple[int, int]:
+def _last(node: int) -> tuple[int, int]:
     """The split that made a node, and which of its two children it is."""
     return (node - 1) // 2, (node - 1) % 2

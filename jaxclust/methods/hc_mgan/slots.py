@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxclust.methods.shared.population import keys, over_members
-from jaxclust.numerics import fold_name
+from jaxclust.methods.shared.population import is_stacked, over_members
+from jaxclust.numerics import fold_name, fold_range
 from jaxclust.train.batches import Batches, chosen_by_training
 from jaxclust.train.loop import MAX_CHUNK
 from jaxclust.train.programs import options
@@ -42,7 +42,7 @@ class Start(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """A training of several slots: `method`, for `Phases.train` with `batches`; begin: (key, Start) -> its state.
+    """A training of several slots: `training`, for `Phases.train` with `batches`; begin: (key, Start) -> its state.
 
     Leaves of the state's params, opt_state and extra are (slots, ...). extra: those of `Start`; 'low' (slots, groups),
     running means of the discriminators' losses, from 0; 'fault' (slots,), how the training ended. Terms are means over
@@ -54,11 +54,6 @@ class Slots(NamedTuple):
     training: Training
     begin: Callable[[Key, Start], TrainState]
     batches: Batches
-
-
-def is_stacked(state: TrainState) -> PyTree:
-    """Which leaves of a state have the slots as their first axis: all but the step and the key."""
-    return jax.tree.map(lambda _: True, state)._replace(step=False, key=False)
 
 
 def several(
@@ -91,7 +86,7 @@ def several(
         """All slots at work on the first examples, without end."""
         n = batch_shape[0] // (slots * groups)
         cdf = jnp.broadcast_to(jnp.arange(1, n + 1) / n, (slots, groups, n))
-        return begin_all(key, Start(keys(key, 0, slots), cdf, jnp.full(slots, 1 << 30)))
+        return begin_all(key, Start(fold_range(key, 0, slots), cdf, jnp.full(slots, 1 << 30)))
 
     def choose_rows(state: TrainState, step: Array, size: int) -> Array:
         """Slots, and their groups, take turns."""
@@ -101,7 +96,7 @@ def several(
             return jnp.searchsorted(cdf, u, side="right")
 
         def of_slot(key: Key, cdf: Array) -> Array:
-            return jax.vmap(of_group)(keys(fold_name(jax.random.fold_in(key, step), "rows"), 0, groups), cdf)
+            return jax.vmap(of_group)(fold_range(fold_name(jax.random.fold_in(key, step), "rows"), 0, groups), cdf)
 
         found = jax.vmap(of_slot)(state.extra["keys"], state.extra["cdf"])
         return found.reshape(slots * groups, -1).T.reshape(-1).astype(jnp.int32)

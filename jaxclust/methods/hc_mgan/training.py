@@ -11,10 +11,9 @@ from jax import lax
 
 from jaxclust.methods.hc_mgan.config import Config
 from jaxclust.methods.hc_mgan.model import Networks
-from jaxclust.methods.shared.population import keys as keys_of
 from jaxclust.nn import conv
 from jaxclust.nn.gan import NOISE
-from jaxclust.numerics import fold_name, weighted_mean
+from jaxclust.numerics import fold_name, fold_range, weighted_mean
 from jaxclust.train.augment import NONE, augment_in_form
 from jaxclust.train.mesh import over_data
 from jaxclust.typing import Array, Key, PyTree
@@ -153,7 +152,7 @@ def groups_update(
 
     order 'turn': group m sees what l has become. 'together': both see the other as it was.
     """
-    keys = keys_of(key, 0, 2)
+    keys = fold_range(key, 0, 2)
 
     def one(params: PyTree, opt_state: PyTree, other: PyTree, which: Array, real: Array, key: Key) -> Any:
         return group_update(config, nets, params, opt_state, other, which, real, weight, std, key)

@@ -39,7 +39,7 @@ class Config(ComputeConfig, FlipConfig, MapConfig):
     adversarial_weight: float = 10.0
     """Weight alpha of the latent GAN against the reconstruction, a sum over pixels."""
     group_decay: float = 0.5
-    """alpha_l is this to the power l: less for each lower group."""
+    """a_l, the weight of group l in the critics' and the encoder's loss, is this to the power l."""
     matching_weight: float = 10.0
     """Weight kappa of the layer matching; 0 leaves it out."""
     prior_share: float = 0.0

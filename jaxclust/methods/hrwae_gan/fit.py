@@ -211,4 +211,4 @@ def distilled(job: Job[Config], first: np.ndarray, n_clusters: int) -> tuple[PyT
         if agreement >= AGREED:
             break
     assert state is not None
-    return {"params": state.params, "stats": state.extra["stats"]}, round(agreement, 5)
+    return classifier.arrays_of(state), round(agreement, 5)

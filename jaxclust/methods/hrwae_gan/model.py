@@ -192,8 +192,7 @@ def functions(config: Config, shape: tuple[int, ...], likelihood: str, n_cluster
         return embed_group(arrays, images, config.cluster_group)
 
     def log_posterior(arrays: PyTree, images: Array) -> Array:
-        logits = eval_mode(head, arrays["head"]["params"], arrays["head"]["stats"], to_unit(images))
-        return jax.nn.log_softmax(logits)
+        return classifier.log_posterior_of(head, arrays["head"], images)
 
     def generate(arrays: PyTree, key: Key, n: int) -> Array:
         drawn = noise(key, n, config, shape)

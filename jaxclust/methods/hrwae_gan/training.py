@@ -1,7 +1,6 @@
 """The losses (eq. 5 to 10) and the training."""
 
 from functools import lru_cache, partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from jaxclust.nn.apply import init, train_mode
 from jaxclust.nn.hierarchical import Instead
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.augment import augment_step
+from jaxclust.train.optimisers import adam
 from jaxclust.train.training import Batch, Training, TrainState, step_key, to_unit
 from jaxclust.typing import Array, Key, PyTree
 
@@ -124,11 +124,5 @@ def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: 
 
 def optimisers(config: Config, n_steps: int) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
     """Adam for the autoencoder, and for the critics, with their beta_1 of 0.5 (Radford et al. 2016)."""
-    rates: list[Any] = [config.learning_rate, config.critic_learning_rate]
-    if config.schedule == "cosine":
-        warm_up = max(1, n_steps // 20)
-        cosine = partial(
-            optax.warmup_cosine_decay_schedule, warmup_steps=warm_up, decay_steps=max(n_steps, warm_up + 1)
-        )
-        rates = [cosine(rate / 10, rate) for rate in rates]
-    return optax.adam(rates[0]), optax.adam(rates[1], b1=0.5)
+    main = adam(config.learning_rate, n_steps, config.schedule)
+    return main, adam(config.critic_learning_rate, n_steps, config.schedule, b1=0.5)

@@ -36,6 +36,7 @@ Deviations, the text's value last, which preset 'paper' has:
 from jaxclust.methods.base import Method
 from jaxclust.methods.moe_vae import fit
 from jaxclust.methods.moe_vae.config import QUICK, Config
+from jaxclust.methods.moe_vae.model import restore
 
 METHOD = Method(
     name="moe-vae",
@@ -44,5 +45,5 @@ METHOD = Method(
     Config=Config,
     presets={"quick": QUICK, "paper": Config()},
     fit=fit.fit,
-    restore=fit.restore,
+    restore=restore,
 )

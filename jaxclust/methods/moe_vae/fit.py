@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,10 +11,10 @@ from jaxclust.data.rows import Images, take
 from jaxclust.errors import InputError
 from jaxclust.host import latent_dim, sampling
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Model, Result
+from jaxclust.methods.base import Model, Result
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, classifier_spec, mixture_spec
-from jaxclust.methods.moe_vae.model import functions, pictures, posterior
+from jaxclust.methods.moe_vae.model import pictures, posterior, restore, specs_of
 from jaxclust.methods.shared import autoencoder, classifier
 from jaxclust.methods.shared.first_clusters import first_clusters
 from jaxclust.methods.shared.job import Job
@@ -32,7 +31,7 @@ from jaxclust.typing import PyTree
 
 
 def fit(job: Job[Config]) -> Result:
-    """All phases in order.
+    """Phases: 'search-autoencoder', 'autoencoder', 'clusters', 'manager', 'mixture', 'experts', 'pictures'.
 
     The networks see all examples; latent sizes and first clusters follow from a sample of at most `max_samples`. Raises
     InputError for fewer examples than clusters, and where no clusters are found.
@@ -56,14 +55,14 @@ def fit(job: Job[Config]) -> Result:
     if config.pretrain:
         clusters = first_clusters(job, means.__getitem__, inputs=job.vectors)
         n_clusters = clusters.memberships.shape[1]
-        manager, first = manage(job, clusters, encoder)
+        manager, managed = manage(job, clusters, encoder)
     else:
         clusters, manager = None, None
         n_clusters = int(config.n_clusters)
-        first = np.arange(n, dtype=np.int32) % n_clusters  # only for equal latent sizes: no clusters are known yet
+        managed = np.arange(n, dtype=np.int32) % n_clusters  # only for equal latent sizes: no clusters are known yet
 
     # 7-8: the experts' latent sizes, and the mixture
-    dims = latent_dim.cluster_latent_dims(means[sample], first[sample], n_clusters, config.expert_explained_variance)
+    dims = latent_dim.cluster_latent_dims(means[sample], managed[sample], n_clusters, config.expert_explained_variance)
     if config.expert_sizes == "equal":
         dims = np.full(n_clusters, round(float(dims.mean())))
     experts, log_posterior = mix(job, dims, manager)
@@ -77,9 +76,9 @@ def fit(job: Job[Config]) -> Result:
     }
     model = Model(meta, jax.device_get({"encoder": encoder, **experts}), restore(meta))
     plots = {"explained_variance": latent_dim.explained_variance(codes), "expert_latent_dims": dims}
-    result = _result(model, job.images, means, np.exp(log_posterior), clusters, first, plots)
+    result = _result(model, job.images, means, np.exp(log_posterior), clusters, managed, plots)
     if job.phases.kept:
-        spec, seed = _specs(meta)[1], job.seed("pictures")
+        spec, seed = specs_of(meta)[1], job.seed("pictures")
         result.plots.update(job.compute("pictures", lambda: pictures(spec, result, job.images, seed)))
     return result
 
@@ -111,7 +110,7 @@ def manage(job: Job[Config], clusters: Found, encoder: Mapping[str, PyTree]) -> 
         key, size = fold_name(fold_name(job.key, "manager"), "init"), min(config.batch_size, len(kept))
         start = classifier.with_trunk(initial(training, key, (size, *job.shape)), encoder)
     state = job.train("manager", training, epochs, images=take(job.images, kept), state=start)
-    arrays = {"manager": {"params": state.params, "stats": state.extra["stats"]}}
+    arrays = {"manager": classifier.arrays_of(state)}
     return state, _log_posterior(spec, arrays, job.images).argmax(1)
 
 
@@ -145,24 +144,13 @@ def _log_posterior(spec: classifier.ClassifierSpec, arrays: PyTree, images: Imag
     return apply_in_batches(of_manager, {"manager": arrays["manager"]}, images)
 
 
-def restore(meta: Mapping[str, Any]) -> Functions:
-    """The functions of a fitted mixture: arrays hold params and statistics of 'encoder', 'manager' and 'experts'."""
-    return functions(*_specs(meta), tuple(meta["shape"]))
-
-
-def _specs(meta: Mapping[str, Any]) -> tuple[autoencoder.AutoencoderSpec, mixture.MixtureSpec]:
-    config, likelihood = Config(**meta["config"]), meta["likelihood"]
-    experts = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
-    return autoencoder_spec(config, likelihood, meta["latent_dim"], 1), experts
-
-
 def _result(
     model: Model,
     images: Images,
     means: np.ndarray,
     probabilities: np.ndarray,
     clusters: Found | None,
-    first: np.ndarray,
+    managed: np.ndarray,
     plots: dict[str, np.ndarray],
 ) -> Result:
     """Everything that the phases found out about the images that they saw."""
@@ -171,7 +159,7 @@ def _result(
     opinions = {"reconstruction": apply_in_batches(model.functions.second_opinion, model.arrays, images)}
     noise = np.zeros(len(images), bool)
     if clusters is not None:
-        opinions["manager"] = first.astype(np.int32)
+        opinions["manager"] = managed.astype(np.int32)
         opinions["first"] = clusters.labels
         noise = clusters.labels < 0
     summary = {

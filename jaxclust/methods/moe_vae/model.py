@@ -1,7 +1,8 @@
 """A fitted mixture of experts: labels, codes, samples and reconstructions of prepared images, and its pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jaxclust.data.rows import Images
 from jaxclust.host import manifold
 from jaxclust.methods.base import Functions, Result
 from jaxclust.methods.moe_vae import mixture
+from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, mixture_spec
 from jaxclust.methods.shared import autoencoder, classifier
 from jaxclust.nn.apply import eval_mode
 from jaxclust.nn.autoencoders import Classifier
@@ -31,8 +33,7 @@ def posterior(network: Classifier) -> Callable[[PyTree, Array], Array]:
     """
 
     def log_posterior(arrays: PyTree, images: Array) -> Array:
-        manager = arrays["manager"]
-        return jax.nn.log_softmax(eval_mode(network, manager["params"], manager["stats"], to_unit(images)))
+        return classifier.log_posterior_of(network, arrays["manager"], images)
 
     return log_posterior
 
@@ -94,3 +95,15 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
         drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
     answer = jax.jit(partial(mixture.reconstructions, spec, shape), compiler_options=options(once=True))
     return {**drawn, "ones": np.asarray(answer(experts, np.ones((1, *shape), np.float32))[0])[:, 0]}
+
+
+def restore(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted mixture: arrays hold params and statistics of 'encoder', 'manager' and 'experts'."""
+    return functions(*specs_of(meta), tuple(meta["shape"]))
+
+
+def specs_of(meta: Mapping[str, Any]) -> tuple[autoencoder.AutoencoderSpec, mixture.MixtureSpec]:
+    """Of the autoencoder and of the mixture of a fitted model, for which no more is trained."""
+    config, likelihood = Config(**meta["config"]), meta["likelihood"]
+    experts = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
+    return autoencoder_spec(config, likelihood, meta["latent_dim"], 1), experts

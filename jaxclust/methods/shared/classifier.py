@@ -40,6 +40,16 @@ def module(spec: ClassifierSpec) -> Classifier:
     return Classifier(spec.n_classes, spec.width, spec.min_filters, spec.form, spec.dtype, spec.stem)
 
 
+def log_posterior_of(network: Classifier, arrays: Mapping[str, PyTree], images: Array) -> Array:
+    """log p(k|x) (n, K) of prepared examples (n, ...), by a network's 'params' and 'stats'."""
+    return jax.nn.log_softmax(eval_mode(network, arrays["params"], arrays["stats"], to_unit(images)))
+
+
+def arrays_of(state: TrainState) -> dict[str, PyTree]:
+    """The trained network: its 'params' and 'stats'."""
+    return {"params": state.params, "stats": state.extra["stats"]}
+
+
 def classifier(spec: ClassifierSpec, targets: np.ndarray) -> Training:
     """The training of a classifier on `targets` (n, n_classes), rows that sum to one, found by `Batch.index`."""
     network = module(spec)
@@ -63,7 +73,7 @@ def classifier(spec: ClassifierSpec, targets: np.ndarray) -> Training:
         return advance(state, grads, optimiser, {**state.extra, "stats": stats}), terms
 
     def log_posterior(state: TrainState, images: Array) -> Array:
-        return jax.nn.log_softmax(eval_mode(network, state.params, state.extra["stats"], to_unit(images)))
+        return log_posterior_of(network, arrays_of(state), images)
 
     return Training(start, step, log_posterior, log_posterior)
 

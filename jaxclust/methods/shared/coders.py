@@ -148,7 +148,7 @@ def _modules(config: CoderConfig, extent: Extent, outputs: int) -> tuple[Module,
 
 
 @lru_cache(32)
-def autoencoder(coders: Coders, optimiser: optax.GradientTransformation) -> Training:
+def pretraining(coders: Coders, optimiser: optax.GradientTransformation) -> Training:
     """The training of a pair alone, on the squared error, averaged over the batch; extra: the running statistics."""
 
     def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:

@@ -30,6 +30,10 @@ class Extent(NamedTuple):
         kept = meta["frame"]
         return cls(tuple(kept["shape"]), kept["height"], kept["width"])
 
+    def to_meta(self) -> dict[str, Any]:
+        """The inverse."""
+        return {"frame": self._asdict()}
+
     @property
     def size(self) -> int:
         """Numbers in one example, padding left out."""

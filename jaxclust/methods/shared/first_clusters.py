@@ -46,7 +46,7 @@ class MapConfig(ClustersConfig):
     clusterer: Literal["leaves", "hdbscan", "gmm"] = "hdbscan"
     """What finds the first clusters: persistent leaves over several UMAPs; HDBSCAN; or a Gaussian mixture, K by BIC."""
     umap_metric: Literal["manhattan", "euclidean", "cosine"] = "euclidean"
-    """Metric of UMAP; 'manhattan' goes with L1-normalised codes."""
+    """Metric of UMAP and HDBSCAN; 'manhattan' goes with L1-normalised codes."""
     umap_neighbors: int | Literal["auto"] = "auto"
     """UMAP's n_neighbors for 'hdbscan' and 'gmm'; 'auto' is n // 300, from 10 to 100."""
     umap_components: int | Literal["latent"] = "latent"

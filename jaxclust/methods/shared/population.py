@@ -17,7 +17,7 @@ from jax import lax
 from jaxclust.data.rows import Images
 from jaxclust.methods.shared.job import Job
 from jaxclust.nn import conv
-from jaxclust.numerics import fold_name
+from jaxclust.numerics import fold_name, fold_range
 from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch, Training, TrainState
 from jaxclust.typing import Array, Key, PyTree
@@ -64,7 +64,7 @@ def population(
         shape = (batch_shape[0], *batch_shape[2:]) if own_images else batch_shape
         if count == 1:
             return member.init(jax.random.fold_in(key, first), shape)
-        state = jax.vmap(lambda k: member.init(k, shape))(keys(key, first, count))
+        state = jax.vmap(lambda k: member.init(k, shape))(fold_range(key, first, count))
         return state._replace(step=jnp.zeros((), jnp.int32), key=key)
 
     def step_one(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
@@ -78,7 +78,7 @@ def population(
 
         images = jnp.moveaxis(batch.image, 1, 0) if own_images else None
         (params, opt_state, extra), terms = over(
-            one, state.params, state.opt_state, state.extra, keys(state.key, first, count), images
+            one, state.params, state.opt_state, state.extra, fold_range(state.key, first, count), images
         )
         return TrainState(state.step + 1, params, opt_state, extra, state.key), jax.tree.map(jnp.mean, terms)
 
@@ -107,15 +107,9 @@ def _on_members(function: Callable[[Array], np.ndarray], state: TrainState) -> T
     return TrainState(state.step, params, opt_state, extra, state.key)
 
 
-def keys(key: Key, first: int, count: int) -> Key:
-    """The keys (count,) of members `first`, ..."""
-    return jax.vmap(lambda r: jax.random.fold_in(key, r))(first + jnp.arange(count))
-
-
 def is_stacked(state: TrainState) -> PyTree:
-    """Which leaves of a population's state have the members' axis."""
-    flags = jax.tree.map(lambda _: True, state)
-    return flags._replace(step=False, key=False)
+    """Which leaves of a state have the axis of stacked networks: all but the step and the key."""
+    return jax.tree.map(lambda _: True, state)._replace(step=False, key=False)
 
 
 def over_members(size: int, convolutional: bool = False, form: str = "auto") -> Callable[..., Any]:

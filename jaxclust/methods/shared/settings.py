@@ -1,6 +1,7 @@
 """What all configs share: lists from JSON become tuples, and every number lies within its bounds.
 
-A bound belongs to a name, which means the same in every config. A test asks that each numeric field has one.
+A bound belongs to a field's name; a config that needs another has it in OWN_BOUNDS. A test asks that each numeric
+field has one.
 """
 
 import math

@@ -19,11 +19,22 @@ all. The gradient's expectation is that of the whole sum (Liu et al., Rao-Blackw
 Beyond the text: the start 'manifold'. Random starts often end with fewer clusters than asked. Here density clusters of
 UMAPs of a VAE's codes (host/clusters.py) take the place of q(k|x) for some epochs, and q(k|x) learns them; then L.
 Several `restarts` are trained, and one is kept by a `choice` that needs no label.
+
+Deviations, the text's value last:
+
+    variances               are at least 1e-4; not bounded
+    epochs                  200 in preset 'paper'; the text states none
+    activations             ReLU on vectors and in the prior's network (nn/variational.py); leaky ReLU
+    likelihood              'gaussian' has a variance for every pixel; one map of outputs
+    network                 'size': blocks whose number follows the image's side; those of table II
+    shared_trunk            q(k|x) and q(z|x, k) share their convolutions; not
+    reconstruction_size     lambda_recons counts as many pixels, whatever the images have; all
 """
 
 from jaxclust.methods.base import Method
 from jaxclust.methods.vc import fit
 from jaxclust.methods.vc.config import QUICK, Config
+from jaxclust.methods.vc.model import restore
 
 METHOD = Method(
     name="vc",
@@ -32,5 +43,5 @@ METHOD = Method(
     Config=Config,
     presets={"quick": QUICK, "paper": Config()},
     fit=fit.fit,
-    restore=fit.restore,
+    restore=restore,
 )

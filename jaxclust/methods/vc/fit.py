@@ -1,10 +1,8 @@
 """The phases of vc, in order; its equations are in __init__.py."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from math import prod
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +10,8 @@ import numpy as np
 
 from jaxclust.data.rows import take
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Model, Result
+from jaxclust.methods.base import Model, Result
 from jaxclust.methods.shared.autoencoder import AutoencoderSpec, autoencoder
-from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.first_clusters import first_clusters
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.lengths import epochs_of, length, per_epoch
@@ -22,7 +19,7 @@ from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.methods.shared.population import Restarts, over_members, pick
 from jaxclust.methods.vc.config import Config, augmentation
 from jaxclust.methods.vc.model import Networks, functions
-from jaxclust.methods.vc.training import Plan, active, evidence, guided, variational_clustering
+from jaxclust.methods.vc.training import active, evidence, guided, schedules_of, variational_clustering
 from jaxclust.nn.apply import compute_type
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
@@ -40,16 +37,16 @@ def fit(job: Job[Config]) -> Result:
     n_clusters = config.max_clusters if found is None else found.memberships.shape[1]
     n_clusters = int(n_clusters if config.n_clusters == "auto" else config.n_clusters)
     nets = Networks(config, n_clusters, extent, likelihood)
-    plan = plan_of(config, job.n, None if job.are_features else prod(extent.shape))
+    schedules = schedules_of(config, job.n, None if job.are_features else prod(extent.shape))
     size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(nets.init, job.key)[0]))
     runs = Restarts(job, size, convolutional=not job.are_features)
-    joint = variational_clustering(config, n_clusters, nets, plan)
+    joint = variational_clustering(config, n_clusters, nets, schedules)
     state = None
     if first is not None:
         state = runs.begun("joint", joint, job.images)
         fresh = runs.begun("guided", joint, job.images)
         fresh = fresh._replace(extra={**fresh.extra, "labels": np.broadcast_to(first, (config.restarts, job.n))})
-        training = guided(config, n_clusters, nets, plan)
+        training = guided(config, nets, schedules)
         last = runs.train("guided", training, job.images, epochs_of(config, config.guided_epochs, job.n), fresh)
         state = state._replace(params=last.params, extra={"stats": last.extra["stats"]})
     state = runs.train("joint", joint, job.images, epochs_of(config, config.epochs, job.n), state)
@@ -84,27 +81,12 @@ def manifold(job: Job[Config]) -> Found:
     return first_clusters(job, codes, inputs=job.vectors)
 
 
-def plan_of(config: Config, n: int, size: int | None) -> Plan:
-    """The schedules of both weights, in steps. size: numbers in an image, None for features."""
-    scale = config.reconstruction_size / size if config.reconstruction_size and size else 1.0
-
-    def begins(epochs: tuple[float, ...]) -> tuple[int, ...]:
-        return tuple(round(epochs_of(config, epoch, n) * per_epoch(config, n)) for epoch in epochs)
-
-    return Plan(
-        (tuple(scale * weight for weight in config.reconstruction_weights), begins(config.reconstruction_epochs)),
-        (config.consistency_weights, begins(config.consistency_epochs)),
-    )
-
-
-def answers(
-    config: Config, n_clusters: int, nets: Networks, arrays: PyTree, key: Key, images: Array
-) -> dict[str, Array]:
+def answers(nets: Networks, arrays: PyTree, key: Key, images: Array) -> dict[str, Array]:
     """Of each example: log q(k|x) (n, K), its 'elbo' (n,) at one z, whether a transformed one has the same cluster."""
     x, stats = nets.target(images), arrays["stats"]
     seen, _ = nets.infer(arrays["params"], stats, x, None)
     augmented, _ = nets.infer(arrays["params"], stats, nets.augment(fold_name(key, "augment"), x), None)
-    at = active(fold_name(key, "clusters"), seen.log_q, min(2, n_clusters))
+    at = active(fold_name(key, "clusters"), seen.log_q, min(2, nets.n_clusters))
     parts, _, _ = evidence(nets, arrays["params"], stats, fold_name(key, "posterior"), x, seen, at, None)
     same = augmented.log_q.argmax(-1) == seen.log_q.argmax(-1)
     return {"log_q": seen.log_q, "elbo": parts.elbo(), "agreement": same.astype(jnp.float32)}
@@ -119,7 +101,7 @@ def chosen(runs: Restarts, nets: Networks, members: PyTree, first: np.ndarray | 
     over, key = over_members(runs.size, runs.convolutional), fold_name(job.key, "choice")
 
     def each(arrays: PyTree, images: Array) -> dict[str, Array]:
-        found = over(lambda arrays: answers(config, n_clusters, nets, arrays, key, images), arrays)
+        found = over(lambda arrays: answers(nets, arrays, key, images), arrays)
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
 
     found = loop.in_batches(partial(jax.jit(each), jax.device_put(members)), job.images)
@@ -131,7 +113,7 @@ def chosen(runs: Restarts, nets: Networks, members: PyTree, first: np.ndarray | 
     kept = np.flatnonzero(shares >= least)
     meta = {
         "config": asdict(config),
-        "frame": job.extent._asdict(),
+        **job.extent.to_meta(),
         "n_clusters": n_clusters,
         "likelihood": job.preprocess.likelihood,
     }
@@ -148,8 +130,3 @@ def chosen(runs: Restarts, nets: Networks, members: PyTree, first: np.ndarray | 
         restart=best,
         **{f"restarts_{config.choice}": [float(value) for value in score]},
     )
-
-
-def restore(meta: Mapping[str, Any]) -> Functions:
-    """The functions of a fitted model."""
-    return functions(Networks(Config(**meta["config"]), meta["n_clusters"], Extent.from_meta(meta), meta["likelihood"]))

@@ -4,8 +4,9 @@ q(k|x)     cluster network, a softmax            q(z|x, k)  code network, a Gaus
 p(z|k)     prior network, a Gaussian             p(x|z)     decoder, Bernoulli or Gaussian
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -244,3 +245,8 @@ def functions(nets: Networks) -> Functions:
         centroids=centroids,
         between=between,
     )
+
+
+def restore(meta: Mapping[str, Any]) -> Functions:
+    """The functions of a fitted model."""
+    return functions(Networks(Config(**meta["config"]), meta["n_clusters"], Extent.from_meta(meta), meta["likelihood"]))

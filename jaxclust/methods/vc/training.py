@@ -9,6 +9,7 @@ import optax
 from jax import lax
 
 from jaxclust import losses
+from jaxclust.methods.shared.lengths import epochs_of, per_epoch
 from jaxclust.methods.vc.config import Config
 from jaxclust.methods.vc.model import Inferred, Networks
 from jaxclust.numerics import entropy, fold_name, weighted_mean
@@ -85,21 +86,34 @@ def disagreement(q: Array, moved_q: Array) -> Array:
 # Trainings
 
 
-class Plan(NamedTuple):
+class Schedules(NamedTuple):
     """lambda_recons and lambda_aug: their values, and the steps at which the next one begins."""
 
     reconstruction: tuple[tuple[float, ...], tuple[int, ...]]
     consistency: tuple[tuple[float, ...], tuple[int, ...]]
 
 
-def stretch(step: Array, plan: tuple[tuple[float, ...], tuple[int, ...]]) -> Array:
+def schedules_of(config: Config, n: int, size: int | None) -> Schedules:
+    """The schedules of both weights, in steps. size: numbers in an image, None for features."""
+    scale = config.reconstruction_size / size if config.reconstruction_size and size else 1.0
+
+    def begins(epochs: tuple[float, ...]) -> tuple[int, ...]:
+        return tuple(round(epochs_of(config, epoch, n) * per_epoch(config, n)) for epoch in epochs)
+
+    return Schedules(
+        (tuple(scale * weight for weight in config.reconstruction_weights), begins(config.reconstruction_epochs)),
+        (config.consistency_weights, begins(config.consistency_epochs)),
+    )
+
+
+def value_at(step: Array, schedule: tuple[tuple[float, ...], tuple[int, ...]]) -> Array:
     """The value of that step: ()."""
-    values, begins = plan
+    values, begins = schedule
     return jnp.asarray(values)[(step >= jnp.asarray(begins, jnp.int32)).sum()]
 
 
 @lru_cache(32)
-def variational_clustering(config: Config, n_clusters: int, nets: Networks, plan: Plan) -> Training:
+def variational_clustering(config: Config, n_clusters: int, nets: Networks, schedules: Schedules) -> Training:
     """The training by L. extra: 'stats' of the networks."""
     adam = optax.adam(config.learning_rate)
     count = n_clusters if config.active_clusters == "all" else config.active_clusters
@@ -120,7 +134,7 @@ def variational_clustering(config: Config, n_clusters: int, nets: Networks, plan
         distance = losses.squared_wasserstein(mean[:b], var[:b], moved_mean, moved_var)
         q = jnp.exp(seen.log_q)
         terms = {
-            "elbo": weighted_mean(parts.elbo(stretch(state.step, plan.reconstruction)), weights),
+            "elbo": weighted_mean(parts.elbo(value_at(state.step, schedules.reconstruction)), weights),
             "log_likelihood": weighted_mean(parts.log_likelihood, weights),
             "kl": weighted_mean(parts.kl, weights),
             "entropy": weighted_mean(parts.entropy, weights),
@@ -132,14 +146,14 @@ def variational_clustering(config: Config, n_clusters: int, nets: Networks, plan
             agree += terms["cluster_disagreement"]
         if config.consistency in ("both", "codes"):
             agree += terms["code_distance"]
-        total = -terms["elbo"] + stretch(state.step, plan.consistency) * agree
+        total = -terms["elbo"] + value_at(state.step, schedules.consistency) * agree
         return total, (stats, {**terms, "loss": total})
 
     return _training(nets, adam, loss)
 
 
 @lru_cache(32)
-def guided(config: Config, n_clusters: int, nets: Networks, plan: Plan) -> Training:
+def guided(config: Config, nets: Networks, schedules: Schedules) -> Training:
     """The training with clusters that are given, 'labels' (n,) in extra, -1 unknown: in their place q(k|x) is one-hot,
     and it learns them by -log q(k|x)."""
     adam = optax.adam(config.learning_rate)
@@ -151,7 +165,7 @@ def guided(config: Config, n_clusters: int, nets: Networks, plan: Plan) -> Train
         seen, stats = nets.infer(params, state.extra["stats"], x, batch.weight)
         at = Active(labels[:, None], jnp.ones((len(x), 1)))
         parts, _, stats = evidence(nets, params, stats, step_key(state, "posterior"), x, seen, at, known)
-        value = parts.elbo(plan.reconstruction[0][0]) - parts.entropy
+        value = parts.elbo(schedules.reconstruction[0][0]) - parts.entropy
         terms = {
             "elbo": weighted_mean(value, known),
             "guidance": -weighted_mean(jnp.take_along_axis(seen.log_q, labels[:, None], 1)[:, 0], known),
