@@ -121,7 +121,11 @@ def test_sizes_of_zero_are_refused(name):
 
 @pytest.mark.parametrize(
     ("config", "extent", "images"),
-    [(MLP, OF_FEATURES, FEATURES), (MLP, OF_IMAGES, IMAGES), (CONV, OF_IMAGES, IMAGES)],
+    [
+        (MLP, OF_FEATURES, FEATURES),
+        (MLP, OF_IMAGES, IMAGES),
+        pytest.param(CONV, OF_IMAGES, IMAGES, marks=pytest.mark.slow),
+    ],
     ids=["features", "images", "conv"],
 )
 def test_a_pair_learns_and_its_codes_and_pictures_do_not_depend_on_the_batch(config, extent, images):

@@ -113,7 +113,9 @@ def test_padding_has_no_part_in_an_update():
     close(terms, others, 1e-5)
 
 
-@pytest.mark.parametrize("update", [hc_training.raw_update, hc_training.group_update])
+@pytest.mark.parametrize(
+    "update", [hc_training.raw_update, pytest.param(hc_training.group_update, marks=pytest.mark.slow)]
+)
 def test_rows_that_a_batch_is_padded_with_leave_its_random_numbers(update):
     """Where devices do not divide a batch, it has more rows than on one device."""
     params = raw_params() if update is hc_training.raw_update else one_group(0)
@@ -213,7 +215,9 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
     close(raw(params, plain_steps)[0], {**judges, "classifier": classifier, "generator": generator})
 
 
-@pytest.mark.parametrize(("which", "real_weight"), [(0, 0.0), pytest.param(1, 0.0, marks=pytest.mark.slow), (1, 0.7)])
+@pytest.mark.parametrize(
+    ("which", "real_weight"), [*(pytest.param(w, 0.0, marks=pytest.mark.slow) for w in (0, 1)), (1, 0.7)]
+)
 def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, which, real_weight):
     plain_steps = dataclasses.replace(plain_steps, real_weight=real_weight)
     own, other = one_group(0), one_group(1)
@@ -239,7 +243,7 @@ def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, whic
     close(group(own, other, which, plain_steps)[0], {**judges, "classifier": classifier, "generator": generator})
 
 
-@pytest.mark.parametrize("order", ["turn", "together"])
+@pytest.mark.parametrize("order", ["turn", pytest.param("together", marks=pytest.mark.slow)])
 def test_the_second_group_sees_what_the_first_has_become_unless_both_move_together(order):
     config = dataclasses.replace(TINY, order=order)
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), one_group(0), one_group(1))
@@ -296,6 +300,7 @@ def stepped(several, state, count, images=None):
     return run_chunk(several.training.step, state, images, index, weight, choose_rows=several.training.choose_rows)
 
 
+@pytest.mark.slow
 def test_examples_are_drawn_by_their_membership():
     member = np.array([0.0, 1.0, 2.0, 0.0, 5.0, 0.0])
     several, state = started(1, n=6, n_steps=(64,), members=member[None, None])
@@ -322,7 +327,8 @@ def test_slots_and_groups_take_turns_in_a_batch():
     np.testing.assert_array_equal(several.training.choose_rows(state, jnp.int32(0), 4 * B), np.tile(np.arange(4), B))
 
 
-@pytest.mark.parametrize("refine", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("refine", [False, True])
 def test_a_slot_is_the_same_whatever_the_others_do(refine):
     both, alone = (stepped(*started(2, refine, n_steps=steps), 3)[0] for steps in ((64, 64), (64, 0)))
     equal(*(jax.tree.map(lambda leaf: leaf[0], s.params) for s in (both, alone)))
@@ -339,6 +345,7 @@ def test_a_slot_stops_when_its_steps_are_done():
     assert moved(*(jax.tree.map(lambda leaf: leaf[1], s.params) for s in (three, five)))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_its_slot_alone():
     several, state = started(2)
     params = jax.tree.map(lambda leaf: leaf.at[0].set(jnp.nan), state.params)

@@ -354,6 +354,7 @@ def test_a_tree_says_why_it_has_fewer_leaves_or_none(monkeypatch):
         fit(dataclasses.replace(TINY, n_clusters="auto"), images)
 
 
+@pytest.mark.slow
 def test_what_is_usable_outlives_what_is_not(monkeypatch):
     """A raw split whose discriminator has won stands, where the trainings after it fail."""
     ends = iter([slots.FAULTS[slots.COLLAPSED], split.EMPTY])

@@ -148,6 +148,7 @@ def test_an_example_s_output_is_its_own_and_padding_changes_nothing():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), stats, others)
 
 
+@pytest.mark.slow
 def test_both_forms_of_convolutions_agree():
     net, variables, x = built(groups=2, form="patches")
     native, _ = network(groups=2, form="native")

@@ -81,18 +81,20 @@ def test_the_embedding_is_the_prepared_data(four):
     assert fitted.model.functions.sample is None
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same(four):
     again = fit(blobs()[0], **QUICK)[1]
     np.testing.assert_array_equal(again.probabilities, four[1].probabilities)
 
 
-@pytest.mark.parametrize("n_clusters", [2, 6])
+@pytest.mark.parametrize("n_clusters", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_given_number_is_kept(n_clusters):
     _, result = fit(blobs()[0], n_clusters=n_clusters, **QUICK)
     assert result.probabilities.shape == (200, n_clusters)
     assert set(result.opinions["first"]) - {-1} == set(range(n_clusters))
 
 
+@pytest.mark.slow
 def test_rows_outside_the_sample_are_learned_too():
     _, result = fit(blobs()[0], **{**QUICK, "max_samples": 120, "draws": 4})
     assert models.score(result.labels, blobs()[1])["acc"] > 0.98
