@@ -316,7 +316,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.bench.aot", description=__doc__.splitlines()[0])
     parser.add_argument("--target", action="append", help="repeatable; all by default")
     parser.add_argument("--only", action="append", metavar="STEP", help="repeatable; all steps by default")
-    parser.add_argument("--no-export", dest="export", action="store_false", help="write no portable programs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     options = parser.parse_args(argv)
     say = partial(print, flush=True)
@@ -330,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for source in dict.fromkeys(target.chip.source for target in targets):
             say(f"rates and memory: {source}")
         missed = run_controls(targets, say)
-        for step in steps if options.export else ():
+        for step in steps:
             say(f"exported {step.name} for {', '.join(EXPORTS)}: {exported(step) / 1e6:.1f} MB")
     except InputError as error:
         print(f"experiments.bench.aot: error: {error}", file=sys.stderr)
