@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.stored import path as path_of
+from experiments.data_files import path as path_of
 from jaxclust.errors import InputError
 from jaxclust.system import atomic
 

@@ -3,7 +3,7 @@
 A module states ROWS, the lines of a table. Each has the method, the data, the preset, fields of the method's config on
 top of it, the seeds, and the text's numbers ('acc', 'nmi', 'ari', 'manager' and 'lsp_ari', shares; 'n_clusters'). The
 split is 'all', or 'train': then the model labels the test split after fitting. Data are a name that `jaxclust fit`
-takes, or a file in the directory JAXCLUST_DATA (stored.py), or one that imbalance.py or cluster_sets.py makes of such
+takes, or a file in the directory JAXCLUST_DATA (data_files.py), or one that imbalance.py or cluster_sets.py makes of such
 a file.
 """
 
@@ -17,12 +17,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-from experiments import cluster_sets, imbalance, stored
+from experiments import cluster_sets, data_files, imbalance
 from jaxclust import methods
 from jaxclust.errors import InputError
 from jaxclust.system import atomic
 
-ROOT = stored.ROOT
+ROOT = data_files.ROOT
 OUT = ROOT / "experiments" / "out"
 HELD_OUT = "held_out.json"  # in a run fitted to the training split: the scores of the test split
 DIVERGED = ".diverged"  # a file SEED.diverged stands for a run whose training diverged: that leaves no directory
@@ -93,9 +93,9 @@ def data_of(row: Row) -> str:
     if Path(row.data).stem in cluster_sets.MADE:
         return str(cluster_sets.file(Path(row.data).stem, OUT / "data"))
     if made := imbalance.NAME.fullmatch(row.data):
-        stored.path(f"{made['source']}.npz")
-        return str(imbalance.file(row.data, stored.directory(), OUT / "data"))
-    return str(stored.path(row.data))
+        data_files.path(f"{made['source']}.npz")
+        return str(imbalance.file(row.data, data_files.directory(), OUT / "data"))
+    return str(data_files.path(row.data))
 
 
 def config_of(row: Row) -> Any:
