@@ -3,8 +3,8 @@
 A module states ROWS, the lines of a table. Each has the method, the data, the preset, fields of the method's config on
 top of it, the seeds, and the text's numbers ('acc', 'nmi', 'ari', 'manager' and 'lsp_ari', shares; 'n_clusters'). The
 split is 'all', or 'train': then the model labels the test split after fitting. Data are a name that `jaxclust fit`
-takes, or a file in the directory JAXCLUST_DATA (data_files.py), or one that imbalance.py or cluster_sets.py makes of such
-a file.
+takes, or a file in the directory JAXCLUST_DATA (data_files.py), or one that imbalance.py or cluster_sets.py makes of
+such a file.
 """
 
 import dataclasses
