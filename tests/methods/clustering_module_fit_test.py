@@ -1,5 +1,6 @@
 """Small fits of cm and ae-cm through the public contract: blobs, restarts, k-means as the reference."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ from jaxclust import methods, models
 from jaxclust.errors import InputError
 from jaxclust.host import clusters
 from jaxclust.host.clusters import Found
+from jaxclust.methods.clustering_module.config import AEConfig
+from jaxclust.methods.clustering_module.fit import wider
+from jaxclust.methods.shared.coders import coders, pretraining
+from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.population import Restarts, pick
 from jaxclust.models import Request
+from jaxclust.train.optimisers import damped_adam
 from jaxclust.train.phases import Phases
 from tests import toy
 
@@ -114,6 +121,28 @@ def test_ae_cm_finds_the_blobs(kind, start):
 def test_convolutions_of_features_are_refused():
     with pytest.raises(InputError, match="network is 'conv'"):
         fit("ae-cm", FEATURES, network="conv", **TINY_AE)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_a_wider_code_holds_the_narrower_one_and_the_decoder_does_not_look_further(network):
+    config = AEConfig(network=network, hidden=(6,), latent_dim=2, width=0.1, min_filters=4, restarts=2)
+    preprocess, images = models.prepared(config, IMAGES[..., None])
+    job = Job(config, images, preprocess, jax.random.key(0), Phases())
+    pair = coders(config, job.extent)
+    runs = Restarts(job, pair.size, network == "conv")
+    before = runs.begun("autoencoder", pretraining(pair, damped_adam(1e-3)), images)
+    wide, wide_pair, after = wider(runs, before, 5)
+    assert wide.job.config.latent_dim == 5
+    for r in range(2):
+        old, new = ({"params": pick(s.params, r), "stats": pick(s.extra, r)} for s in (before, after))
+        codes = pair.embed(**old, images=images[:4])
+        wide_codes = wide_pair.embed(**new, images=images[:4])
+        assert wide_codes.shape == (4, 5)
+        np.testing.assert_allclose(wide_codes[:, :2], codes, rtol=1e-5, atol=1e-6)
+        assert np.ptp(np.asarray(wide_codes[:, 2:]), 0).min() > 0
+        expected = pair.picture(**old, codes=codes)
+        pictures = wide_pair.picture(**new, codes=wide_codes)
+        np.testing.assert_allclose(pictures, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow

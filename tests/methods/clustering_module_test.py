@@ -301,10 +301,10 @@ def test_the_averaging_epoch(float64, name):
 
 
 def test_concentrations():
-    np.testing.assert_array_equal(cm_training.concentrations(cm.Config(n_clusters=3, alpha=5.0), 3), [5, 5, 5])
-    np.testing.assert_array_equal(
-        cm_training.concentrations(cm.Config(n_clusters=3, alpha=(2.0, 7.0, 3.0)), 3), [2, 7, 3]
-    )
+    weight = jnp.array([1.0] * 8 + [0.0] * 4)
+    for alpha, expected in ((5.0, [5, 5, 5]), ((2.0, 7.0, 3.0), [2, 7, 3]), ("auto", [3, 3, 3])):
+        found = cm_training.concentrations(cm.Config(n_clusters=3, alpha=alpha), 3, weight)
+        np.testing.assert_array_equal(found, expected)
 
 
 # config

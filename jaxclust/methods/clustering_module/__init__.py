@@ -28,7 +28,9 @@ no label is needed.
 
 Beyond the text: the start 'manifold' of ae-cm. Density clusters of UMAPs of the codes (host/clusters.py) take the
 place of the responsibilities for some epochs, in which the network learns to map them to the corners of a simplex;
-then it goes on by the loss above. With n_clusters 'auto' such clusters also say how many there are.
+then it goes on by the loss above. With n_clusters 'auto' such clusters also say how many there are. The text's sets
+have at most as many clusters as a code has dimensions, and its alpha is one for each set. `widen` gives a code more
+dimensions where there are more clusters; alpha 'auto' goes with their number.
 
 Deviations: the text's double sum of E2 includes k = l, its eq. 10 prints mu^T mu (losses.py); biases start at zero.
 ae-cm 'pretrained' starts from k-means, the text from the seeding of k-means++ alone (4.2.2). The text has no

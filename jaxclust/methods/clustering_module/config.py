@@ -15,8 +15,9 @@ from jaxclust.methods.shared.first_clusters import ClustersConfig
 class Config(ScalingConfig, ClustersConfig):
     """Settings of cm; the defaults are the text's for USPS (preset 'paper')."""
 
-    alpha: float | tuple[float, ...] = 40.0
-    """Concentration of the Dirichlet prior: one for all clusters, or K of them in any order."""
+    alpha: float | Literal["auto"] | tuple[float, ...] = 40.0
+    """Concentration of the Dirichlet prior: one for all clusters, or K of them in any order; 'auto' is 1 + 3/4 of the
+    examples that a batch has for a cluster."""
     start: Literal["random", "k-means++", "k-means"] = "random"
     """First centroids."""
     encoder_start: Literal["pseudo-inverse", "posterior"] = "pseudo-inverse"
@@ -34,7 +35,7 @@ class Config(ScalingConfig, ClustersConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(np.atleast_1d(self.alpha)) <= 0:
+        if self.alpha != "auto" and min(np.atleast_1d(self.alpha)) <= 0:
             raise InputError(f"alpha is {self.alpha}: give numbers above 0")
         if isinstance(self.alpha, tuple) and len(self.alpha) != self.n_clusters:
             raise InputError(f"alpha has {len(self.alpha)} numbers for {self.n_clusters} clusters: give one, or K")
@@ -44,11 +45,14 @@ class Config(ScalingConfig, ClustersConfig):
 class AEConfig(CoderConfig, Config):
     """Settings of ae-cm; the defaults are the text's for USPS (preset 'paper')."""
 
-    alpha: float | tuple[float, ...] = 20.0
+    alpha: float | Literal["auto"] | tuple[float, ...] = 20.0
     beta: float = 0.5
     """Weight of the autoencoder's squared error."""
     orthonormality: float = 1.0
     """Weight lambda of |mu mu^T - I|_1."""
+    widen: bool = False
+    """Give the trained autoencoder's code a dimension for each cluster where it has fewer: centroids of more clusters
+    than dimensions are not orthonormal."""
     start: Literal["random", "pretrained", "manifold"] = "pretrained"  # type: ignore[assignment]
     """Random parameters; or an autoencoder trained alone, then k-means of its codes and cm on them, or ('manifold')
     density clusters of their UMAP, which guide the joint training at first."""
@@ -61,4 +65,7 @@ class AEConfig(CoderConfig, Config):
 
 
 QUICK = Config(start="k-means++", encoder_start="posterior", restarts=10, epochs=50, min_steps=5000)
-AE_QUICK = AEConfig(start="manifold", beta=0.05, pretrain_epochs=60, module_epochs=20, epochs=40, min_steps=1500)
+AE_QUICK = AEConfig(
+    start="manifold", alpha="auto", beta=0.05, widen=True, pretrain_epochs=60, module_epochs=20, epochs=40,
+    min_steps=1500,
+)  # fmt: skip

@@ -1,6 +1,6 @@
 """The phases of cm and ae-cm, in order; its equations are in __init__.py."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -49,8 +49,8 @@ def fit_cm(job: Job[Config]) -> Result:
 
 
 def fit_ae_cm(job: Job[AEConfig]) -> Result:
-    """Phases: unless the start is random 'autoencoder', and 'clusters', 'guided' or 'centroids', 'module'; then
-    'joint'; the choice of a restart."""
+    """Phases: unless the start is random 'autoencoder', wider codes where they are asked for, and 'clusters', 'guided'
+    or 'centroids', 'module'; then 'joint'; the choice of a restart."""
     config, pair = job.config, coders(job.config, job.extent)
     convolutional = config.network == "conv"
     runs = Restarts(job, pair.size, convolutional)
@@ -62,6 +62,10 @@ def fit_ae_cm(job: Job[AEConfig]) -> Result:
         codes = codes_of(pair, convolutional, before, job.images)
     by_restart = [codes[:, r].__getitem__ for r in range(config.restarts)] if before is not None else [job.vectors]
     n_clusters, labels, clusters = number_and_labels(job, by_restart)
+    if before is not None and config.widen and n_clusters > config.latent_dim:
+        runs, pair, before = wider(runs, before, n_clusters)
+        job, config = runs.job, runs.job.config
+        codes = codes_of(pair, convolutional, before, job.images)
     epochs, length = length_of(config, config.epochs, job.n)
     joint = ae_clustering_module(config, n_clusters, length, pair)
     if before is not None:
@@ -85,6 +89,22 @@ def codes_of(pair: Coders, convolutional: bool, before: TrainState, images: Imag
         return jnp.moveaxis(codes, 0, 1)
 
     return loop.in_batches(jax.jit(encode), images)
+
+
+def wider(runs: Restarts, before: TrainState, latent_dim: int) -> tuple[Restarts, Coders, TrainState]:
+    """The same with more numbers in a code: fresh ones, which the decoder does not look at yet."""
+    job = replace(runs.job, config=replace(runs.job.config, latent_dim=latent_dim))
+    pair = coders(job.config, job.extent)
+    runs = runs._replace(job=job, size=pair.size)
+    fresh = runs.begun("wider", pretraining(pair, damped_adam(job.config.learning_rate)), job.images).params
+    fresh = {"encoder": fresh["encoder"], "decoder": jax.tree.map(np.zeros_like, fresh["decoder"])}
+
+    def put_in(new: Array, old: Array) -> np.ndarray:
+        leaf = np.array(new)
+        leaf[tuple(map(slice, old.shape))] = old
+        return leaf
+
+    return runs, pair, before._replace(params=jax.tree.map(put_in, fresh, before.params))
 
 
 class Start(NamedTuple):

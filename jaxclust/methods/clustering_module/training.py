@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxclust import losses
 from jaxclust.methods.clustering_module.config import AEConfig, Config
@@ -16,6 +15,8 @@ from jaxclust.numerics import fold_name
 from jaxclust.train.optimisers import damped_adam
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
 from jaxclust.typing import Array, Key, PyTree
+
+PRIOR = 0.75  # of the examples of a batch, as which alpha 'auto' counts
 
 # Losses
 
@@ -77,7 +78,7 @@ def averaged(mean: PyTree, params: PyTree, step: Array, length: Length) -> PyTre
 def clustering_module(config: Config, n_clusters: int, dim: int, length: Length, extent: Extent | None) -> Training:
     """The training of the module alone, on images of that extent or on codes (b, dim). extra: 'mean', the averaged
     parameters."""
-    adam, alpha = damped_adam(config.learning_rate), concentrations(config, n_clusters)
+    adam = damped_adam(config.learning_rate)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params = {"module": random_module(fold_name(key, "module"), n_clusters, dim)}
@@ -85,7 +86,8 @@ def clustering_module(config: Config, n_clusters: int, dim: int, length: Length,
 
     def loss(params: PyTree, batch: Batch) -> tuple[Array, PyTree]:
         x = batch.image if extent is None else vectors(extent, batch.image)
-        terms = cm_terms(params["module"], x, batch.weight, jnp.asarray(alpha))
+        alpha = concentrations(config, n_clusters, batch.weight)
+        terms = cm_terms(params["module"], x, batch.weight, alpha)
         return sum(terms.values(), jnp.zeros(())), terms
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
@@ -107,7 +109,7 @@ def ae_clustering_module(
 ) -> Training:
     """The joint training of autoencoder and module. extra: 'mean' as above, the coders' 'stats', and 'labels' (n,)
     if it is guided by these."""
-    adam, alpha = damped_adam(config.learning_rate), concentrations(config, n_clusters)
+    adam = damped_adam(config.learning_rate)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
@@ -123,7 +125,8 @@ def ae_clustering_module(
             labels = state.extra["labels"][batch.index]
             terms = guided_terms(params["module"], z, labels, weight, config.orthonormality)
         else:
-            terms = ae_cm_terms(params["module"], z, weight, jnp.asarray(alpha), config.orthonormality)
+            alpha = concentrations(config, n_clusters, weight)
+            terms = ae_cm_terms(params["module"], z, weight, alpha, config.orthonormality)
         terms["reconstruction"] = config.beta * (weight * losses.gaussian_reconstruction(output, x)).sum()
         return sum(terms.values(), jnp.zeros(())), (stats, terms)
 
@@ -141,9 +144,14 @@ def settled(params: PyTree, stats: PyTree) -> PyTree:
     return {"module": params["module"]} if jax.tree.leaves(stats) else params
 
 
-def concentrations(config: Config, n_clusters: int) -> np.ndarray:
-    """alpha as (K,)."""
-    return np.broadcast_to(np.asarray(config.alpha, np.float32), (n_clusters,))
+def concentrations(config: Config, n_clusters: int, weight: Array) -> Array:
+    """alpha as (K,) for a batch of examples with weight (b,), 0 or 1.
+
+    'auto': what the prior adds to the counts of all clusters is PRIOR of the batch, however many there are. For the
+    text's batch and clusters on USPS this gives its alpha of 20.
+    """
+    alpha = 1.0 + PRIOR * weight.sum() / n_clusters if config.alpha == "auto" else jnp.array(config.alpha)
+    return jnp.broadcast_to(alpha, (n_clusters,))
 
 
 def per_example(terms: dict[str, Array], batch: Batch) -> dict[str, Array]:
