@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxclust.numerics import entropy, squared_distances, weighted_mean
+from jaxclust.numerics import entropy, product, squared_distances, weighted_mean
 from jaxclust.typing import Array
 
 
@@ -100,8 +100,8 @@ def responsibility_overlap(responsibilities: Array, centroids: Array) -> Array:
     E0 + E1 - E2 = sum_k g_k |x - mu_k|^2, E0 = |x - sum_k g_k mu_k|^2, is the expected log-likelihood of an isotropic
     Gaussian mixture, up to a constant.
     """
-    off_diagonal = (centroids @ centroids.T) * (1.0 - jnp.eye(centroids.shape[0], dtype=centroids.dtype))
-    return ((responsibilities @ off_diagonal) * responsibilities).sum(-1)
+    off_diagonal = product(centroids, centroids.T) * (1.0 - jnp.eye(centroids.shape[0], dtype=centroids.dtype))
+    return (product(responsibilities, off_diagonal) * responsibilities).sum(-1)
 
 
 def dirichlet_balance(responsibilities: Array, weight: Array, alpha: Array) -> Array:
@@ -120,7 +120,7 @@ def orthonormality(centroids: Array) -> Array:
 
     The text prints mu^T mu; its eq. 8 and the K x K identity say which product is meant.
     """
-    return jnp.abs(centroids @ centroids.T - jnp.eye(centroids.shape[0], dtype=centroids.dtype)).sum()
+    return jnp.abs(product(centroids, centroids.T) - jnp.eye(centroids.shape[0], dtype=centroids.dtype)).sum()
 
 
 def relativistic_pair(favoured: Array, other: Array) -> Array:

@@ -49,7 +49,8 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     },
     "ae-cm": {
         "n_clusters": 3, "start": "pretrained", "alpha": 5.0, "beta": 0.5, "hidden": (16,), "latent_dim": 2,
-        "widen": True, "epochs": 20, "pretrain_epochs": 20, "module_epochs": 10, "batch_size": 20, "learning_rate": 0.01,
+        "widen": True, "epochs": 20, "pretrain_epochs": 20, "module_epochs": 10, "batch_size": 20,
+        "learning_rate": 0.01,
     },
     "vc": {
         "n_clusters": 3, "width": 0.1, "min_filters": 4, "latent_dim": 4, "batch_size": 30, "draws": 1, "epochs": 4,

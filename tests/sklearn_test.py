@@ -1,7 +1,8 @@
 """Every estimator against scikit-learn's own conformance checks, on features (n, d). Those that train are slow.
 
 The toy is asked for all of them: most are kept by DeepClusterer, which all estimators share. The others are asked for
-those that hang on the method. A new method joins by a line in SETTINGS.
+those that hang on the method, where contract_test.py does not ask for the same. A new method joins by a line in
+SETTINGS.
 """
 
 import pytest
@@ -111,6 +112,12 @@ OF_THE_CLASS = {  # what X may be, and what is kept of it; each has data of its 
     "check_transformer_general",
     "check_transformer_preserve_dtypes",
 }
+OF_THE_CONTRACT = {  # what contract_test.py asks of every method too
+    "check_clusterer_compute_labels_predict",
+    "check_fit_idempotent",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+}
 EXPECTED = {**ONE_CLUSTER, **SPARSE}
 TOY = Toy(**SETTINGS["toy"])
 OTHERS = [estimator(**SETTINGS[estimator.method]) for estimator in estimators.ESTIMATORS]
@@ -120,7 +127,7 @@ def of_the_method(estimator):
     """Parameters for pytest: the estimator and each check that hangs on its method."""
     for each, check in estimator_checks_generator(estimator):
         name = check.func.__name__
-        if name not in OF_THE_CLASS:
+        if name not in OF_THE_CLASS | OF_THE_CONTRACT and not check.keywords.get("readonly_memmap"):
             marks = [pytest.mark.xfail(reason=EXPECTED[name])] if name in EXPECTED else []
             options = [str(value) for value in check.keywords.values()]
             yield pytest.param(each, check, id="-".join([estimator.method, name, *options]), marks=marks)
@@ -152,7 +159,7 @@ class AtLeastTwo:
 def checks_of_one_cluster():
     for name in ONE_CLUSTER:
         yield pytest.param(TOY, name, id=f"toy-{name}")
-        if name not in OF_THE_CLASS:
+        if name not in OF_THE_CLASS | OF_THE_CONTRACT:
             yield from (pytest.param(each, name, id=f"{each.method}-{name}", marks=pytest.mark.slow) for each in OTHERS)
 
 

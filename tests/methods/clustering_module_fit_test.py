@@ -123,13 +123,12 @@ def test_convolutions_of_features_are_refused():
         fit("ae-cm", FEATURES, network="conv", **TINY_AE)
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_a_wider_code_holds_the_narrower_one_and_the_decoder_does_not_look_further(network):
-    config = AEConfig(network=network, hidden=(6,), latent_dim=2, width=0.1, min_filters=4, restarts=2)
+def test_a_wider_code_holds_the_narrower_one_and_the_decoder_does_not_look_further():
+    config = AEConfig(hidden=(6,), latent_dim=2, restarts=2)
     preprocess, images = models.prepared(config, IMAGES[..., None])
     job = Job(config, images, preprocess, jax.random.key(0), Phases())
     pair = coders(config, job.extent)
-    runs = Restarts(job, pair.size, network == "conv")
+    runs = Restarts(job, pair.size)
     before = runs.begun("autoencoder", pretraining(pair, damped_adam(1e-3)), images)
     wide, wide_pair, after = wider(runs, before, 5)
     assert wide.job.config.latent_dim == 5

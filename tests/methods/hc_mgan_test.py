@@ -78,6 +78,7 @@ def moved(a, b):
 # losses
 
 
+@pytest.mark.slow
 def test_judges_that_see_nothing_are_as_unsure_as_can_be():
     params = blind(raw_params(), "discriminator", "classifier")
     features = NETS.features.apply(params["features"], REAL)
@@ -243,7 +244,8 @@ def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, whic
     close(group(own, other, which, plain_steps)[0], {**judges, "classifier": classifier, "generator": generator})
 
 
-@pytest.mark.parametrize("order", ["turn", pytest.param("together", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["turn", "together"])
 def test_the_second_group_sees_what_the_first_has_become_unless_both_move_together(order):
     config = dataclasses.replace(TINY, order=order)
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), one_group(0), one_group(1))
@@ -339,6 +341,7 @@ def test_a_slot_is_the_same_whatever_the_others_do(refine):
     assert moved(both.params, alone.params)
 
 
+@pytest.mark.slow
 def test_a_slot_stops_when_its_steps_are_done():
     three, five = (stepped(*started(2, n_steps=(3, 64)), count)[0] for count in (3, 5))
     close(*(jax.tree.map(lambda leaf: leaf[0], s.params) for s in (three, five)), 1e-5)  # programs of two lengths

@@ -1,7 +1,7 @@
 """hrwae-gan: its losses where they are known by hand, who updates what, its looks at the training's health."""
 
 import dataclasses
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -43,9 +43,14 @@ def terms_of(config=TINY, state=None, **changes):
     config = dataclasses.replace(config, **changes)
     state = started(config)[1] if state is None else state
     x = jnp.asarray(IMAGES, jnp.float32) / 255
-    loss = partial(hr_training.autoencoder_loss, config, "bernoulli")
-    grads, (_, _, terms) = quickly(jax.grad(loss, has_aux=True))(state.params["autoencoder"], state, x, x, batch())
+    grads, (_, _, terms) = gradient(config)(state.params["autoencoder"], state, x, x, batch())
     return terms, grads
+
+
+@cache
+def gradient(config):
+    loss = partial(hr_training.autoencoder_loss, config, "bernoulli")
+    return quickly(jax.grad(loss, has_aux=True))
 
 
 def with_blind_critics(state):
@@ -114,7 +119,8 @@ def test_attention_weighs_every_term_of_an_example():
         assert one[name] != pytest.approx(float(other[name]), rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["relativistic", pytest.param("standard", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["relativistic", "standard"])
 def test_learned_priors_follow_the_adversarial_loss_and_what_is_decoded_from_them(kind):
     def largest(**changes):
         _, grads = terms_of(adversarial=kind, **changes)

@@ -64,7 +64,11 @@ def test_with_a_single_stem_only_the_image_has_its_size(stem, convolutions, full
         assert jax.eval_shape(network.apply, variables, x).shape == shape
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda k: "-".join(map(str, k.values())))
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=[] if k["kind"] == "vae" else [pytest.mark.slow]) for k in KINDS],
+    ids=lambda k: "-".join(map(str, k.values())),
+)
 def test_every_kind_learns_features(kind):
     spec = autoencoder.AutoencoderSpec(
         latent_dim=2, likelihood="gaussian", width=0.1, learning_rate=1e-2, ramp_steps=1, wae_weight=1.0, **kind
@@ -175,7 +179,8 @@ def test_mixture_loss_by_hand():
     assert float(damic) == pytest.approx((first + 3) / 2)
 
 
-@pytest.mark.parametrize("loss", ["moe", pytest.param("damic", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["moe", "damic"])
 def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
     """The step pulls gradients back expert by expert; here they come from differentiating L itself."""
     spec = mixture_spec(3, loss)._replace(kl_weight=0.0)

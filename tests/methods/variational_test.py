@@ -59,7 +59,7 @@ def test_all_clusters_are_weighted_by_their_probability():
     np.testing.assert_allclose(vc_training.expected(at.weights, values), (np.exp(log_q()) * values).sum(1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_few_clusters_have_the_expectation_and_gradient_of_all(count, float64):
     """Over 20,000 draws, within four standard errors."""
     values = jnp.array(rng.normal(size=(1, K)) + 100)

@@ -29,7 +29,7 @@ from jax import lax
 from jaxclust import losses
 from jaxclust.methods.baselines.centroids import Joint, JointConfig, by_distance, method
 from jaxclust.methods.shared.coders import Coders
-from jaxclust.numerics import fold_name, squared_distances
+from jaxclust.numerics import fold_name, product, squared_distances
 from jaxclust.train.optimisers import damped_adam
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
 from jaxclust.typing import Array, Key, PyTree
@@ -48,7 +48,7 @@ class Config(JointConfig):
 def moved_centroids(centroids: Array, counts: Array, z: Array, members: Array) -> tuple[Array, Array]:
     """Eq. 8 for a batch: centroids (K, p), counts (K,), codes z (b, p), members (b, K), one-hot or zero for padding."""
     more = members.sum(0)
-    sums = jnp.matmul(members.T, z, precision=lax.Precision.HIGHEST)
+    sums = product(members.T, z)
     return (counts[:, None] * centroids + sums) / (counts + more)[:, None], counts + more
 
 
@@ -69,7 +69,7 @@ def training(config: Config, pair: Coders, n: int) -> Training:
         output, stats = pair.decode(params, stats, z, weight)
         mu = lax.stop_gradient(params["centroids"])
         members = jax.nn.one_hot(squared_distances(z, mu).argmin(-1), len(mu)) * weight[:, None]
-        own = jnp.matmul(members, mu, precision=lax.Precision.HIGHEST)
+        own = product(members, mu)
         terms = {
             "reconstruction": (weight * losses.gaussian_reconstruction(output, x)).sum(),
             "clustering": 0.5 * config.clustering_weight * (weight * ((z - own) ** 2).sum(-1)).sum(),

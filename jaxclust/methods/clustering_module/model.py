@@ -11,7 +11,7 @@ from jaxclust.methods.base import Functions
 from jaxclust.methods.clustering_module.config import AEConfig
 from jaxclust.methods.shared.coders import Coders, coders
 from jaxclust.methods.shared.extent import Extent, pictures, vectors
-from jaxclust.numerics import squared_distances
+from jaxclust.numerics import product, squared_distances
 from jaxclust.typing import Array, Key, PyTree
 
 
@@ -50,7 +50,7 @@ def posterior_of(centroids: Array, variance: Array) -> Module:
 
 def log_responsibilities(module: Module, x: Array) -> Array:
     """log g = log softmax(x W_enc + b_enc) (eq. 6): (b, d) -> (b, K)."""
-    return jax.nn.log_softmax(x @ module.encoder + module.encoder_bias)
+    return jax.nn.log_softmax(product(x, module.encoder) + module.encoder_bias)
 
 
 def centroids_of(module: Module) -> Array:
@@ -69,7 +69,8 @@ def functions(pair: Coders | None, extent: Extent) -> Functions:
 
     def embed(arrays: PyTree, images: Array) -> Array:
         z = code(arrays, images)
-        return z @ arrays["module"]["encoder"] + arrays["module"]["encoder_bias"] if pair is None else z
+        module = Module(**arrays["module"])
+        return product(z, module.encoder) + module.encoder_bias if pair is None else z
 
     def log_posterior(arrays: PyTree, images: Array) -> Array:
         return log_responsibilities(Module(**arrays["module"]), code(arrays, images))
@@ -85,7 +86,8 @@ def functions(pair: Coders | None, extent: Extent) -> Functions:
     def reconstruct(arrays: PyTree, images: Array) -> Array:
         z = code(arrays, images)
         if pair is None:
-            z = jnp.exp(log_responsibilities(Module(**arrays["module"]), z)) @ centroids_of(Module(**arrays["module"]))
+            module = Module(**arrays["module"])
+            z = product(jnp.exp(log_responsibilities(module, z)), centroids_of(module))
         return decode(arrays, z)
 
     def second_opinion(arrays: PyTree, images: Array) -> Array:

@@ -11,7 +11,7 @@ from jaxclust.methods.clustering_module.config import AEConfig, Config
 from jaxclust.methods.clustering_module.model import Module, centroids_of, log_responsibilities, random_module
 from jaxclust.methods.shared.coders import Coders
 from jaxclust.methods.shared.extent import Extent, vectors
-from jaxclust.numerics import fold_name
+from jaxclust.numerics import fold_name, product
 from jaxclust.train.optimisers import damped_adam
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state
 from jaxclust.typing import Array, Key, PyTree
@@ -25,7 +25,7 @@ def cm_terms(module: Module, x: Array, weight: Array, alpha: Array) -> dict[str,
     """The four terms of L_CM (eq. 7), which is their sum: x (b, d), weight (b,), alpha (K,)."""
     g, mu = jnp.exp(log_responsibilities(module, x)), centroids_of(module)
     return {
-        "reconstruction": (weight * losses.gaussian_reconstruction(g @ mu, x)).sum(),
+        "reconstruction": (weight * losses.gaussian_reconstruction(product(g, mu), x)).sum(),
         "sparsity": (weight * losses.responsibility_sparsity(g, (mu**2).sum(-1))).sum(),
         "overlap": -(weight * losses.responsibility_overlap(g, mu)).sum(),
         "balance": losses.dirichlet_balance(g, weight, alpha),
@@ -36,7 +36,7 @@ def ae_cm_terms(module: Module, z: Array, weight: Array, alpha: Array, orthonorm
     """The terms of eq. 10 but for the autoencoder's: z (b, p), weight (b,), alpha (K,)."""
     g, mu = jnp.exp(log_responsibilities(module, z)), centroids_of(module)
     return {
-        "module_reconstruction": (weight * losses.gaussian_reconstruction(g @ mu, z)).sum(),
+        "module_reconstruction": (weight * losses.gaussian_reconstruction(product(g, mu), z)).sum(),
         "sparsity": (weight * losses.responsibility_sparsity(g)).sum(),
         "balance": losses.dirichlet_balance(g, weight, alpha),
         "orthonormality": orthonormality * losses.orthonormality(mu),

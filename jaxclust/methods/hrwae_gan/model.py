@@ -16,7 +16,7 @@ from jaxclust.methods.hrwae_gan.config import Config
 from jaxclust.methods.shared import classifier
 from jaxclust.nn.apply import compute_type, eval_mode
 from jaxclust.nn.hierarchical import Critic, Hierarchy, Walk, filters_of
-from jaxclust.numerics import fold_name
+from jaxclust.numerics import fold_name, product
 from jaxclust.train.training import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
@@ -201,7 +201,7 @@ def functions(config: Config, shape: tuple[int, ...], likelihood: str, n_cluster
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
         drawn = noise(key, n, config, shape)
         root = lax.dynamic_index_in_dim(arrays["roots"], cluster, keepdims=False)
-        return down(arrays, arrays["means"][cluster] + drawn[0] @ root.T, drawn)
+        return down(arrays, arrays["means"][cluster] + product(drawn[0], root.T), drawn)
 
     def reconstruct(arrays: PyTree, images: Array) -> Array:
         return picture(walk(arrays, images).output)
