@@ -1,17 +1,16 @@
-"""The method's own options, errors and results; what every method must hold is in contract_test.py."""
+"""The method's own options, errors and results; contract_test.py has what every method must hold, .ci/run digits."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits, make_blobs
+from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from jaxclust.data import prepare
 from jaxclust.errors import InputError
 from jaxclust.methods.moe_vae import fit as moe_vae
 from jaxclust.methods.moe_vae.config import QUICK, Config
-from jaxclust.metrics import clustering
 from jaxclust.nn.apply import compute_type
 from tests import toy
 
@@ -92,15 +91,3 @@ def test_only_objects_are_mirrored():
 def test_the_compute_type_follows_the_platform():
     assert compute_type("auto", "cpu") == "float32"
     assert compute_type("auto", "tpu") == compute_type("auto", "gpu") == compute_type("bfloat16", "cpu") == "bfloat16"
-
-
-@pytest.mark.slow
-def test_digits_are_found_and_the_mixture_is_not_worse_than_the_manager():
-    images = np.round(load_digits().images * 255 / 16).astype(np.uint8)[..., None]
-    preprocess = prepare.plan(images)
-    result = moe_vae.fit(toy.job(QUICK, prepare.apply(preprocess, images)))
-    truth = load_digits().target
-    accuracy = clustering.score(result.labels, truth)["acc"]
-    assert accuracy >= 0.85
-    assert abs(result.summary["n_clusters"] - 10) <= 2
-    assert accuracy >= clustering.score(result.opinions["manager"], truth)["acc"] - 0.02
