@@ -1,4 +1,4 @@
-"""From standard data to what the networks see: value range, zero padding to a power of two, choice of the likelihood.
+"""From standard data to what the networks see: value range, padding to a power of two, choice of the likelihood.
 
 Standard data are what `dataset.standard` makes, and `sources.load` gives: (n, h, w, c) uint8 or float32, or (n, d)
 float32, finite. Nothing here checks that again.
@@ -33,6 +33,8 @@ class Preprocess:
     likelihood: 'bernoulli' (sigmoid output, cross-entropy) or 'gaussian' (linear output, squared error).
     mean, scale: (n_features,) scale the columns of features, (x - mean) / scale; None for images.
     scaling:    how mean and scale were chosen (`plan`); with 'unit' each row is divided by its length as well.
+    padding:    what images are padded with: the median of each one's own border, so that white paper stays white; or
+                zeros, in models of earlier versions.
 
     `Preprocess(**json.loads(json.dumps(asdict(p)))) == p`, to the last bit.
     """
@@ -49,6 +51,7 @@ class Preprocess:
     mean: tuple[float, ...] | None = None
     scale: tuple[float, ...] | None = None
     scaling: str = "standard"
+    padding: str = "zeros"
 
     def __post_init__(self) -> None:
         for name in ("mean", "scale"):
@@ -92,11 +95,11 @@ def plan(images: Images, *, likelihood: str = "auto", scaling: str = "standard")
     if likelihood == "auto":
         likelihood = "bernoulli" if _share(_histogram(images, low, high)) >= NEARLY_BINARY else "gaussian"
     side = padded_side(height, width)
-    return Preprocess("images", height, width, channels, side, 0, low, high, likelihood)
+    return Preprocess("images", height, width, channels, side, 0, low, high, likelihood, padding="border")
 
 
 def apply(preprocess: Preprocess, images: Images) -> Images:
-    """Prepared input: uint8 (n, side, side, c), zero-padded and centred; or float32 (n, d), scaled.
+    """Prepared input: uint8 (n, side, side, c), padded and centred; or float32 (n, d), scaled.
 
     images: standard data, as for `plan`. `LazyArray` come back as `LazyArray`, which are prepared when they are read.
 
@@ -125,7 +128,7 @@ def _prepared(p: Preprocess, array: np.ndarray) -> np.ndarray:
         return _scaled(p, array)
     if array.shape[3] < p.channels:
         array = np.repeat(array, p.channels, axis=3)
-    return _pad(quantise(array, p.low, p.high), p.side)
+    return _pad(quantise(array, p.low, p.high), p.side, p.padding)
 
 
 def _scaled(p: Preprocess, array: np.ndarray) -> np.ndarray:
@@ -203,8 +206,8 @@ def _histogram(images: Images, low: float, high: float) -> np.ndarray:
 def binary_share(images: Images) -> float:
     """In [0, 1]: of the pixels that are not background, the share that lies at the opposite end of the range.
 
-    An end is the outer 10% of the value range; the fuller end is the background. Zero padding adds background only, so
-    it changes nothing. USPS .44, MNIST .50, scikit-learn's digits .27; Fashion-MNIST .12.
+    An end is the outer 10% of the value range; the fuller end is the background. Padding adds background only, so it
+    changes nothing. USPS .44, MNIST .50, scikit-learn's digits .27; Fashion-MNIST .12.
     """
     return _share(intensity_histogram(images))
 
@@ -287,14 +290,25 @@ def margins(height: int, width: int, side: int) -> tuple[int, int]:
     return (side - height) // 2, (side - width) // 2
 
 
-def _pad(images: np.ndarray, side: int) -> np.ndarray:
+def _pad(images: np.ndarray, side: int, padding: str) -> np.ndarray:
     n, height, width, channels = images.shape
     if (height, width) == (side, side):
         return np.ascontiguousarray(images)
     top, left = margins(height, width, side)
     out = np.zeros((n, side, side, channels), images.dtype)
+    if padding == "border":
+        for start, block in blocks(images):
+            out[start : start + len(block)] = border(block)[:, None, None]
     out[:, top : top + height, left : left + width] = images
     return out
+
+
+def border(images: np.ndarray) -> np.ndarray:
+    """The lower median of the outermost pixels of each image (n, h, w, c): (n, c), of the same dtype."""
+    sides = [images[:, :1], images[:, -1:], images[:, 1:-1, :1].swapaxes(1, 2), images[:, 1:-1, -1:].swapaxes(1, 2)]
+    outermost = np.concatenate(sides, 2)[:, 0]
+    middle = (outermost.shape[1] - 1) // 2
+    return np.partition(outermost, middle, 1)[:, middle]
 
 
 def _check_scale(p: Preprocess, images: Images) -> None:

@@ -96,11 +96,20 @@ def _by_products(images: Array, row: Array, col: Array) -> Array:
 def augment(key: Key, images: Array, ranges: Augmentation, form: str = "gather") -> Array:
     """One random transformation for each image, drawn from `ranges`: (n, h, w, c) in [0, 1] -> the same.
 
-    Feature vectors (n, d) and empty ranges come back unchanged. form: of `warp`.
+    What was outside gets the median of the image's border: white paper stays white. Feature vectors (n, d) and empty
+    ranges come back unchanged. form: of `warp`.
     """
     if images.ndim == 2 or ranges == NONE:
         return images
-    return warp(images, *affine_maps(key, images.shape[0], ranges), form)
+    background = border(images)[:, None, None]
+    return warp(images - background, *affine_maps(key, images.shape[0], ranges), form) + background
+
+
+def border(images: Array) -> Array:
+    """The lower median of the outermost pixels of each image (n, h, w, c): (n, c), as data.prepare has it."""
+    upright, lying = images[:, 1:-1, jnp.array([0, -1])], images[:, jnp.array([0, -1])]
+    outermost = jnp.concatenate([part.reshape(len(images), -1, images.shape[3]) for part in (upright, lying)], 1)
+    return jnp.sort(outermost, 1)[:, (outermost.shape[1] - 1) // 2]
 
 
 def brighten(key: Key, images: Array, delta: float, binarise: bool) -> Array:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -74,9 +75,20 @@ def test_side_and_padding_are_centred_and_undone():
         assert out.dtype == np.uint8
         assert p.shape == out.shape[1:]
         np.testing.assert_array_equal(prepare.crop(p, out), images)
-        assert out.sum(dtype=np.int64) == images.sum(dtype=np.int64)
-        rows = np.flatnonzero(out.any((0, 2, 3)))
+        inside = prepare.crop(p, np.arange(side * side).reshape(1, side, side)).ravel()
+        around = np.delete(out.reshape(6, -1, 3), inside, 1)
+        np.testing.assert_array_equal(around, np.broadcast_to(prepare.border(images)[:, None], around.shape))
+        zeros = dataclasses.replace(p, padding="zeros")  # of earlier versions
+        assert apply(zeros, images).sum(dtype=np.int64) == images.sum(dtype=np.int64)
+        rows = np.flatnonzero(apply(zeros, images).any((0, 2, 3)))
         assert abs(rows[0] - (side - 1 - rows[-1])) <= 1
+
+
+def test_a_negative_is_prepared_as_the_negative():
+    images = np.zeros((4, 10, 10, 1), np.uint8)
+    images[:, 2:8, 2:8] = noise(4, 6, 6, 1)
+    white = 255 - images
+    np.testing.assert_array_equal(apply(plan(white), white), 255 - apply(plan(images), images))
 
 
 @pytest.mark.parametrize(

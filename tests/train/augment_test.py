@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from jaxclust.data.prepare import border
 from jaxclust.train.augment import NONE, Augmentation, affine_maps, augment, brighten, warp
+from jaxclust.train.augment import border as on_device
 
 FORMS = pytest.mark.parametrize("form", ["gather", "products"])
 IMAGES = np.random.default_rng(0).uniform(size=(3, 8, 8, 2)).astype(np.float32)
@@ -104,3 +106,26 @@ def test_brightness_is_one_number_an_image_and_pixels_become_black_or_white():
     assert set(np.unique(white)) == {0.0, 1.0}
     assert abs(white.mean() - 0.3) < 4 * np.sqrt(0.21 / white.size)
     assert np.asarray(brighten(jax.random.key(0), jnp.ones((9, 2, 2, 1)), 0.2, False)).max() <= 1
+
+
+def test_white_paper_stays_white():
+    """What is augmented of a negative is the negative of what is augmented, where the border is background."""
+    digit = np.zeros((5, 16, 16, 1), np.float32)
+    digit[:, 3:13, 4:12] = np.random.default_rng(0).uniform(size=(5, 10, 8, 1))
+    ranges = Augmentation(20.0, 0.3, 0.2)
+    black, white = (np.asarray(augment(jax.random.key(0), jnp.asarray(x), ranges)) for x in (digit, 1 - digit))
+    np.testing.assert_allclose(white, 1 - black, atol=1e-6)
+    assert black.min() == 0
+    np.testing.assert_array_equal(black[:, 0], 0)
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8, 3), (3, 5, 9, 1), (2, 2, 2, 1)])
+def test_the_border_is_that_of_preparation(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    found = border(images)
+    for image, values in zip(images, found, strict=True):
+        inside = np.zeros(shape[1:3], bool)
+        inside[1:-1, 1:-1] = True
+        outermost = np.sort(image[~inside], 0)
+        np.testing.assert_array_equal(values, outermost[(len(outermost) - 1) // 2])
+    np.testing.assert_array_equal(np.asarray(on_device(jnp.asarray(images))), found)
