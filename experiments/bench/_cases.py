@@ -78,7 +78,7 @@ def stage_one(
         (LATENT,) * k, "bernoulli", manager, top_experts=top_experts, width=0.0, min_filters=first, augmentation=NONE,
         dtype=dtype,
     )  # fmt: skip
-    rows = mixture.route(jnp.full((batch, k), 1 / k), top_experts, jnp.ones(batch)).index.shape[1]
+    rows = mixture.route(jnp.full((batch, k), 1 / k), top_experts, jnp.ones(batch), jax.random.key(0)).index.shape[1]
     networks = mixture.experts(spec, shape)
     expert = forward_flops(networks.encoder, (rows, *shape)) + forward_flops(networks.decoder, (rows, LATENT))
     flops = step_flops(forward_flops(module(manager), (batch, *shape))) + k * step_flops(expert)

@@ -12,6 +12,7 @@ from jaxclust.errors import InputError
 from jaxclust.methods.moe_vae import fit as moe_vae
 from jaxclust.methods.moe_vae.config import QUICK, Config
 from jaxclust.nn.apply import compute_type
+from jaxclust.train.phases import Phases
 from tests import toy
 
 X, Y = make_blobs(240, centers=3, n_features=6, random_state=0)
@@ -51,6 +52,19 @@ def test_options_find_the_blobs(options):
     dims = result.summary["expert_latent_dims"]
     assert len(dims) == 3
     assert options.get("expert_sizes") == "unequal" or len(set(dims)) == 1
+    divergences = result.summary["expert_kl"]
+    assert [len(of_expert) for of_expert in divergences] == dims
+    assert all(of_expert == sorted(of_expert, reverse=True) and of_expert[0] > 0 for of_expert in divergences)
+
+
+@pytest.mark.slow
+def test_a_given_latent_size_is_not_looked_for():
+    preprocess, phases = prepare.plan(X), Phases()
+    config = dataclasses.replace(TINY, latent_dim=2, n_clusters=3)
+    result = moe_vae.fit(toy.job(config, prepare.apply(preprocess, X), phases))
+    assert "search-autoencoder" not in phases.seconds
+    assert result.summary["latent_dim"] == 2
+    assert "explained_variance" not in result.plots
 
 
 @pytest.mark.slow

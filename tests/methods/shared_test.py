@@ -94,6 +94,8 @@ def test_beta_is_latent_over_input_size_unless_given():
     assert value(spec) == pytest.approx(1.0)  # two dimensions of 1/2
     assert value(spec._replace(kind="beta-vae")) == pytest.approx(0.2)
     assert value(spec._replace(kind="beta-vae", beta=4.0)) == pytest.approx(4.0)
+    assert value(spec._replace(kl_weight=0.1)) == pytest.approx(0.1)
+    assert value(spec._replace(kl_weight=0.1, kind="beta-vae", beta=4.0)) == pytest.approx(4.0), "W is a vae's alone"
     assert value(spec._replace(kind="ae")) == 0.0
 
 
@@ -151,7 +153,7 @@ def mixture_spec(top, loss="moe", dims=(2, 2, 2)):
 
 def test_routing_by_hand():
     pi = jnp.array([[0.6, 0.3, 0.1], [0.1, 0.2, 0.7], [0.5, 0.4, 0.1], [0.8, 0.1, 0.1]])
-    routes = mixture.route(pi, 1, jnp.array([1.0, 1.0, 1.0, 0.0]))  # room for two images each
+    routes = mixture.route(pi, 1, jnp.array([1.0, 1.0, 1.0, 0.0]), jax.random.key(0))  # room for two images each
     took = np.asarray(routes.scatter(jnp.ones_like(routes.taken), 4))
     np.testing.assert_array_equal(took, [[1, 0, 0], [0, 0, 1], [1, 0, 0], [0, 0, 0]])
     own = jnp.take_along_axis(pi.T, routes.index, 1)
@@ -159,9 +161,25 @@ def test_routing_by_hand():
 
 
 def test_routing_ties_send_an_image_to_no_more_than_top_experts():
-    routes = mixture.route(jnp.full((6, 3), 1 / 3), 2, jnp.ones(6))  # each expert has room for five images
+    routes = mixture.route(jnp.full((6, 3), 1 / 3), 2, jnp.ones(6), jax.random.key(0))  # room for five images each
     took = np.asarray(routes.scatter(jnp.ones_like(routes.taken), 6))
-    assert sorted(took.sum(1)) == [0, 2, 2, 2, 2, 2]
+    assert sorted(took[:, 0]) == [0, 1, 1, 1, 1, 1]
+    assert took.sum(1).max() == 2
+
+
+def test_an_image_whose_first_expert_is_full_is_nobody_s():
+    """Nine of twelve images belong to expert 0, which has room for seven: each is left out now and then."""
+    pi = jnp.where(jnp.arange(12)[:, None] < 9, jnp.array([0.99, 0.006, 0.003, 0.001]), jnp.array([0.0, 0.4, 0.3, 0.3]))
+    left_out = np.zeros(12)
+    for i in range(60):
+        routes = mixture.route(pi, 2, jnp.ones(12), jax.random.key(i))
+        took = np.asarray(routes.scatter(jnp.ones_like(routes.taken), 12))
+        nobodys = took.sum(1) == 0
+        assert nobodys.sum() == 2
+        assert took[~nobodys, np.asarray(pi.argmax(1))[~nobodys]].all()
+        left_out += nobodys
+    assert left_out[:9].min() > 2
+    assert not left_out[9:].any()
 
 
 def test_mixture_loss_by_hand():
@@ -217,6 +235,22 @@ def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
     first_moments = {"manager": new.opt_state[0][0].mu, "experts": new.opt_state[1][0].mu}  # 0.1 g after one step
     for ours, expected in zip(jax.tree.leaves(first_moments), jax.tree.leaves(grads), strict=True):
         np.testing.assert_allclose(np.asarray(ours) * 10, expected, rtol=2e-3, atol=2e-5)
+
+
+def test_an_experts_cost_is_the_elbo_per_pixel():
+    spec, shape, key = mixture_spec(3, dims=(1, 2, 4)), (5,), jax.random.key(3)
+    networks, image = mixture.experts(spec, shape), jnp.asarray(FEATURES[:12])
+    params, stats = (jax.tree.map(lambda a: a[1], tree) for tree in mixture.init_experts(spec, shape, key))
+    mask, ones = jnp.array([1.0, 1.0, 0.0, 0.0]), jnp.ones(12)
+
+    def costs(scale):
+        rows = mixture.ExpertBatch(image, image, ones, jnp.float32(scale))
+        return mixture.expert_costs(spec, shape, params, stats, mask, key, rows)[0]
+
+    (mean, log_var), _ = mixture.train_mode(networks.encoder, params["encoder"], stats["encoder"], image, ones)
+    mean, log_var = np.asarray(mean, np.float64)[:, :2], np.asarray(log_var, np.float64)[:, :2]
+    kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum(1)
+    np.testing.assert_allclose(costs(2.0) - costs(0.0), 2 * kl / 5, rtol=1e-4)
 
 
 @pytest.mark.slow

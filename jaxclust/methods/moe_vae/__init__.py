@@ -2,7 +2,7 @@
 
     x_i        image or feature vector            pi_k(x)   the manager: softmax over K clusters
     m, s^2     posterior mean and variance        c_ik      rec(x_i, xhat_ik) + W kl_ik, expert k on x_i
-    W          weight of the KL, ramped 0 -> 1    rec, kl   means over pixels and over latent dimensions
+    W          weight of the KL, ramped 0 -> 1    rec, kl   sums, divided by the pixels: c is the ELBO per pixel
 
 The pipeline, and the parts of the text that it follows:
   1 train an autoencoder with a large latent space    (4.2, shared/autoencoder.py)

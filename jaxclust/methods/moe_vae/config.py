@@ -52,7 +52,7 @@ class Config(ComputeConfig, FlipConfig, MapConfig):
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rates: constant, or a warm-up and a cosine towards zero."""
     kl_weight: float = 1.0
-    """Weight W of the KL at the end of its ramp."""
+    """Weight W of a 'vae's KL at the end of its ramp."""
     kl_ramp: float = 0.2
     """Share of the steps over which W rises from 0."""
     beta: float | None = None
@@ -90,7 +90,7 @@ class Config(ComputeConfig, FlipConfig, MapConfig):
     expert_min_filters: int = 1
     """Fewest filters of an expert's first block."""
     expert_kl_weight: float = 1.0
-    """Weight of the experts' KL, per latent dimension."""
+    """Weight of the experts' KL; 1 is the ELBO."""
     mixture_epochs: float = 100
     """Epochs of stage 1."""
     mixture_learning_rate: float = 1e-4
@@ -130,7 +130,7 @@ QUICK = Config(
     expert_width=0.25,
     expert_min_filters=8,
     expert_learning_rate=1e-3,
-    expert_kl_weight=0.02,
+    expert_kl_weight=0.5,
     mixture_epochs=4,
     expert_epochs=3,
     expert_batch_size=16,

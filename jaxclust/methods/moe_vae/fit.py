@@ -14,7 +14,7 @@ from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Model, Result
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, classifier_spec, mixture_spec
-from jaxclust.methods.moe_vae.model import pictures, posterior, restore, specs_of
+from jaxclust.methods.moe_vae.model import expert_kl, pictures, posterior, restore, specs_of
 from jaxclust.methods.shared import autoencoder, classifier
 from jaxclust.methods.shared.first_clusters import first_clusters
 from jaxclust.methods.shared.job import Job
@@ -31,7 +31,8 @@ from jaxclust.typing import PyTree
 
 
 def fit(job: Job[Config]) -> Result:
-    """Phases: 'search-autoencoder', 'autoencoder', 'clusters', 'manager', 'mixture', 'experts', 'pictures'.
+    """Phases: 'search-autoencoder' unless the latent size is given, 'autoencoder', 'clusters', 'manager', 'mixture',
+    'experts', 'pictures'.
 
     The networks see all examples; latent sizes and first clusters follow from a sample of at most `max_samples`. Raises
     InputError for fewer examples than clusters, and where no clusters are found.
@@ -42,10 +43,12 @@ def fit(job: Job[Config]) -> Result:
 
     # 1-3: an autoencoder whose latent size follows from the data
     sample = sampling.sample(n, config.max_samples, job.seed("sample"))
-    _, search = autoencode(job, config.search_latent_dim, "search-autoencoder")
-    codes = search(take(job.images, sample))
-    latent = latent_dim.latent_dim(codes, config.explained_variance)
-    if config.latent_dim != "auto":
+    plots: dict[str, np.ndarray] = {}
+    if config.latent_dim == "auto":
+        _, search = autoencode(job, config.search_latent_dim, "search-autoencoder")
+        plots["explained_variance"] = latent_dim.explained_variance(search(take(job.images, sample)))
+        latent = latent_dim.fewest(plots["explained_variance"], config.explained_variance)
+    else:
         latent = config.latent_dim
     job.note(f"latent size {latent}")
     state, encode = autoencode(job, latent, "autoencoder")
@@ -56,13 +59,14 @@ def fit(job: Job[Config]) -> Result:
         clusters = first_clusters(job, means.__getitem__, inputs=job.vectors)
         n_clusters = clusters.memberships.shape[1]
         manager, managed = manage(job, clusters, encoder)
+        known = clusters.labels
     else:
         clusters, manager = None, None
         n_clusters = int(config.n_clusters)
-        managed = np.arange(n, dtype=np.int32) % n_clusters  # only for equal latent sizes: no clusters are known yet
+        known = managed = np.arange(n, dtype=np.int32) % n_clusters  # for equal sizes: no clusters are known yet
 
     # 7-8: the experts' latent sizes, and the mixture
-    dims = latent_dim.cluster_latent_dims(means[sample], managed[sample], n_clusters, config.expert_explained_variance)
+    dims = latent_dim.cluster_latent_dims(means[sample], known[sample], n_clusters, config.expert_explained_variance)
     if config.expert_sizes == "equal":
         dims = np.full(n_clusters, round(float(dims.mean())))
     experts, log_posterior = mix(job, dims, manager)
@@ -75,10 +79,12 @@ def fit(job: Job[Config]) -> Result:
         "expert_latent_dims": [int(d) for d in dims],
     }
     model = Model(meta, jax.device_get({"encoder": encoder, **experts}), restore(meta))
-    plots = {"explained_variance": latent_dim.explained_variance(codes), "expert_latent_dims": dims}
+    plots["expert_latent_dims"] = dims
     result = _result(model, job.images, means, np.exp(log_posterior), clusters, managed, plots)
+    spec = specs_of(meta)[1]
+    result.summary["expert_kl"] = expert_kl(spec, result, job.images)
     if job.phases.kept:
-        spec, seed = specs_of(meta)[1], job.seed("pictures")
+        seed = job.seed("pictures")
         result.plots.update(job.compute("pictures", lambda: pictures(spec, result, job.images, seed)))
     return result
 

@@ -1,12 +1,13 @@
 """The mixture of VAE experts and its two stages (Santos 2020, section 3.2).
 
 Experts are one network whose parameters are stacked on a leading axis of length K, so that all of them are one
-batched program. Latent sizes may differ: a mask keeps each expert's first d_k dimensions and its KL is the mean
-over these.
+batched program. Latent sizes may differ: a mask keeps each expert's first d_k dimensions and its KL is the sum over
+these.
 
 Cost: dense, every expert sees every image, K times a VAE. Routed, an image goes to its `top_experts` by pi, each
-expert takes the `capacity` images that want it most, and pi is normalised over the experts that took the image.
-With top_experts = K this is the dense loss itself.
+expert has room for `capacity` images, and pi is normalised over the experts that took the image. Images that find no
+room at their first expert are left out of R in this step: the largest cluster has more of them than others, other ones
+each time. With top_experts = K this is the dense loss itself.
 """
 
 from collections.abc import Callable
@@ -95,7 +96,7 @@ def init_experts(spec: MixtureSpec, shape: tuple[int, ...], key: Key) -> tuple[P
 def expert_costs(
     spec: MixtureSpec, shape: tuple[int, ...], params: PyTree, stats: PyTree, mask: Array, key: Key, rows: "ExpertBatch"
 ) -> tuple[Array, PyTree]:
-    """c_i = rec / pixels + W kl / dimensions of one expert on its rows: (c,) and its new batch statistics.
+    """c_i = (rec + W kl) / pixels of one expert on its rows: (c,) and its new batch statistics.
 
     mask (d,): 1 for the expert's own latent dimensions.
     """
@@ -105,7 +106,7 @@ def expert_costs(
     z = sample_gaussian(key, mean, log_var) * mask
     output, decoder_stats = train_mode(networks.decoder, params["decoder"], stats["decoder"], z, rows.taken)
     rec = losses.reconstruction(spec.likelihood, output, rows.target) / prod(shape)
-    kl = (losses.kl_standard_normal(mean, log_var) * mask).sum(-1) / mask.sum()
+    kl = (losses.kl_standard_normal(mean, log_var) * mask).sum(-1) / prod(shape)
     return rec + rows.kl_scale * kl, {"encoder": encoder_stats, "decoder": decoder_stats}
 
 
@@ -130,20 +131,25 @@ class Routes(NamedTuple):
         return jnp.zeros((b, k)).at[self.index, jnp.arange(k)[:, None]].add(values * self.taken)
 
 
-def route(pi: Array, top_experts: int, weight: Array) -> Routes:
-    """An image wants its `top_experts` largest pi; an expert takes the c images that want it most.
+def route(pi: Array, top_experts: int, weight: Array, key: Key) -> Routes:
+    """An image wants its `top_experts` largest pi; an expert takes at most c of those that want it.
 
-    Images beyond an expert's room are not its own in this step; one that finds no room at all has no cost.
+    First come those of which it is the first expert, in random order, then the others by pi. An image that its first
+    expert does not take is nobody's in this step: it says nothing about experts that it hardly wants.
     pi (b, K), weight (b,), 0 for padding. c = min(b, ceil(CAPACITY * b * top_experts / K)); b if all are wanted.
     """
     b, k = pi.shape
     if top_experts == k:
         return Routes(jnp.tile(jnp.arange(b), (k, 1)), jnp.tile(weight, (k, 1)))
     capacity = min(b, int(np.ceil(CAPACITY * b * top_experts / k)))
-    chosen = jax.nn.one_hot(lax.top_k(pi, top_experts)[1], k).sum(1)
-    wanted = chosen * (weight[:, None] > 0) * (pi + 1e-9)
+    order = lax.top_k(pi, top_experts)[1]
+    first, chosen = jax.nn.one_hot(order[:, 0], k), jax.nn.one_hot(order, k).sum(1)
+    by_lot = 2.0 + jax.random.uniform(key, (b, 1))
+    wanted = jnp.where(first > 0, by_lot, chosen * (pi + 1e-9)) * (weight[:, None] > 0)
     strength, index = lax.top_k(wanted.T, capacity)
-    return Routes(index, (strength > 0).astype(jnp.float32))
+    routes = Routes(index, (strength > 0).astype(jnp.float32))
+    found = (routes.scatter(jnp.ones_like(strength), b) * first).sum(-1)
+    return routes._replace(taken=routes.taken * found[index])
 
 
 def mixture_loss(
@@ -151,16 +157,17 @@ def mixture_loss(
 ) -> tuple[Array, dict[str, Array]]:
     """L = R + alpha S + beta B (Santos 2020, eq. 3.5), or DAMIC's -log sum_k pi_k exp(-c_k) (Chazan et al. 2019).
 
-    pi, costs and took (b, K), weight (b,) -> (), named terms. pi is normalised over the experts that took an image.
+    pi, costs and took (b, K), weight (b,) -> (), named terms. pi is normalised over the experts that took an image;
+    one that nobody took counts in S and B alone.
     """
+    found = weight * (took.sum(-1) > 0)
     share = pi * took / jnp.maximum((pi * took).sum(-1, keepdims=True), 1e-9)
     if spec.loss == "damic":
         likelihood = (share * jnp.exp(-costs)).sum(-1)
-        missed = took.sum(-1) == 0
-        loss = weighted_mean(-jnp.log(jnp.where(missed, 1.0, likelihood)), weight)
+        loss = weighted_mean(-jnp.log(jnp.where(found > 0, likelihood, 1.0)), found)
         return loss, {"negative_log_likelihood": loss}
     terms = {
-        "reconstruction_and_kl": weighted_mean((share * costs).sum(-1), weight),
+        "reconstruction_and_kl": weighted_mean((share * costs).sum(-1), found),
         "sample_entropy": losses.sample_entropy(pi, weight),
         "negative_batch_entropy": losses.negative_batch_entropy(pi, weight),
     }
@@ -173,7 +180,7 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
     """Manager and experts together. `init` starts both at random; phase 8 puts the trained manager in."""
     network = classifier.module(spec.manager)
     mask = jnp.asarray(experts(spec, shape).mask)
-    manager_optimiser = optax.adam(spec.manager_learning_rate)
+    manager_optimiser = adam(spec.manager_learning_rate, spec.n_steps, spec.schedule)
     expert_optimiser = adam(spec.learning_rate, spec.n_steps, spec.schedule)
 
     def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
@@ -193,7 +200,7 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
             return jax.nn.softmax(logits), new_stats
 
         pi, manager_pullback, manager_stats = jax.vjp(manage, params["manager"], has_aux=True)
-        routes = route(pi, spec.top_experts, batch.weight)
+        routes = route(pi, spec.top_experts, batch.weight, step_key(state, "route"))
         took = routes.scatter(jnp.ones_like(routes.taken), b)
 
         def loss_of(pi: Array, costs: Array) -> tuple[Array, dict[str, Array]]:
@@ -235,7 +242,8 @@ def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: Py
 
     The arrays are those given; a training donates them. Under jit they may be copies.
     """
-    opt_state = (optax.adam(spec.manager_learning_rate).init(params), state.opt_state[1])
+    optimiser = adam(spec.manager_learning_rate, spec.n_steps, spec.schedule)
+    opt_state = (optimiser.init(params), state.opt_state[1])
     new_params, extra = {**state.params, "manager": params}, {**state.extra, "manager": stats}
     return state._replace(params=new_params, opt_state=opt_state, extra=extra)
 
@@ -348,6 +356,14 @@ def reconstructions(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, i
         return losses.mean_image(spec.likelihood, output), error
 
     return over_networks(one, spec.form)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
+
+
+def divergences(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, cluster: Array, images: Array) -> Array:
+    """KL of each latent dimension of expert `cluster` () for images (n, ...): (n, d) in nats, 0 beyond its own ones."""
+    networks = experts(spec, shape)
+    params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
+    mean, log_var = eval_mode(networks.encoder, params["encoder"], stats["encoder"], to_unit(images))
+    return losses.kl_standard_normal(mean, log_var) * jnp.asarray(networks.mask)[cluster]
 
 
 def codes(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, cluster: Array, images: Array) -> Array:

@@ -22,6 +22,7 @@ from jaxclust.train.training import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
 PICTURED, PICTURED_PER_EXPERT, FEWEST_PICTURED = 2000, 100, 15  # points of the two-dimensional maps
+LOOKED = 200  # images of each expert, by which its latent dimensions are measured
 EXPERTS = 12  # the largest, whose own latent space is mapped
 
 
@@ -95,6 +96,22 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
         drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
     answer = jax.jit(partial(mixture.reconstructions, spec, shape), compiler_options=options(once=True))
     return {**drawn, "ones": np.asarray(answer(experts, np.ones((1, *shape), np.float32))[0])[:, 0]}
+
+
+def expert_kl(spec: mixture.MixtureSpec, result: Result, images: Images) -> list[list[float] | None]:
+    """Of each expert the mean KL of its latent dimensions in nats, largest first, over at most LOOKED of its own
+    images; None where it has none. A dimension with next to none says nothing about an image."""
+    arrays, shape = result.model.arrays["experts"], images.shape[1:]
+    measure = jax.jit(partial(mixture.divergences, spec, shape), compiler_options=options())
+    found: list[list[float] | None] = []
+    for k, size in enumerate(spec.latent_dims):
+        own = np.flatnonzero(result.labels == k)[:LOOKED]
+        if not len(own):
+            found.append(None)
+            continue
+        values = loop.in_batches(partial(measure, arrays, k), images[own], LOOKED, together=False)
+        found.append([round(float(value), 4) for value in -np.sort(-values.mean(0)[:size])])
+    return found
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:

@@ -1,15 +1,15 @@
 """Autoencoders of five kinds in one code path: ae, vae, beta-vae, and wae with an MMD or a latent GAN penalty.
 
-    L = rec(x, y) + W * penalty + l1 * |m|_1        (Santos 2020, eq. 4.1 and section 4.4.1)
+    L = rec(x, y) + r * penalty + l1 * |m|_1        (Santos 2020, eq. 4.1 and section 4.4.1)
 
     kind      z                  penalty
     ae        m                  0
-    vae       m + s e            KL(N(m, s^2) || N(0, I))          (Kingma & Welling 2014)
+    vae       m + s e            W KL(N(m, s^2) || N(0, I))        (Kingma & Welling 2014)
     beta-vae  m + s e            beta KL; beta = latent_dim / input_dim unless given (Higgins et al. 2017)
     wae       m, or m + s e      weight * MMD^2(z, prior), or weight * -log D(z)  (Tolstikhin et al. 2018)
 
 m, log s^2: the encoder's output. rec and KL are sums over pixels and latent dimensions, averaged over the batch.
-W rises from 0 to 1 over `ramp_steps` against KL vanishing. Deviation: with `clean_target` the decoder is asked for
+r rises from 0 to 1 over `ramp_steps` against KL vanishing. Deviation: with `clean_target` the decoder is asked for
 the image before augmentation, which makes the code insensitive to what the augmentation changes.
 """
 
@@ -81,7 +81,7 @@ def penalty(
     if spec.kind == "ae":
         return jnp.zeros(())
     if spec.kind in ("vae", "beta-vae"):
-        beta = 1.0 if spec.kind == "vae" else spec.beta if spec.beta is not None else spec.latent_dim / size
+        beta = spec.kl_weight if spec.kind == "vae" else spec.beta if spec.beta is not None else spec.latent_dim / size
         return beta * weighted_mean(losses.kl_standard_normal(mean, log_var).sum(-1), weight)
     if spec.wae_penalty == "mmd":
         prior = jax.random.normal(key, z.shape)
@@ -127,7 +127,7 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Training:
             "penalty": penalty(spec, step_key(state, "prior"), z, mean, log_var, weight, critic, prod(shape)),
             "l1_means": weighted_mean(jnp.abs(mean).sum(-1), weight),
         }
-        total = terms["reconstruction"] + spec.kl_weight * ramp(state.step, spec.ramp_steps) * terms["penalty"]
+        total = terms["reconstruction"] + ramp(state.step, spec.ramp_steps) * terms["penalty"]
         terms["loss"] = total + spec.l1_means * terms["l1_means"]
         return terms["loss"], ({"encoder": seen, "decoder": made}, z, terms)
 
