@@ -26,7 +26,7 @@ from jaxclust.methods.hrwae_gan.model import (
 )
 from jaxclust.methods.hrwae_gan.training import hrwae_gan
 from jaxclust.methods.shared import classifier
-from jaxclust.methods.shared.first_clusters import first_clusters, found_of
+from jaxclust.methods.shared.first_clusters import first_clusters, found_of, whole
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.lengths import epochs_of, length, per_epoch
 from jaxclust.methods.shared.outcome import outcome, with_clusters
@@ -161,16 +161,19 @@ def moments(config: Config, arrays: PyTree, images: Images) -> list[tuple[np.nda
 def noise_of(config: Config, state: TrainState, images: Images, key: Key) -> dict[str, np.ndarray]:
     """'noise' (n,) bool: whose top codes the density tree leaves out of all clusters, in one draw of UMAP of a sample.
 
-    Of more than `max_samples` examples the others are no noise.
+    Of more than `max_samples` examples the others are noise where most of their nearest ones in the sample are.
     """
     rows = sampling.sample(len(images), config.max_samples, seeds.seed(key, "sample"))
     arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
-    codes, _ = moments(config, arrays, take(images, rows))[0]
-    left_out = np.zeros(len(images), bool)
-    one = replace(config, n_clusters="auto", draws=1)
+
+    def codes(rows: np.ndarray) -> np.ndarray:
+        return moments(config, arrays, take(images, rows))[0][0]
+
+    known, one = codes(rows), replace(config, n_clusters="auto", draws=1)
     with suppress(InputError):  # too few examples, or no clusters yet
-        left_out[rows] = found_of(one, {"codes": codes}, "auto", key).labels < 0
-    return {"noise": left_out}
+        found = found_of(one, {"codes": known}, "auto", key)
+        return {"noise": whole(found, rows, len(images), known, codes).labels < 0}
+    return {"noise": np.zeros(len(images), bool)}
 
 
 def clusters(job: Job[Config], level: int, codes: np.ndarray) -> Found | None:
