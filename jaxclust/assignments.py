@@ -2,9 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from jaxclust.numerics import squared_distances
+from jaxclust.numerics import contraction, squared_distances
 from jaxclust.typing import Array
 
 
@@ -41,7 +40,7 @@ def squared_mahalanobis(x: Array, means: Array, precision_cholesky: Array) -> Ar
     difference = x[:, None] - means
     if precision_cholesky.ndim == 1:
         return (difference**2).sum(-1) * precision_cholesky**2
-    white = jnp.einsum("nkd,kde->nke", difference, precision_cholesky, precision=lax.Precision.HIGHEST)
+    white = contraction("nkd,kde->nke", difference, precision_cholesky)
     return (white**2).sum(-1)
 
 

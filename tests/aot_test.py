@@ -10,6 +10,7 @@ from jax import lax
 
 from experiments.bench import _hlo, _targets, aot
 from experiments.bench.steps import STEPS
+from jaxclust import numerics
 from jaxclust.train.mesh import make_mesh
 
 MODULE = """HloModule jit_chunk, input_output_alias={ {0}: (0, {}, may-alias), {1}: (3, {}, must-alias) }, layout
@@ -96,6 +97,25 @@ def test_a_compiled_program_reads_like_its_source():
     assert _hlo.collectives(text) == {}
 
 
+def test_products_of_distances_are_told_by_their_precision():
+    def step(x, y):
+        with jax.named_scope(numerics.EXACT):
+            inexact = x @ y.T
+        return numerics.squared_distances(x, y), inexact, x @ y.T
+
+    text = jax.jit(step).lower(jnp.ones((3, 2)), jnp.ones((4, 2))).as_text("hlo", debug_info=True)
+    assert _hlo.exact(text, numerics.EXACT) == (1, 1)
+    on_gpu = (
+        '  %g = (f32[3,4]{1,0}, s8[32]{0}) custom-call(%a, %b), custom_call_target="__cublas$gemm", '
+        'metadata={op_name="jit(chunk)/while/body/exact/dot_general"}, '
+        'backend_config={"gemm_backend_config":{"precision_config":{"operand_precision":["DEFAULT","DEFAULT"]}}}'
+    )
+    known = "  %a = f32[3,2]{1,0} parameter(0)\n  %b = f32[2,4]{1,0} parameter(1)\n"
+    assert _hlo.exact(known + on_gpu, numerics.EXACT) == (0, 1)
+    assert _hlo.exact(known + on_gpu.replace("DEFAULT", "HIGHEST"), numerics.EXACT) == (1, 0)
+    assert _hlo.exact((known + on_gpu.replace("DEFAULT", "HIGHEST")).replace("f32", "bf16"), "exact") == (0, 1)
+
+
 GOOD = aot.Row(
     step="s", target="t", batch=64, mesh={"data": 4, "expert": 1}, capacity=100, memory=90,
     collectives={"all-reduce": 1}, products={"bf16": 9, "f32": 1}, float32_share=0.01, repeated=1.0, state=8, aliased=8,
@@ -114,6 +134,7 @@ GOOD = aot.Row(
         ({"aliased": 7}, "not donated"),
         ({"float32_share": 0.5}, "float32"),
         ({"host_calls": 1}, "host"),
+        ({"exact": (3, 1)}, "fewer bits"),
     ],
 )
 def test_every_failure_is_named_alone(change, word):

@@ -1,4 +1,5 @@
-"""What a compiled program does, read from its HLO text: products and their types, collectives, aliases, host calls."""
+"""What a compiled program does, read from its HLO text: products, their types and precision, collectives, aliases, host
+calls."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (\(.*?\)(?= [a-z][\w-]*\()|\S+) ([a-z][\w-]*)\((.*)$")
 _COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 _CUDNN = "__cudnn$conv"
+_HIGHEST = ("operand_precision={highest,highest}", '"operand_precision":["HIGHEST","HIGHEST"]')
 
 
 class Shape(NamedTuple):
@@ -113,9 +115,7 @@ def products(text: str) -> Products:
     found, lines = Products({}, {}), list(instructions(text))
     times = repetitions(lines)
     for each in lines:
-        if each.operation not in ("dot", "convolution") and _CUDNN not in each.line and "__cublas$" not in each.line:
-            continue
-        if (each.operation == "custom-call" and len(each.operands) < 2) or each.operation == "get-tuple-element":
+        if not _multiplies(each):
             continue
         kinds = [operand.dtype for operand in each.operands[:2]]
         kind = "f32" if "f32" in kinds else kinds[0]
@@ -123,6 +123,28 @@ def products(text: str) -> Products:
         found.count[kind] = found.count.get(kind, 0) + 1
         found.multiply_adds[kind] = found.multiply_adds.get(kind, 0) + work * times[each.within]
     return found
+
+
+def exact(text: str, scope: str) -> tuple[int, int]:
+    """Of the products within a named scope, those in full float32 and those in fewer bits."""
+    full, fewer = 0, 0
+    for each in instructions(text):
+        name = re.search(r'op_name="([^"]*)"', each.line)
+        if not _multiplies(each) or name is None or scope not in re.findall(r"[\w-]+", name[1]):
+            continue
+        in_float32 = all(operand.dtype == "f32" for operand in each.operands[:2])
+        if in_float32 and any(words in each.line for words in _HIGHEST):
+            full += 1
+        else:
+            fewer += 1
+    return full, fewer
+
+
+def _multiplies(each: Instruction) -> bool:
+    """Whether it is a matrix product or a convolution, one of cuDNN's or cuBLAS's calls too."""
+    if each.operation not in ("dot", "convolution") and _CUDNN not in each.line and "__cublas$" not in each.line:
+        return False
+    return not (each.operation == "custom-call" and len(each.operands) < 2) and each.operation != "get-tuple-element"
 
 
 def _product(each: Instruction) -> int:

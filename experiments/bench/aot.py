@@ -2,8 +2,8 @@
 
 What is compiled is what the library runs: the chunk of steps of train/loop.py, its data set resident, its state
 donated, its batches spread over the chips. A step fails if it does not fit into a chip's memory, is not sharded, is not
-donated, computes its products in float32, or calls the host. Beside each target runs the same on steps with one such
-fault each, which must be caught.
+donated, computes its networks in float32 or its distances in less, or calls the host. Beside each target runs the same
+on steps with one such fault each, which must be caught.
 
 What follows from it: these programs compile, partition and fit. Nothing about speed: times are lower bounds computed
 from XLA's counts and the data sheets, and are called estimates.
@@ -25,6 +25,7 @@ from experiments.bench import _hlo, _targets
 from experiments.bench._targets import Target
 from experiments.bench.steps import IMAGES, STEPS, Step
 from jaxclust.errors import InputError
+from jaxclust.numerics import EXACT
 from jaxclust.system import atomic
 from jaxclust.train import loop
 from jaxclust.train import mesh as meshes
@@ -50,6 +51,7 @@ FAULTS = (
     Fault("float32", "float32"),
     Fault("batch too large", "does not fit"),
     Fault("calls the host", "host"),
+    Fault("inexact distances", "fewer bits"),
 )
 
 
@@ -57,8 +59,8 @@ class Row(NamedTuple):
     """What is known of one compiled step on one target; bytes and operations are of one chip and one step.
 
     memory: peak bytes, None where the compiler itself gave up for want of memory.  collectives: operations by kind.
-    products: by type.  repeated: products of all chips, as a multiple of the whole program's and, on GPUs, of what
-    zeros add (Step.zeros).  state, aliased: bytes of the state, and of those whose memory the new state takes over.
+    products: by type.  exact: those that decide about clusters, in full float32 and in fewer bits.
+    repeated: products of all chips, as a multiple of the whole program's and, on GPUs, of what zeros add (Step.zeros).  state, aliased: bytes of the state, and of those whose memory the new state takes over.
     flops, bytes: XLA's counts, None where it has none.
     compute_bound_from: smallest batch at which arithmetic takes longer than memory traffic, inf if none does.
     """
@@ -72,6 +74,7 @@ class Row(NamedTuple):
     collectives: dict[str, int] = {}  # noqa: RUF012
     products: dict[str, int] = {}  # noqa: RUF012
     float32_share: float = 0.0
+    exact: tuple[int, int] = (0, 0)
     repeated: float = 1.0
     state: int = 0
     aliased: int = 0
@@ -92,6 +95,8 @@ class Row(NamedTuple):
             found.append("not donated")
         if self.float32_share > MOST_FLOAT32:
             found.append(f"{self.float32_share:.0%} of the multiply-adds in float32")
+        if self.exact[1]:
+            found.append(f"{self.exact[1]} products of distances in fewer bits")
         if self.host_calls:
             found.append("calls the host")
         return found
@@ -126,6 +131,8 @@ def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Low
     function = step.training().step
     if fault == "calls the host":
         function = _calling_the_host(function)
+    if fault == "inexact distances":
+        function = _inexact(function)
     given = arguments(step, mesh, sharded=fault != "unsharded batch")
     as_it_was = jax.tree.map(lambda leaf: leaf.sharding, given[0])  # the new state lies where the old one did
     program = loop.chunk_program(target.platform, as_it_was)
@@ -140,6 +147,18 @@ def _calling_the_host(function: loop.Step) -> loop.Step:
         state, terms = function(state, batch)
         jax.debug.callback(print, terms)
         return state, terms
+
+    return step
+
+
+def _inexact(function: loop.Step) -> loop.Step:
+    """The step with a product of examples in the device's default precision."""
+
+    def step(state: Any, batch: Batch) -> Any:
+        x = batch.image.reshape(len(batch.image), -1).astype(jnp.float32)
+        new, terms = function(state, batch)
+        with jax.named_scope(EXACT):
+            return new, {**terms, "inexact": (x @ x.T).max()}
 
     return step
 
@@ -164,6 +183,7 @@ def measured(step: Step, target: Target, fault: str = "") -> Row:
         collectives=_hlo.collectives(text),
         products=products.count,
         float32_share=products.share("f32"),
+        exact=_hlo.exact(text, EXACT),
         repeated=products.total * prod(mesh.shape.values()) / whole / (step.zeros if target.platform == "cuda" else 1),
         state=sum(sizes),
         aliased=sum(size for number, size in enumerate(sizes) if number in taken),
@@ -234,7 +254,7 @@ def _step(name: str) -> Step:
 
 HEADER = (
     "step", "target", "data x expert", "peak MiB", "of MiB", "all-reduces", "other moves", "bf16 products",
-    "f32 products (share)", "work", "aliased MiB", "host calls", "est. GFLOP", "est. GB", "est. ms at least",
+    "f32 products (share)", "exact", "work", "aliased MiB", "host calls", "est. GFLOP", "est. GB", "est. ms at least",
     "est. compute-bound from batch", "verdict",
 )  # fmt: skip
 
@@ -256,6 +276,7 @@ def cells(row: Row, verdict: str) -> list[str]:
         str(sum(row.collectives.values()) - row.collectives.get("all-reduce", 0)),
         str(row.products.get("bf16", 0)),
         f"{row.products.get('f32', 0)} ({row.float32_share:.1%})",
+        f"{row.exact[0]} of {sum(row.exact)}",
         f"{row.repeated:.2f}",
         f"{row.aliased / 2**20:.1f} of {row.state / 2**20:.1f}",
         str(row.host_calls),

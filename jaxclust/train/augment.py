@@ -4,10 +4,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jaxclust.nn.conv import resolve_form
-from jaxclust.numerics import fold_name
+from jaxclust.numerics import contraction, fold_name
 from jaxclust.train.training import TrainState, step_key
 from jaxclust.typing import Array, Key
 
@@ -59,7 +58,7 @@ def warp(images: Array, matrices: Array, shifts: Array, form: str = "gather") ->
     _, h, w, _ = images.shape
     y, x = jnp.meshgrid(jnp.linspace(-1, 1, h), jnp.linspace(-1, 1, w), indexing="ij")
     grid = jnp.stack([y.ravel(), x.ravel()])  # (2, h w)
-    source = jnp.einsum("nij,jp->nip", matrices, grid, precision=lax.Precision.HIGHEST) + shifts[:, :, None]
+    source = contraction("nij,jp->nip", matrices, grid) + shifts[:, :, None]
     row, col = (source[:, 0] + 1) * (h - 1) / 2, (source[:, 1] + 1) * (w - 1) / 2
     sample = _by_products if form == "products" else _by_gather
     return sample(images, row, col).reshape(images.shape)

@@ -15,7 +15,7 @@ from jaxclust.methods.hc_mgan.config import Config
 from jaxclust.nn import gan
 from jaxclust.nn.apply import Module, compute_type
 from jaxclust.nn.conv import over_networks
-from jaxclust.numerics import fold_name
+from jaxclust.numerics import contraction, fold_name
 from jaxclust.train.training import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
@@ -105,7 +105,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     def log_posterior(arrays: PyTree, images: Array) -> Array:
         odds = embed(arrays, images)
         chosen = jnp.stack([jax.nn.log_sigmoid(odds), jax.nn.log_sigmoid(-odds)])
-        return jnp.einsum("cks,cbs->bk", ways, chosen, precision=lax.Precision.HIGHEST)
+        return contraction("cks,cbs->bk", ways, chosen)
 
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
         split, side = jnp.asarray(last)[cluster]
