@@ -61,7 +61,7 @@ class Row(NamedTuple):
     memory: peak bytes, None where the compiler itself gave up for want of memory.  collectives: operations by kind.
     products: by type.  exact: those that decide about clusters, in full float32 and in fewer bits.
     repeated: products of all chips, as a multiple of the whole program's and, on GPUs, of what zeros add (Step.zeros).
-     state, aliased: bytes of the state, and of those whose memory the new state takes over.
+    state, aliased: bytes of the state, and of those whose memory the new state takes over.
     flops, bytes: XLA's counts, None where it has none.
     compute_bound_from: smallest batch at which arithmetic takes longer than memory traffic, inf if none does.
     """
