@@ -27,11 +27,13 @@ class Layers(nn.Module):
 
     Half of the autoencoder of Boubekki et al. 2021, appendix 3.
     quadratic: the first layer sees (1, x, all products x_i x_j), a feature map of the quadratic kernel (figure 8).
+    dtype, last: what layers, and the last one, compute in.
     """
 
     widths: tuple[int, ...]
     quadratic: bool = False
     dtype: jnp.dtype = jnp.float32
+    last: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, x: Array, weight: Array | None = None, train: bool = False) -> Array:
@@ -39,7 +41,8 @@ class Layers(nn.Module):
             products = (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
             x = jnp.concatenate([jnp.ones((len(x), 1), x.dtype), x, products], -1)
         for i, width in enumerate(self.widths):
-            x = nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
+            dtype = self.dtype if self.last is None or i < len(self.widths) - 1 else self.last
+            x = nn.Dense(width, dtype=dtype, kernel_init=nn.initializers.glorot_uniform())(x)
             if i < len(self.widths) - 1:
                 x = nn.leaky_relu(x, 0.2)
         return x.astype(jnp.float32)

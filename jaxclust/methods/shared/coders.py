@@ -139,7 +139,7 @@ def of_gaussians(*sizes: int) -> Callable[[Array, float], tuple[tuple[Array, Arr
 def _modules(config: CoderConfig, extent: Extent, outputs: int) -> tuple[Module, Module]:
     dtype = compute_type(config.precision)
     if config.network == "mlp":
-        encoder = Layers((*config.hidden, outputs), config.quadratic, dtype)
+        encoder = Layers((*config.hidden, outputs), config.quadratic, dtype, jnp.dtype("float32"))  # codes are exact
         return encoder, Layers((*config.hidden[::-1], extent.size), False, dtype)
     if len(extent.shape) == 1:
         raise InputError("network is 'conv' but the data are features: give images, or network 'mlp'")
