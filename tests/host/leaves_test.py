@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxclust.host import leaves
+from tests.saved import plscan
 
 N = 20
 RECORD = [("parent", np.intp), ("child", np.intp), ("lambda_val", float), ("child_size", np.intp)]
@@ -20,13 +21,6 @@ def condensed(nodes, rows, n=N):
 BY_HAND = condensed({1: (0, 12), 2: (0, 6), 3: (1, 5), 4: (1, 4)}, [3] * 5 + [4] * 4 + [1] * 3 + [2] * 6 + [0] * 2)
 FINE = [1] * 5 + [2] * 4 + [-1] * 3 + [0] * 6 + [-1] * 2
 COARSE = [0] * 12 + [1] * 6 + [-1] * 2
-
-
-def blobs(k=6, each=30, noise=20, seed=0):
-    rng = np.random.default_rng(seed)
-    centres = rng.uniform(-6, 6, (k, 2))
-    points = np.repeat(centres, each, 0) + rng.normal(0, 0.6, (k * each, 2))
-    return np.concatenate([points, rng.uniform(-8, 8, (noise, 2))])
 
 
 def chosen(tree, size):
@@ -90,7 +84,7 @@ def test_a_tree_without_divisions_has_no_levels():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_holds_for_every_tree(seed):
-    x = blobs(seed=seed)
+    x = plscan.points(seed=seed)
     tree = leaves.density_tree(x)
     found = leaves.levels(tree)
     assert found
@@ -123,22 +117,14 @@ def test_few_rows_have_a_tree_too(n):
     assert all(level.labels.max() + 1 == level.n_clusters >= 2 for level in leaves.levels(tree))
 
 
-@pytest.mark.slow  # a minute of compilation, once
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", plscan.SEEDS)
 def test_births_and_deaths_are_those_of_plscan(seed):
-    """Of Bot, McInnes and Aerts' own package, on the same condensed tree."""
-    peer = pytest.importorskip("fast_hdbscan.layer_clusters")
-    from fast_hdbscan.cluster_trees import CondensedTree
-    from hdbscan import HDBSCAN
-
-    x = blobs(seed=seed)
-    model = HDBSCAN(min_cluster_size=5, min_samples=5, approx_min_span_tree=False, core_dist_n_jobs=1).fit(x)
-    raw = model.condensed_tree_.to_numpy()
-    rows = np.sort(raw[raw["child"] >= len(x)], order="child")
-    tree = CondensedTree(*(np.ascontiguousarray(rows[name]) for name in raw.dtype.names))
-    births, deaths, parents, _ = peer.min_cluster_size_barcode(tree, len(x), 5)
-    ours = leaves.of_condensed(raw, len(x), 5)
+    """Of Bot, McInnes and Aerts' own package, on the same condensed tree: saved, since it compiles for a minute."""
+    saved = np.load(plscan.FILE)
+    births, deaths, parents = (saved[f"{name}-{seed}"] for name in ("births", "deaths", "parents"))
+    n = len(plscan.points(seed))
+    ours = leaves.of_condensed(saved[f"tree-{seed}"], n, plscan.SIZE)
     assert len(births) > 8, "there is something to compare"
     np.testing.assert_array_equal(ours.birth, births)
     np.testing.assert_array_equal(ours.death, deaths)
-    np.testing.assert_array_equal(ours.parent[1:], parents[1:] - len(x))
+    np.testing.assert_array_equal(ours.parent[1:], parents[1:] - n)

@@ -204,10 +204,9 @@ BLOBS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 4])
-def test_blobs_are_the_leaves(count):
-    images, labels = toy.blobs(60 * count, kinds=count)
-    result = fit(dataclasses.replace(TINY, n_clusters=count, **BLOBS), images)
+def test_blobs_are_the_leaves():
+    images, labels = toy.blobs(180, kinds=3)
+    result = fit(dataclasses.replace(TINY, n_clusters=3, **BLOBS), images)
     assert models.score(result.labels, labels)["acc"] > 0.95
     np.testing.assert_allclose(result.probabilities.sum(1), 1, atol=1e-5)
     masses = result.summary["tree"]["masses"]

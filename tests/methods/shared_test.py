@@ -14,6 +14,7 @@ from jaxclust.train.augment import NONE
 from jaxclust.train.batches import grouped, shuffled
 from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch
+from tests.programs import quickly
 
 rng = np.random.default_rng(0)
 LABELS = np.arange(60) % 3
@@ -243,11 +244,13 @@ def test_an_experts_cost_is_the_elbo_per_pixel():
     params, stats = (jax.tree.map(lambda a: a[1], tree) for tree in mixture.init_experts(spec, shape, key))
     mask, ones = jnp.array([1.0, 1.0, 0.0, 0.0]), jnp.ones(12)
 
+    @quickly
     def costs(scale):
-        rows = mixture.ExpertBatch(image, image, ones, jnp.float32(scale))
+        rows = mixture.ExpertBatch(image, image, ones, scale)
         return mixture.expert_costs(spec, shape, params, stats, mask, key, rows)[0]
 
-    (mean, log_var), _ = mixture.train_mode(networks.encoder, params["encoder"], stats["encoder"], image, ones)
+    encode = quickly(lambda *args: mixture.train_mode(networks.encoder, *args))
+    (mean, log_var), _ = encode(params["encoder"], stats["encoder"], image, ones)
     mean, log_var = np.asarray(mean, np.float64)[:, :2], np.asarray(log_var, np.float64)[:, :2]
     kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum(1)
     np.testing.assert_allclose(costs(2.0) - costs(0.0), 2 * kl / 5, rtol=1e-4)

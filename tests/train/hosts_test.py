@@ -78,7 +78,7 @@ def losses(run):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "training", "rtol"),
-    [("toy", "centres", 1e-5), ("moe-vae", "search-autoencoder", 1e-3), ("hrwae-gan", "training-1", 1e-3)],
+    [("toy", "centres", 1e-5), ("moe-vae", "search-autoencoder", 1e-3)],
 )
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path, method, training, rtol):
     words = [method, data, *options(method), *([] if method == "toy" else ["--no-figures"])]

@@ -105,7 +105,7 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     def log_posterior(arrays: PyTree, images: Array) -> Array:
         odds = embed(arrays, images)
         chosen = jnp.stack([jax.nn.log_sigmoid(odds), jax.nn.log_sigmoid(-odds)])
-        return contraction("cks,cbs->bk", ways, chosen)
+        return contraction("cks,cbs->bk", jnp.asarray(ways), chosen)
 
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
         split, side = jnp.asarray(last)[cluster]

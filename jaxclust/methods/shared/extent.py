@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxclust.data.prepare import Preprocess, margins
+from jaxclust.train.augment import border
 from jaxclust.train.training import to_unit
 from jaxclust.typing import Array
 
@@ -50,11 +51,14 @@ def vectors(extent: Extent, images: Array) -> Array:
 
 
 def pictures(extent: Extent, values: Array) -> Array:
-    """The inverse of `vectors`: (n, extent.size) -> prepared examples (n, *extent.shape), images clipped to [0, 1]."""
+    """The inverse of `vectors`: (n, extent.size) -> prepared examples (n, *extent.shape), images clipped to [0, 1] and
+    padded with the median of their border, as data.prepare does."""
     if len(extent.shape) == 1:
         return values
     side, _, channels = extent.shape
     top, left = margins(extent.height, extent.width, side)
     images = jnp.clip(values, 0.0, 1.0).reshape(-1, extent.height, extent.width, channels)
-    edges = ((top, side - extent.height - top), (left, side - extent.width - left))
-    return jnp.pad(images, ((0, 0), *edges, (0, 0)))
+    if side == extent.height == extent.width:
+        return images
+    whole = jnp.broadcast_to(border(images)[:, None, None], (len(images), side, side, channels))
+    return whole.at[:, top : top + extent.height, left : left + extent.width].set(images)
