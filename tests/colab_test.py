@@ -19,7 +19,7 @@ SETTINGS = dict(
 """,
     "clustering_module": """
 DATA, K = "digits", 10
-CM = dict(preset="quick", restarts=2, epochs=2, min_steps=1)
+CM = dict(preset="quick", epochs=2, min_steps=1)
 AE_CM = dict(preset="quick", hidden=(50,), pretrain_epochs=2, module_epochs=2, epochs=2, min_steps=1, draws=1)
 """,
     "variational": """

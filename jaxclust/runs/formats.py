@@ -30,7 +30,7 @@ CHANGES: Mapping[int, Mapping[str, Change]] = {
         ),
         "hrwae-gan": Change(("min_cluster_shares",), {"granularity": "auto", "umap_metric": "euclidean", **HDBSCAN}),
         "cm": Change((), {"granularity": "auto"}),
-        "ae-cm": Change((), {"granularity": "auto", "widen": False}),
+        "ae-cm": Change((), {"granularity": "auto", "schedule": "constant", "widen": False}),
         "vc": Change((), {"granularity": "auto"}),
         "n2d": Change((), {"granularity": "auto", "draws": 4}),
     },

@@ -18,7 +18,7 @@ from tests import toy
 X, Y = make_blobs(240, centers=3, n_features=6, random_state=0)
 X = X.astype(np.float32)
 TINY = dataclasses.replace(
-    QUICK, width=0.05, expert_width=0.05, epochs=20, search_epochs=2, manager_epochs=20, mixture_epochs=2,
+    QUICK, width=0.05, expert_width=0.05, epochs=20, search_epochs=2, manager_epochs=60, mixture_epochs=2,
     expert_epochs=2, min_steps=0, draws=1, batch_size=40, search_latent_dim=6,
     umap_neighbors=15, umap_components=10, umap_min_dist=0.0, umap_epochs=200,
 )  # fmt: skip

@@ -56,6 +56,8 @@ class AEConfig(CoderConfig, Config):
     start: Literal["random", "pretrained", "manifold"] = "pretrained"  # type: ignore[assignment]
     """Random parameters; or an autoencoder trained alone, then k-means of its codes and cm on them, or ('manifold')
     density clusters of their UMAP, which guide the joint training at first."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rates of the autoencoder, alone and with the module: constant, or a warm-up, then a cosine to zero."""
     pretrain_epochs: float = 100
     """Epochs of the autoencoder alone."""
     module_epochs: float = 100
@@ -66,6 +68,6 @@ class AEConfig(CoderConfig, Config):
 
 QUICK = Config(start="k-means++", encoder_start="posterior", restarts=10, epochs=50, min_steps=5000)
 AE_QUICK = AEConfig(
-    start="manifold", alpha="auto", beta=0.05, widen=True, pretrain_epochs=60, module_epochs=20, epochs=40,
-    min_steps=1500,
+    start="manifold", alpha="auto", beta=0.05, widen=True, schedule="cosine", pretrain_epochs=60, module_epochs=20,
+    epochs=40, min_steps=1500,
 )  # fmt: skip

@@ -57,8 +57,10 @@ def fit_ae_cm(job: Job[AEConfig]) -> Result:
     before, state, first = None, None, None
     codes = np.zeros((0, config.restarts, 0), np.float32)
     if config.start != "random":
-        alone = pretraining(pair, damped_adam(config.learning_rate))
-        before = runs.train("autoencoder", alone, job.images, epochs_of(config, config.pretrain_epochs, job.n))
+        epochs = epochs_of(config, config.pretrain_epochs, job.n)
+        n_steps = loop.total_steps(epochs, per_epoch(config, job.n))
+        alone = pretraining(pair, damped_adam(config.learning_rate, n_steps, config.schedule))
+        before = runs.train("autoencoder", alone, job.images, epochs)
         codes = codes_of(pair, convolutional, before, job.images)
     by_restart = [codes[:, r].__getitem__ for r in range(config.restarts)] if before is not None else [job.vectors]
     n_clusters, labels, clusters = number_and_labels(job, by_restart)

@@ -109,7 +109,7 @@ def ae_clustering_module(
 ) -> Training:
     """The joint training of autoencoder and module. extra: 'mean' as above, the coders' 'stats', and 'labels' (n,)
     if it is guided by these."""
-    adam = damped_adam(config.learning_rate)
+    adam = damped_adam(config.learning_rate, length.steps, config.schedule)
 
     def init(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = pair.init(fold_name(key, "coders"), batch_shape[0])
