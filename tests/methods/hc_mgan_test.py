@@ -244,8 +244,7 @@ def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, whic
     close(group(own, other, which, plain_steps)[0], {**judges, "classifier": classifier, "generator": generator})
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("order", ["turn", "together"])
+@pytest.mark.parametrize("order", ["turn", pytest.param("together", marks=pytest.mark.slow)])
 def test_the_second_group_sees_what_the_first_has_become_unless_both_move_together(order):
     config = dataclasses.replace(TINY, order=order)
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), one_group(0), one_group(1))

@@ -198,8 +198,7 @@ def test_mixture_loss_by_hand():
     assert float(damic) == pytest.approx((first + 3) / 2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("loss", ["moe", "damic"])
+@pytest.mark.parametrize("loss", ["moe", pytest.param("damic", marks=pytest.mark.slow)])
 def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
     """The step pulls gradients back expert by expert; here they come from differentiating L itself."""
     spec = mixture_spec(3, loss)._replace(kl_weight=0.0)
