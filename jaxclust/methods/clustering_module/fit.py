@@ -67,7 +67,8 @@ def fit_ae_cm(job: Job[AEConfig]) -> Result:
     if before is not None and config.widen and n_clusters > config.latent_dim:
         runs, pair, before = wider(runs, before, n_clusters)
         job, config = runs.job, runs.job.config
-        codes = codes_of(pair, convolutional, before, job.images)
+        if config.start == "pretrained":  # the manifold's clusters are known already
+            codes = codes_of(pair, convolutional, before, job.images)
     epochs, length = length_of(config, config.epochs, job.n)
     joint = ae_clustering_module(config, n_clusters, length, pair)
     if before is not None:
