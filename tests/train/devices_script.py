@@ -40,12 +40,14 @@ class Case(NamedTuple):
 def cases(optimiser):
     """18 examples a batch: four and eight devices cannot share them equally. SGD shows a factor that Adam hides."""
     autoencoder.adam = mixture.adam = optimiser
+    for training in (autoencoder.autoencoder, mixture.stage_one, mixture.stage_two):
+        training.cache_clear()
     shape, order = IMAGES.shape[1:], shuffled(50, 18, 0)
     code = autoencoder.AutoencoderSpec(latent_dim=3, width=0.5, min_filters=4, ramp_steps=4, augmentation=NONE)
     yield "autoencoder", Case(autoencoder.autoencoder(code, shape), IMAGES, order, [(4, 1), (8, 1)])
     manager = classifier.ClassifierSpec(K, width=0.1)
-    spec = mixture.MixtureSpec((2,) * K, "gaussian", manager, top_experts=K, width=0.1, form="native")
-    shape, groups = FEATURES.shape[1:], grouped(np.arange(50) % K, K, 4, 0)
+    spec = mixture.MixtureSpec((2,) * K, "gaussian", manager, alpha=1.0, top_experts=K, width=0.1, form="native")
+    shape, groups = FEATURES.shape[1:], grouped(np.arange(50) % K, K, 12, 0)
     yield "stage one", Case(mixture.stage_one(spec, shape), FEATURES, order, [(4, 4), (8, 2)])
     # every part of an even batch is full, so that an expert has as much room on each mesh
     routed = mixture.stage_one(spec._replace(top_experts=2), shape)
