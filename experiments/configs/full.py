@@ -1,0 +1,25 @@
+"""What preset full is chosen by: moe-vae with longer trainings and wider networks, K found, one seed.
+
+    python -m experiments.run full
+    python -m experiments.full
+
+USPS is fitted by its training split, so that loss and accuracy are also those of images that no training saw. What was
+measured: experiments/results/full.md.
+"""
+
+from experiments.configs import Row
+
+EPOCHS = ("epochs", "search_epochs", "manager_epochs", "mixture_epochs", "expert_epochs")
+TIMES, WIDTHS = (1, 2, 4), (1, 2)  # of preset quick
+SPLITS = {"usps": "train", "mnist10k": "all", "fmnist10k": "all"}
+
+
+def point(data: str, times: int, width: int) -> Row:
+    """moe-vae's preset quick with `times` its epochs and `width` times the filters of its networks."""
+    quick = {"epochs": 10, "search_epochs": 3, "manager_epochs": 3, "mixture_epochs": 4, "expert_epochs": 3}
+    overrides = {name: times * quick[name] for name in EPOCHS} | {"width": 0.5 * width, "expert_width": 0.25 * width}
+    name = f"moe_vae_{data}_{times}x_epochs_{width}x_width"
+    return Row(name, "moe-vae", f"{data}.npz", "quick", overrides, (0,), {}, split=SPLITS[data])
+
+
+ROWS = tuple(point(data, times, width) for data in SPLITS for width in WIDTHS for times in TIMES)
