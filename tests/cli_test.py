@@ -108,7 +108,7 @@ def test_help_waits_for_no_other_process(here, capsys, toy):
     assert "--coordinator" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("preset", "epochs"), [("quick", 40), ("paper", 400)])
+@pytest.mark.parametrize(("preset", "epochs"), [("quick", 40), ("full", 60), ("paper", 400)])
 def test_help_shows_the_preset_s_values(here, capsys, preset, epochs):
     with pytest.raises(SystemExit) as raised:
         cli.main(["fit", "toy", "--help", "--preset", preset])

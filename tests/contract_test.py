@@ -172,7 +172,7 @@ def test_names_and_texts(method):
 
 
 def test_presets(method):
-    assert {"quick", "paper"} <= set(method.presets)
+    assert tuple(method.presets) == methods.PRESETS
     assert all(type(config) is method.Config for config in method.presets.values())
     if method.name != "toy":
         assert method.presets["paper"] == method.Config(), "a config's defaults are the paper's values"

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn.cluster import AgglomerativeClustering
 from jaxclust.estimators.base import DeepClusterer
-from jaxclust.methods.base import Functions, Method, Model
+from jaxclust.methods.base import Functions, Method, Model, presets
 from jaxclust.methods.shared.outcome import outcome
 from jaxclust.numerics import squared_distances
 from jaxclust.train.training import to_unit

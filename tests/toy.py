@@ -135,7 +135,7 @@ def fit(job: Job[ToyConfig]) -> Result:
 
 METHOD = Method(
     "toy", "soft k-means, for tests", "nobody, 2026", ToyConfig,
-    {"paper": ToyConfig(epochs=400), "quick": ToyConfig()}, fit, restore,
+    {"quick": ToyConfig(), "full": ToyConfig(epochs=60), "paper": ToyConfig(epochs=400)}, fit, restore,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxclust.methods import find
 from jaxclust.methods.clustering_module.config import AEConfig
 from jaxclust.methods.clustering_module.training import Length, ae_clustering_module
 from jaxclust.methods.hc_mgan.config import Config as HCMGANConfig
@@ -129,29 +130,27 @@ def _hc_mgan(refine: bool, config: HCMGANConfig, shape: tuple[int, ...]) -> Trai
     return several.training._replace(init=init)
 
 
-# The text's settings (preset 'paper'), in the compute type and the convolutions of an accelerator. At 32 x 32 its first
-# block has 32 filters; 16 x 16 gets as many. The platform is never asked: it is the compiling machine's.
-PAPER = Config(precision="bfloat16", form="native", min_filters=32, expert_min_filters=32)
 
-HC_MGAN = HCMGANConfig(form="native", precision="bfloat16", concurrent=SLOTS)
+def full(method: str, **changes: Any) -> Any:
+    """A method's preset full, in the compute type and the convolutions of an accelerator. The platform is never asked:
+    it is the compiling machine's."""
+    return replace(find(method).presets["full"], precision="bfloat16", form="native", **changes)
+
+
+MOE_VAE = full("moe-vae")
+HC_MGAN = full("hc-mgan", concurrent=SLOTS)
 
 STEPS = (
-    Step("autoencoder-32", 32, 1024, 1, _autoencoder, PAPER),
-    Step("manager-32", 32, 1024, 1, _manager, PAPER),
-    Step("mixture-dense-32", 32, 256, CLUSTERS, _stage_one, PAPER),
-    Step("mixture-routed-32", 32, 256, CLUSTERS, _stage_one, replace(PAPER, top_experts=2)),
-    Step("experts-32", 32, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
-    Step("experts-16", 16, 256 * CLUSTERS, CLUSTERS, _stage_two, PAPER),
-    Step("ae-cm-32", 32, 1024, 1, _ae_cm, AEConfig(n_clusters=CLUSTERS, precision="bfloat16")),
-    Step(
-        "vc-32",
-        32,
-        512,
-        1,
-        _vc,
-        VCConfig(network="size", min_filters=32, active_clusters=2, form="native", precision="bfloat16"),
-    ),
-    Step("hrwae-gan-32", 32, 1024, 1, _hrwae_gan, HRWAEConfig(form="native", precision="bfloat16")),
+    Step("autoencoder-32", 32, 1024, 1, _autoencoder, MOE_VAE),
+    Step("manager-32", 32, 1024, 1, _manager, MOE_VAE),
+    Step("mixture-dense-32", 32, 256, CLUSTERS, _stage_one, replace(MOE_VAE, top_experts="all")),
+    Step("mixture-routed-32", 32, 256, CLUSTERS, _stage_one, MOE_VAE),
+    Step("experts-32", 32, 256 * CLUSTERS, CLUSTERS, _stage_two, MOE_VAE),
+    Step("experts-16", 16, 256 * CLUSTERS, CLUSTERS, _stage_two, MOE_VAE),
+    Step("ae-cm-32", 32, 1024, 1, _ae_cm, full("ae-cm", n_clusters=CLUSTERS)),
+    Step("ae-cm-dense-32", 32, 1024, 1, _ae_cm, full("ae-cm", n_clusters=CLUSTERS, network="mlp")),
+    Step("vc-32", 32, 512, 1, _vc, full("vc")),
+    Step("hrwae-gan-32", 32, 1024, 1, _hrwae_gan, full("hrwae-gan")),
     Step("hc-mgan-raw-32", 32, 100 * SLOTS, SLOTS, partial(_hc_mgan, False), HC_MGAN, 1.8),
     Step("hc-mgan-refinement-32", 32, 200 * SLOTS, SLOTS, partial(_hc_mgan, True), HC_MGAN, 1.8),
 )

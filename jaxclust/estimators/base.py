@@ -75,8 +75,9 @@ def _parameters(method: methods.Method) -> str:
             texts |= _texts_of_file(inspect.getfile(kind)).get(kind.__name__, {})
     lines = []
     for field in dataclasses.fields(method.Config):
-        quick, paper = (repr(getattr(method.presets[name], field.name)) for name in ("quick", "paper"))
-        values = quick if quick == paper else f"quick {quick}, paper {paper}"
+        by_preset = {name: repr(getattr(method.presets[name], field.name)) for name in methods.PRESETS}
+        same = len(set(by_preset.values())) == 1
+        values = by_preset["quick"] if same else ", ".join(f"{name} {value}" for name, value in by_preset.items())
         said = f"{field.name}: {texts.get(field.name, '')} ({values})"
         lines += textwrap.wrap(said, 112, initial_indent="      ", subsequent_indent="        ")
     return "\n".join(lines)
@@ -86,7 +87,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     """What all estimators share. A subclass names its method: `class MoEVAE(DeepClusterer, method="moe-vae")`.
 
     Parameters (all by keyword): every field of the method's config, where None stands for the preset's value;
-      preset: 'quick', 'paper' (the published values), or 'auto': quick unless there is a TPU or GPU.
+      preset: 'quick' (a small CPU), 'full' (a TPU or GPU), 'paper' (the published values), or 'auto': full where there
+        is a TPU or GPU, else quick.
       seed: whole number; the same seed on the same machine gives the same labels.
       verbose: draws progress bars.
 

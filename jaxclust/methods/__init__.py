@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 from jaxclust.errors import InputError
-from jaxclust.methods.base import Method
+from jaxclust.methods.base import PRESETS, Method
 from jaxclust.system import environment
 
 METHODS = {  # name -> module, or module:NAME where it is not called METHOD
@@ -38,12 +38,12 @@ def find(name: str) -> Method:
 
 
 def choose_preset(method: Method, preset: str) -> tuple[str, Any]:
-    """The preset's name and config. 'auto' is 'paper' with a TPU or GPU and 'quick' without.
+    """The preset's name and config. 'auto' is 'full' with a TPU or GPU and 'quick' without.
 
     Raises InputError for a name that the method does not have.
     """
     if preset == "auto":
-        preset = "paper" if environment.has_accelerator() else "quick"
+        preset = "full" if environment.has_accelerator() else "quick"
     if preset not in method.presets:
-        raise InputError(f"preset {preset!r} is unknown: choose auto, {' or '.join(sorted(method.presets))}")
+        raise InputError(f"preset {preset!r} is unknown: choose auto, {', '.join(PRESETS[:-1])} or {PRESETS[-1]}")
     return preset, method.presets[preset]

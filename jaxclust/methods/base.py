@@ -74,6 +74,14 @@ class Result(NamedTuple):
     levels: np.ndarray | None = None
 
 
+PRESETS = ("quick", "full", "paper")
+
+
+def presets(quick: Any, full: Any = None) -> dict[str, Any]:
+    """A method's presets. quick: for a small CPU. full: for a TPU or GPU; unset, the same. Paper's are the defaults."""
+    return dict(zip(PRESETS, (quick, full or quick, type(quick)()), strict=True))
+
+
 class Method(NamedTuple):
     """A method, as the registry, the command line and the estimators see it.
 
@@ -81,7 +89,7 @@ class Method(NamedTuple):
     title:   one line for `jaxclust methods`.
     source:  author, title, year.
     Config:  a frozen dataclass whose defaults are the paper's values (preset 'paper').
-    presets: name -> Config, with 'quick' and 'paper'.
+    presets: name -> Config, with 'quick', 'full' and 'paper'.
     fit:     (shared.job.Job) -> Result. It sees prepared examples, and no labels.
     restore: (meta) -> Functions, the inverse of what `fit` put into Model.meta.
     """

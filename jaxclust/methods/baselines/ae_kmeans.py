@@ -16,7 +16,7 @@ is trained alone, for which the default is that of ae-cm.
 from collections.abc import Mapping
 from typing import Any
 
-from jaxclust.methods.base import Functions, Method, Result
+from jaxclust.methods.base import Functions, Method, Result, presets
 from jaxclust.methods.baselines.centroids import CodeConfig, by_distance, finished, functions, kmeans, pretrained
 from jaxclust.methods.shared.coders import coders
 from jaxclust.methods.shared.extent import Extent
@@ -42,7 +42,7 @@ METHOD = Method(
     title="autoencoder, then k-means of its codes",
     source="Boubekki et al., Joint optimization of an autoencoder for clustering and embedding, 2021, section 5.1.3",
     Config=CodeConfig,
-    presets={"quick": CodeConfig(pretrain_epochs=50), "paper": CodeConfig()},
+    presets=presets(CodeConfig(pretrain_epochs=50)),
     fit=fit,
     restore=restore,
 )

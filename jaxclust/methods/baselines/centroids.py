@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxclust.assignments import log_distance_softmax
 from jaxclust.data.rows import Images
-from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.base import Functions, Method, Model, Result, presets
 from jaxclust.methods.shared.coders import CoderConfig, Coders, coders, pretraining
 from jaxclust.methods.shared.config import ScalingConfig
 from jaxclust.methods.shared.extent import Extent
@@ -150,8 +150,8 @@ def restore(joint: Joint, config: type[JointConfig], meta: Mapping[str, Any]) ->
 
 def method(name: str, title: str, source: str, config: type[JointConfig], joint: Joint) -> Method:
     """The method of that name."""
-    presets = {"quick": config(pretrain_epochs=50, epochs=50), "paper": config()}
-    return Method(name, title, source, config, presets, partial(fit, joint), partial(restore, joint, config))
+    quick = config(pretrain_epochs=50, epochs=50)
+    return Method(name, title, source, config, presets(quick), partial(fit, joint), partial(restore, joint, config))
 
 
 # What a fitted one can do

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxclust import losses
-from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.base import Functions, Method, Model, Result, presets
 from jaxclust.methods.shared.autoencoder import sample_gaussian
 from jaxclust.methods.shared.coders import CoderConfig, Coders, coders, of_gaussians
 from jaxclust.methods.shared.config import ScalingConfig
@@ -170,7 +170,7 @@ METHOD = Method(
     title="Gaussian mixture VAE: the mixture's Gaussians are made from noise by a network",
     source="Dilokthanakul et al., Deep unsupervised clustering with Gaussian mixture variational autoencoders, 2016",
     Config=Config,
-    presets={"quick": Config(epochs=100), "paper": Config()},
+    presets=presets(Config(epochs=100)),
     fit=fit,
     restore=restore,
 )

@@ -34,7 +34,7 @@ import numpy as np
 from jaxclust.assignments import log_gaussian_posterior, squared_mahalanobis
 from jaxclust.errors import InputError
 from jaxclust.host import sampling
-from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.base import Functions, Method, Model, Result, presets
 from jaxclust.methods.shared.config import ScalingConfig
 from jaxclust.methods.shared.extent import Extent, pictures, vectors
 from jaxclust.methods.shared.job import Job
@@ -208,8 +208,7 @@ def restore(name: str, meta: Mapping[str, Any]) -> Functions:
 
 
 def _method(name: str, title: str, source: str, config: type) -> Method:
-    presets = {"quick": config(), "paper": config()}
-    return Method(name, title, source, config, presets, partial(fit, name), partial(restore, name))
+    return Method(name, title, source, config, presets(config()), partial(fit, name), partial(restore, name))
 
 
 KMEANS = _method("kmeans", "k-means, by scikit-learn", "Lloyd, Least squares quantization in PCM, 1982", Config)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.host import manifold, mixtures, sampling
-from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.base import Functions, Method, Model, Result, presets
 from jaxclust.methods.baselines.centroids import CodeConfig, deviations, functions, pretrained
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.coders import Coders, coders
@@ -131,10 +131,7 @@ METHOD = Method(
     title="Gaussian mixture on the UMAP of an autoencoder's codes, and a classifier that learns it",
     source="McConville et al., N2D: (not too) deep clustering via clustering the local manifold, ICPR 2021",
     Config=Config,
-    presets={
-        "quick": Config(n_clusters="auto", pretrain_epochs=50, classifier_epochs=20, max_samples=20_000),
-        "paper": Config(),
-    },
+    presets=presets(Config(n_clusters="auto", pretrain_epochs=50, classifier_epochs=20, max_samples=20_000)),
     fit=fit,
     restore=restore,
 )

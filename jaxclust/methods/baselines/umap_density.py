@@ -9,7 +9,7 @@
 
 What a network of codes is worth is how far it comes above this: it has none. The parts are UMAP (McInnes et al. 2018)
 and the tree of HDBSCAN (Campello et al. 2013); nobody published them together as a method, so there are no paper's
-values, and the presets 'quick' and 'paper' are the same.
+values, and all presets are the same.
 
 The head labels everything, the noise and what was fitted included: convolutions where examples are images, dense layers
 where they are features. It sees no augmentation. The embedding is x itself, so that figures and metrics of it are those
@@ -30,7 +30,7 @@ import numpy as np
 
 from jaxclust.data.rows import take
 from jaxclust.host.clusters import Found
-from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.base import Functions, Method, Model, Result, presets
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.config import ComputeConfig, ScalingConfig
 from jaxclust.methods.shared.extent import Extent, vectors
@@ -152,7 +152,7 @@ METHOD = Method(
     title="density clusters of the UMAP of raw data, and a classifier that learns them",
     source="no paper; of McInnes et al., UMAP, 2018, and Campello et al., Density-based clustering (HDBSCAN), 2013",
     Config=Config,
-    presets={"quick": Config(), "paper": Config()},
+    presets=presets(Config()),
     fit=fit,
     restore=restore,
 )

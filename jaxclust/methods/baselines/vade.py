@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from jaxclust import losses
-from jaxclust.methods.base import Functions, Method, Result
+from jaxclust.methods.base import Functions, Method, Result, presets
 from jaxclust.methods.baselines.centroids import CodeConfig, finished, functions, pretrained
 from jaxclust.methods.shared.autoencoder import sample_gaussian
 from jaxclust.methods.shared.coders import Coders, coders, of_gaussians
@@ -168,7 +168,7 @@ METHOD = Method(
     title="variational deep embedding: a VAE with a Gaussian mixture as prior, started by an autoencoder",
     source="Jiang et al., Variational deep embedding: an unsupervised and generative approach, IJCAI 2017",
     Config=Config,
-    presets={"quick": Config(pretrain_epochs=50, epochs=50), "paper": Config()},
+    presets=presets(Config(pretrain_epochs=50, epochs=50)),
     fit=fit,
     restore=restore,
 )

@@ -1,6 +1,6 @@
 """Settings of cm and ae-cm: the text's values for USPS (preset 'paper'), and those for a small CPU ('quick')."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -71,3 +71,6 @@ AE_QUICK = AEConfig(
     start="manifold", alpha="auto", beta=0.05, widen=True, schedule="cosine", pretrain_epochs=60, module_epochs=20,
     epochs=40, min_steps=1500,
 )  # fmt: skip
+AE_FULL = replace(
+    AE_QUICK, network="auto", rotation=10.0, zoom=0.1, shift=0.05, pretrain_epochs=15, module_epochs=8, epochs=8
+)

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxclust.data.rows import Images
 from jaxclust.host import sampling
 from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Model, Result
@@ -16,7 +15,7 @@ from jaxclust.methods.clustering_module.config import AEConfig, Config
 from jaxclust.methods.clustering_module.model import answers, functions
 from jaxclust.methods.clustering_module.starts import centroids, corners, number_and_labels, start_at
 from jaxclust.methods.clustering_module.training import Length, ae_clustering_module, clustering_module
-from jaxclust.methods.shared.coders import Coders, coders, pretraining
+from jaxclust.methods.shared.coders import Coders, coders, convolutional, pretraining
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.lengths import epochs_of, per_epoch
 from jaxclust.methods.shared.outcome import with_clusters
@@ -52,8 +51,7 @@ def fit_ae_cm(job: Job[AEConfig]) -> Result:
     """Phases: unless the start is random 'autoencoder', wider codes where they are asked for, and 'clusters', 'guided'
     or 'centroids', 'module'; then 'joint'; the choice of a restart."""
     config, pair = job.config, coders(job.config, job.extent)
-    convolutional = config.network == "conv"
-    runs = Restarts(job, pair.size, convolutional)
+    runs = Restarts(job, pair.size, convolutional(config, job.extent))
     before, state, first = None, None, None
     codes = np.zeros((0, config.restarts, 0), np.float32)
     if config.start != "random":
@@ -61,14 +59,14 @@ def fit_ae_cm(job: Job[AEConfig]) -> Result:
         n_steps = loop.total_steps(epochs, per_epoch(config, job.n))
         alone = pretraining(pair, damped_adam(config.learning_rate, n_steps, config.schedule))
         before = runs.train("autoencoder", alone, job.images, epochs)
-        codes = codes_of(pair, convolutional, before, job.images)
+        codes = codes_of(runs, pair, before)
     by_restart = [codes[:, r].__getitem__ for r in range(config.restarts)] if before is not None else [job.vectors]
     n_clusters, labels, clusters = number_and_labels(job, by_restart)
     if before is not None and config.widen and n_clusters > config.latent_dim:
         runs, pair, before = wider(runs, before, n_clusters)
         job, config = runs.job, runs.job.config
         if config.start == "pretrained":  # the manifold's clusters are known already
-            codes = codes_of(pair, convolutional, before, job.images)
+            codes = codes_of(runs, pair, before)
     epochs, length = length_of(config, config.epochs, job.n)
     joint = ae_clustering_module(config, n_clusters, length, pair)
     if before is not None:
@@ -83,15 +81,15 @@ def fit_ae_cm(job: Job[AEConfig]) -> Result:
     return chosen(job, pair, n_clusters, arrays, first, clusters)
 
 
-def codes_of(pair: Coders, convolutional: bool, before: TrainState, images: Images) -> np.ndarray:
+def codes_of(runs: Restarts, pair: Coders, before: TrainState) -> np.ndarray:
     """Codes of all images by each restart's autoencoder: (n, restarts, p)."""
-    over = over_members(pair.size, convolutional)
+    over = over_members(pair.size, runs.convolutional)
 
     def encode(images: Array) -> Array:
         codes = over(lambda params, stats: pair.embed(params, stats, images), before.params, before.extra)
         return jnp.moveaxis(codes, 0, 1)
 
-    return loop.in_batches(jax.jit(encode), images)
+    return loop.in_batches(jax.jit(encode), runs.job.images)
 
 
 def wider(runs: Restarts, before: TrainState, latent_dim: int) -> tuple[Restarts, Coders, TrainState]:
@@ -169,8 +167,7 @@ def chosen(
     """The restart with the least L_sp, and what is known of all. first: labels (restarts, n) of their starts.
     clusters: those that were found on the host, of the first restart."""
     config, images, extent = job.config, job.images, job.extent
-    convolutional = isinstance(config, AEConfig) and config.network == "conv"
-    over = over_members(pair.size if pair else 0, convolutional)
+    over = over_members(pair.size if pair else 0, isinstance(config, AEConfig) and convolutional(config, extent))
     members = {**members, "module": members["module"]._asdict()}
 
     def each(arrays: PyTree, images: Array) -> dict[str, Array]:

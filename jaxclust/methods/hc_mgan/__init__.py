@@ -40,7 +40,7 @@ Deviations and options, the text's value last:
     width, rates, steps     'quick' has narrower networks that learn faster
 """
 
-from jaxclust.methods.base import Method
+from jaxclust.methods.base import Method, presets
 from jaxclust.methods.hc_mgan import fit
 from jaxclust.methods.hc_mgan.config import QUICK, Config
 from jaxclust.methods.hc_mgan.model import restore
@@ -50,7 +50,7 @@ METHOD = Method(
     title="clustering tree grown from the top by multi-generator GANs",
     source="Mello, Generative adversarial networks for hierarchical clustering, MSc thesis, UFMG 2021",
     Config=Config,
-    presets={"quick": QUICK, "paper": Config()},
+    presets=presets(QUICK),
     fit=fit.fit,
     restore=restore,
 )

@@ -32,7 +32,7 @@ Some examples are held out: after every stretch of `attention_epochs` they tell 
 training that is broken ends there, with the last state that was found sound.
 """
 
-from jaxclust.methods.base import Method
+from jaxclust.methods.base import Method, presets
 from jaxclust.methods.hrwae_gan import fit
 from jaxclust.methods.hrwae_gan.config import QUICK, Config
 from jaxclust.methods.hrwae_gan.model import restore
@@ -42,7 +42,7 @@ METHOD = Method(
     title="hierarchical Wasserstein autoencoder with relativistic latent critics, clustered by density",
     source="Morais, Generative deep clustering with the hierarchical and relativistic WAE-GAN, MSc thesis, IST 2021",
     Config=Config,
-    presets={"quick": QUICK, "paper": Config()},
+    presets=presets(QUICK),
     fit=fit.fit,
     restore=restore,
 )

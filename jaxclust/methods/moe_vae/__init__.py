@@ -33,7 +33,7 @@ Deviations, the text's value last, which preset 'paper' has:
     max_samples             beyond them images get the clusters of their nearest ones in the sample; the text is silent
 """
 
-from jaxclust.methods.base import Method
+from jaxclust.methods.base import Method, presets
 from jaxclust.methods.moe_vae import fit
 from jaxclust.methods.moe_vae.config import QUICK, Config
 from jaxclust.methods.moe_vae.model import restore
@@ -43,7 +43,7 @@ METHOD = Method(
     title="mixture of VAE experts that finds its latent sizes and its number of clusters",
     source="Santos, A Mixture-of-Experts approach to deep image clustering, MSc thesis, IST 2020",
     Config=Config,
-    presets={"quick": QUICK, "paper": Config()},
+    presets=presets(QUICK),
     fit=fit.fit,
     restore=restore,
 )

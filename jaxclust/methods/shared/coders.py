@@ -34,8 +34,8 @@ from jaxclust.typing import Array, Key, PyTree
 class CoderConfig(ComputeConfig, AugmentationConfig):
     """Settings of the networks around a code."""
 
-    network: Literal["mlp", "conv"] = "mlp"
-    """Dense layers on vectors, or convolutions on images."""
+    network: Literal["mlp", "conv", "auto"] = "mlp"
+    """Dense layers on vectors, or convolutions on images; 'auto': convolutions where the data are images."""
     hidden: tuple[int, ...] = (500, 500, 2000)
     """mlp: widths of the encoder's hidden layers; the decoder mirrors them."""
     quadratic: bool = False
@@ -73,6 +73,14 @@ class Coders(NamedTuple):
     size: int
 
 
+def convolutional(config: CoderConfig, extent: Extent) -> bool:
+    """Whether the networks convolve. Raises InputError for convolutions of features."""
+    images = len(extent.shape) > 1
+    if config.network == "conv" and not images:
+        raise InputError("network is 'conv' but the data are features: give images, or network 'mlp'")
+    return images and config.network != "mlp"
+
+
 @lru_cache(32)
 def coders(config: CoderConfig, extent: Extent, outputs: int | None = None) -> Coders:
     """The pair that `config` asks for. Raises InputError for convolutions of features.
@@ -80,7 +88,7 @@ def coders(config: CoderConfig, extent: Extent, outputs: int | None = None) -> C
     outputs: how many numbers the encoder gives where it is not the code that the decoder takes (see `of_gaussians`).
     """
     encoder, decoder = _modules(config, extent, outputs or config.latent_dim)
-    on_vectors = config.network == "mlp"
+    on_vectors = not convolutional(config, extent)
     ranges = config.ranges()
 
     def target(images: Array) -> Array:
@@ -138,11 +146,9 @@ def of_gaussians(*sizes: int) -> Callable[[Array, float], tuple[tuple[Array, Arr
 
 def _modules(config: CoderConfig, extent: Extent, outputs: int) -> tuple[Module, Module]:
     dtype = compute_type(config.precision)
-    if config.network == "mlp":
+    if not convolutional(config, extent):
         encoder = Layers((*config.hidden, outputs), config.quadratic, dtype, jnp.dtype("float32"))  # codes are exact
         return encoder, Layers((*config.hidden[::-1], extent.size), False, dtype)
-    if len(extent.shape) == 1:
-        raise InputError("network is 'conv' but the data are features: give images, or network 'mlp'")
     shared = (config.width, config.min_filters, config.form, dtype)
     return Coder(outputs, *shared), Decoder(extent.shape, *shared)
 

@@ -31,7 +31,7 @@ Deviations, the text's value last:
     reconstruction_size     lambda_recons counts as many pixels, whatever the images have; all
 """
 
-from jaxclust.methods.base import Method
+from jaxclust.methods.base import Method, presets
 from jaxclust.methods.vc import fit
 from jaxclust.methods.vc.config import QUICK, Config
 from jaxclust.methods.vc.model import restore
@@ -41,7 +41,7 @@ METHOD = Method(
     title="variational clustering: a VAE with a Gaussian mixture as prior, and a loss for augmented images",
     source="Prasad et al., Variational clustering: leveraging VAEs for image clustering, IJCNN 2020",
     Config=Config,
-    presets={"quick": QUICK, "paper": Config()},
+    presets=presets(QUICK),
     fit=fit.fit,
     restore=restore,
 )
