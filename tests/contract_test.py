@@ -18,6 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 from jaxclust import estimators, methods, models
 from jaxclust.cli import fit as fit_command
 from jaxclust.data import sources
+from jaxclust.errors import InputError
 from jaxclust.models import Request
 from jaxclust.system import atomic
 from jaxclust.train import checkpoint
@@ -172,10 +173,25 @@ def test_names_and_texts(method):
 
 
 def test_presets(method):
-    assert tuple(method.presets) == methods.PRESETS
+    assert tuple(method.presets)[:3] == methods.PRESETS
+    assert all(name.startswith("paper:") for name in tuple(method.presets)[3:])
     assert all(type(config) is method.Config for config in method.presets.values())
     if method.name != "toy":
         assert method.presets["paper"] == method.Config(), "a config's defaults are the paper's values"
+
+
+def test_every_preset_is_reached_by_its_name(method):
+    for name, config in method.presets.items():
+        options, read = fit_command.parse(method, ["digits", "--preset", name])
+        assert (options.preset, read) == (name, config)
+    with pytest.raises(InputError, match="preset 'full:mnist' is unknown: choose one of auto, quick, full, paper"):
+        fit_command.parse(method, ["digits", "--preset", "full:mnist"])
+
+
+@pytest.mark.parametrize(("accelerator", "preset"), [(False, "quick"), (True, "full")])
+def test_auto_asks_whether_there_is_an_accelerator(monkeypatch, method, accelerator, preset):
+    monkeypatch.setattr(methods.environment, "has_accelerator", lambda: accelerator)
+    assert methods.choose_preset(method, "auto") == (preset, method.presets[preset])
 
 
 def test_the_config_is_frozen_plain_and_checked(method):

@@ -130,7 +130,6 @@ def _hc_mgan(refine: bool, config: HCMGANConfig, shape: tuple[int, ...]) -> Trai
     return several.training._replace(init=init)
 
 
-
 def full(method: str, **changes: Any) -> Any:
     """A method's preset full, in the compute type and the convolutions of an accelerator. The platform is never asked:
     it is the compiling machine's."""

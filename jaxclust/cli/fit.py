@@ -47,9 +47,10 @@ class Options:
     """Run directory; runs/METHOD-DATA-SEED if not given."""
     seed: int = 0
     """Same seed, same machine: same labels."""
-    preset: Literal["auto", "quick", "full", "paper"] = "auto"
+    preset: str = "auto"
     """Where the other options start from: 'quick' for a small CPU, 'full' for a TPU or GPU, 'paper' for the published
-    values; 'auto' takes 'full' where there is a TPU or GPU, else 'quick'."""
+    values, 'paper:usps' for those of one data set where the text has several; 'auto' takes 'full' where there is a TPU
+    or GPU, else 'quick'."""
     split: Literal["all", "train", "test"] = "all"
     """Part of the data to cluster, where the data states its parts."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None

@@ -45,5 +45,5 @@ def choose_preset(method: Method, preset: str) -> tuple[str, Any]:
     if preset == "auto":
         preset = "full" if environment.has_accelerator() else "quick"
     if preset not in method.presets:
-        raise InputError(f"preset {preset!r} is unknown: choose auto, {', '.join(PRESETS[:-1])} or {PRESETS[-1]}")
+        raise InputError(f"preset {preset!r} is unknown: choose one of auto, {', '.join(method.presets)}")
     return preset, method.presets[preset]

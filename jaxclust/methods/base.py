@@ -77,9 +77,14 @@ class Result(NamedTuple):
 PRESETS = ("quick", "full", "paper")
 
 
-def presets(quick: Any, full: Any = None) -> dict[str, Any]:
-    """A method's presets. quick: for a small CPU. full: for a TPU or GPU; unset, the same. Paper's are the defaults."""
-    return dict(zip(PRESETS, (quick, full or quick, type(quick)()), strict=True))
+def presets(quick: Any, full: Any = None, papers: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A method's presets, by name. 'paper' is the config's defaults.
+
+    quick: for a small CPU. full: for a TPU or GPU; unset, the same. papers: what the text states for single sets of
+    data, by their names: 'paper:usps'.
+    """
+    named = {f"paper:{name}": config for name, config in (papers or {}).items()}
+    return {"quick": quick, "full": full or quick, "paper": type(quick)(), **named}
 
 
 class Method(NamedTuple):

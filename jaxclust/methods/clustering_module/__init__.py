@@ -40,7 +40,7 @@ parameters and not the centroids alone.
 
 from jaxclust.methods.base import Method, presets
 from jaxclust.methods.clustering_module import fit
-from jaxclust.methods.clustering_module.config import AE_FULL, AE_QUICK, QUICK, AEConfig, Config
+from jaxclust.methods.clustering_module.config import AE_FULL, AE_PAPERS, AE_QUICK, PAPERS, QUICK, AEConfig, Config
 from jaxclust.methods.clustering_module.model import restore_ae_cm, restore_cm
 
 SOURCE = "Boubekki et al., Joint optimization of an autoencoder for clustering and embedding, Machine Learning 2021"
@@ -49,7 +49,7 @@ CM = Method(
     title="clustering module: a Gaussian mixture trained as an autoencoder with one hidden layer",
     source=SOURCE,
     Config=Config,
-    presets=presets(QUICK),
+    presets=presets(QUICK, papers=PAPERS),
     fit=fit.fit_cm,
     restore=restore_cm,
 )
@@ -58,7 +58,7 @@ AE_CM = Method(
     title="autoencoder with a clustering module on its code, trained together",
     source=SOURCE,
     Config=AEConfig,
-    presets=presets(AE_QUICK, AE_FULL),
+    presets=presets(AE_QUICK, AE_FULL, AE_PAPERS),
     fit=fit.fit_ae_cm,
     restore=restore_ae_cm,
 )

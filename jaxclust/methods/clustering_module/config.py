@@ -1,4 +1,5 @@
-"""Settings of cm and ae-cm: the text's values for USPS (preset 'paper'), and those for a small CPU ('quick')."""
+"""Settings of cm and ae-cm: the text's values (preset 'paper' has those for USPS), and those for a small CPU ('quick')
+and an accelerator ('full')."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -74,3 +75,19 @@ AE_QUICK = AEConfig(
 AE_FULL = replace(
     AE_QUICK, network="auto", rotation=10.0, zoom=0.1, shift=0.05, pretrain_epochs=15, module_epochs=8, epochs=8
 )
+
+PAPERS = {  # alpha and batch of the text's Table 12
+    name: Config(alpha=alpha, batch_size=batch)
+    for name, (alpha, batch) in {
+        "mnist": (177.0, 111), "fmnist": (80.0, 35), "usps": (40.0, 150), "cifar10": (164.0, 350), "r10k": (10.0, 400),
+        "20news": (11.0, 85), "10x73k": (1000.0, 500), "pendigits": (13.0, 80),
+    }.items()
+}  # fmt: skip
+AE_PAPERS = {  # alpha, beta, batch and latent size, of the same table
+    name: AEConfig(alpha=alpha, beta=beta, batch_size=batch, latent_dim=latent)
+    for name, (alpha, beta, batch, latent) in {
+        "mnist": (230.0, 5.0, 500, 10), "fmnist": (13.0, 47.0, 175, 10), "usps": (20.0, 0.5, 256, 10),
+        "cifar10": (64.0, 1.0, 256, 10), "r10k": (2.0, 1.0, 256, 100), "20news": (10.0, 232.0, 300, 100),
+        "10x73k": (7.0, 15.0, 7, 10), "pendigits": (13.0, 0.5, 100, 10),
+    }.items()
+}  # fmt: skip

@@ -42,7 +42,7 @@ Deviations and options, the text's value last:
 
 from jaxclust.methods.base import Method, presets
 from jaxclust.methods.hc_mgan import fit
-from jaxclust.methods.hc_mgan.config import QUICK, Config
+from jaxclust.methods.hc_mgan.config import PAPERS, QUICK, Config
 from jaxclust.methods.hc_mgan.model import restore
 
 METHOD = Method(
@@ -50,7 +50,7 @@ METHOD = Method(
     title="clustering tree grown from the top by multi-generator GANs",
     source="Mello, Generative adversarial networks for hierarchical clustering, MSc thesis, UFMG 2021",
     Config=Config,
-    presets=presets(QUICK),
+    presets=presets(QUICK, papers=PAPERS),
     fit=fit.fit,
     restore=restore,
 )

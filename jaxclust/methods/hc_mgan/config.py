@@ -104,3 +104,8 @@ QUICK = Config(
     discriminator_learning_rate=5e-4,
     classifier_learning_rate=1e-2,
 )
+PAPERS = {
+    "mnist": Config(),
+    "fmnist": Config(),
+    "cifar10": Config(epochs=150, discriminator_learning_rate=2e-4),
+}

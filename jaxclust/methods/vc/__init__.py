@@ -33,7 +33,7 @@ Deviations, the text's value last:
 
 from jaxclust.methods.base import Method, presets
 from jaxclust.methods.vc import fit
-from jaxclust.methods.vc.config import QUICK, Config
+from jaxclust.methods.vc.config import PAPERS, QUICK, Config
 from jaxclust.methods.vc.model import restore
 
 METHOD = Method(
@@ -41,7 +41,7 @@ METHOD = Method(
     title="variational clustering: a VAE with a Gaussian mixture as prior, and a loss for augmented images",
     source="Prasad et al., Variational clustering: leveraging VAEs for image clustering, IJCNN 2020",
     Config=Config,
-    presets=presets(QUICK),
+    presets=presets(QUICK, papers=PAPERS),
     fit=fit.fit,
     restore=restore,
 )

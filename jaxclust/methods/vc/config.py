@@ -135,6 +135,24 @@ QUICK = Config(
     consistency_weights=(10.0,),
     consistency_epochs=(),
 )
+COLOUR = Config(
+    learning_rate=1e-4,
+    batch_size=30,
+    shared_trunk=True,
+    likelihood="gaussian",
+    reconstruction_weights=(0.5, 0.1),
+    reconstruction_epochs=(40.0,),
+    shift=0.2,
+    shear=0.2,
+    flip=True,
+    flip_vertical=True,
+)
+PAPERS = {
+    "mnist": Config(),
+    "fmnist": Config(rotation=0.0, brightness=0.2, binarise=True),
+    "cifar10": COLOUR,
+    "stl10": COLOUR,
+}
 
 
 def augmentation(config: Config) -> Augmentation:
