@@ -22,7 +22,7 @@ from jaxclust.train import history, hosts, loop
 from jaxclust.train import mesh as meshes
 from jaxclust.train.batches import Batches, even, shuffled
 from jaxclust.train.checkpoint import Checkpoints
-from jaxclust.train.programs import options
+from jaxclust.train.programs import options, within_memory
 from jaxclust.train.progress import Reporter, Silent
 from jaxclust.train.training import Batch, TrainState
 from jaxclust.typing import Array, Key, PyTree
@@ -138,6 +138,7 @@ class Phases:
 
         Raises:
           Diverged: the loss is not finite.
+          InputError: the device's memory does not suffice.
         """
         self._begin(name)
         begun = time.perf_counter()
@@ -158,7 +159,8 @@ class Phases:
                     self.note(f"{name}: kept from before")
                     return start
                 self.note(f"{name}: goes on from step {latest} of {total}")
-            return self._run(name, training, start, images, batches, total, checkpoints, begun)
+            with within_memory(f"training {name!r}", "lower --batch-size; or stream the data with --stream on"):
+                return self._run(name, training, start, images, batches, total, checkpoints, begun)
 
     def _run(
         self,

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxclust.errors import InputError
 from jaxclust.train import history, loop
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent
@@ -196,3 +197,12 @@ def test_the_last_batch_of_an_epoch_is_no_smaller_than_the_others():
     )
     assert seen
     np.testing.assert_allclose(seen, 25**2)
+
+
+def test_what_does_not_fit_into_memory_ends_with_one_line(monkeypatch):
+    monkeypatch.setattr(loop, "run", lambda *args, **kwargs: jax.numpy.ones(1 << 44))
+    with pytest.raises(InputError, match=r"'centres' does not fit into the device's mem.*70368744177664.*--batch"):
+        train(Phases())
+    monkeypatch.setattr(loop, "run", lambda *args, **kwargs: jax.numpy.ones(2) @ jax.numpy.ones(3))
+    with pytest.raises(TypeError):
+        train(Phases())
