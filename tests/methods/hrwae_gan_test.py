@@ -131,6 +131,30 @@ def test_learned_priors_follow_the_adversarial_loss_and_what_is_decoded_from_the
     assert largest(adversarial_weight=0.0, prior_share=0.0) == 0
 
 
+@pytest.mark.slow
+def test_where_z_1_is_the_prior_s_the_groups_below_say_nothing():
+    """Of three groups, as images of 16 x 16 can have: z_2 is then not that of q(z_2|z_<2, x)."""
+    config, shape = dataclasses.replace(TINY, groups=3, matching_weight=0.0), (16, 16, 1)
+    state = initial(hr_training.hrwae_gan(config, shape, "bernoulli", 100), jax.random.key(0), (B, *shape))
+    x = jax.random.uniform(jax.random.key(1), (B, *shape))
+    prior = tuple(jax.random.normal(jax.random.key(2), (B, d)) for d in sizes(config, shape))
+    codes = (prior, tuple(2 * z + 1 for z in prior))
+
+    def with_share(share):
+        changed = dataclasses.replace(config, prior_share=share)
+        loss = quickly(jax.grad(partial(hr_training.autoencoder_loss, changed, "bernoulli"), has_aux=True))
+        grads, _ = loss(state.params["autoencoder"], state, x, x, batch())
+        _, (_, gaps) = hr_training.critic_loss(changed, state.params["critics"], state, codes, jnp.ones(B))
+        return max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(grads["encoder_combiners_1"])), gaps
+
+    (slope, gaps), (none, others) = with_share(0.0), with_share(1.0)
+    assert none == 0 < slope
+    assert others["gap_2"] == 0 != gaps["gap_2"]
+    assert others["gap_1"] == gaps["gap_1"] != 0
+    weights = hr_training.by_group(dataclasses.replace(config, prior_share=0.5), state, jnp.ones(B))
+    assert 0 < float(weights[2].sum()) < B == float(weights[1].sum())
+
+
 def test_a_critic_s_statistics_are_those_of_the_prior():
     _, state = started()
     prior, near = noise(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))

@@ -31,6 +31,20 @@ def judged(
     return *jnp.split(values, 2), stats
 
 
+def random_lower(config: Config, state: TrainState, b: int) -> Array:
+    """Examples of a batch of b whose lower groups the decoder gets from their priors: (b,) bool."""
+    return jax.random.bernoulli(step_key(state, "instead"), config.prior_share, (b,))
+
+
+def by_group(config: Config, state: TrainState, weight: Array) -> list[Array]:
+    """Weights (b,) of a batch's examples in each group's terms. From z_2 on those weigh 0 whose z_1 is the prior's:
+    what is below it is not q(z_l|z_<l, x)."""
+    if not config.prior_share or config.groups < 3:
+        return [weight] * config.groups
+    true = weight * ~random_lower(config, state, len(weight))
+    return [weight, weight, *[true] * (config.groups - 2)]
+
+
 def autoencoder_loss(
     config: Config, likelihood: str, params: PyTree, state: TrainState, x: Array, target: Array, batch: Batch
 ) -> tuple[Array, tuple[PyTree, PyTree, dict[str, Array]]]:
@@ -40,22 +54,24 @@ def autoencoder_loss(
     drawn, others = (noise(step_key(state, name), len(x), config, shape) for name in ("posterior", "prior"))
     instead = None
     if config.prior_share and config.groups > 1:
-        which = jax.random.bernoulli(step_key(state, "instead"), config.prior_share, (len(x),))
-        instead = Instead(which, others)
+        instead = Instead(random_lower(config, state, len(x)), others)
     net = hierarchy(config, shape)
     (walk, seen), updated = net.apply(variables, x, drawn, weight, True, instead, mutable=["batch_stats"])
     priors = tuple(prior.at(e) for prior, e in zip(walk.priors, others, strict=True))
-    deceived, matched = jnp.zeros(len(x)), jnp.zeros(len(x))
-    for level, (z, code) in enumerate(zip(priors, walk.codes, strict=True)):
-        real, fake, _ = judged(config, state.params["critics"][level], state.extra["critics"][level], z, code, weight)
-        deceived += config.group_decay**level * pair(fake, real)
-    for level in range(1, config.groups):
-        matched += losses.cosine_dissimilarity(seen[level], walk.maps[level])
+    deceived, matched = jnp.zeros(()), jnp.zeros(())
     attention = weight * state.extra["attention"][batch.index]
+    weights = by_group(config, state, weight)
+    for level, (z, code) in enumerate(zip(priors, walk.codes, strict=True)):
+        critics = state.params["critics"][level], state.extra["critics"][level]
+        real, fake, _ = judged(config, *critics, z, code, weights[level])
+        counted = attention * (weights[level] > 0)
+        deceived += config.group_decay**level * weighted_mean(pair(fake, real), counted)
+        if level:
+            matched += weighted_mean(losses.cosine_dissimilarity(seen[level], walk.maps[level]), counted)
     terms = {
         "reconstruction": weighted_mean(losses.reconstruction(likelihood, walk.output, target), attention),
-        "adversarial": weighted_mean(deceived, attention),
-        "matching": weighted_mean(matched, attention),
+        "adversarial": deceived,
+        "matching": matched,
     }
     total = terms["reconstruction"] + config.adversarial_weight * terms["adversarial"]
     total += config.matching_weight * terms["matching"]
@@ -67,10 +83,10 @@ def critic_loss(
 ) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
     """L_D (eq. 5) of draws of the priors and codes, a pair of tuples of (b, d_l); new statistics, each group's gap."""
     total, seen, terms = jnp.zeros(()), [], {}
-    for level, (z, code) in enumerate(zip(*codes, strict=True)):
-        real, fake, stats = judged(config, critics[level], state.extra["critics"][level], z, code, weight)
-        total += config.group_decay**level * weighted_mean(PAIRS[config.adversarial](real, fake), weight)
-        terms[f"gap_{level}"] = weighted_mean(real - fake, weight)
+    for level, (z, code, counted) in enumerate(zip(*codes, by_group(config, state, weight), strict=True)):
+        real, fake, stats = judged(config, critics[level], state.extra["critics"][level], z, code, counted)
+        total += config.group_decay**level * weighted_mean(PAIRS[config.adversarial](real, fake), counted)
+        terms[f"gap_{level}"] = weighted_mean(real - fake, counted)
         seen.append(stats)
     return total, (seen, terms)
 
