@@ -107,6 +107,15 @@ def over_data(rows: Array, axis: int = 0) -> Array:
     return jax.lax.with_sharding_constraint(rows, PartitionSpec(*[None] * axis, DATA))
 
 
+def over_all(rows: Array) -> Array:
+    """Inside a step: rows (b, ...) spread over all devices where they divide b, for a network that is not stacked: the
+    devices along `expert` would else repeat its work."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if EXPERT not in mesh.axis_names or len(rows) % mesh.size:
+        return rows
+    return jax.lax.with_sharding_constraint(rows, PartitionSpec(AXES))
+
+
 def of_batches(mesh: Mesh, shardings: PyTree) -> NamedSharding:
     """Arrays (steps, b, ...): the second axis over `data`, and over `expert` too if no leaf of the state is there."""
     taken = mesh.shape[EXPERT] == 1 or any(s.spec == PartitionSpec(EXPERT) for s in jax.tree.leaves(shardings))

@@ -29,7 +29,7 @@ from jaxclust.nn.autoencoders import Decoder, Encoder
 from jaxclust.nn.conv import over_networks
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.augment import Augmentation, augment_step
-from jaxclust.train.mesh import over_data
+from jaxclust.train.mesh import over_all, over_data
 from jaxclust.train.optimisers import adam
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, ramp, step_key, to_unit
 from jaxclust.typing import Array, Key, PyTree
@@ -196,7 +196,7 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
         params, stats, b = state.params, state.extra, len(image)
 
         def manage(manager: PyTree) -> tuple[Array, PyTree]:
-            logits, new_stats = train_mode(network, manager, stats["manager"], image, batch.weight)
+            logits, new_stats = train_mode(network, manager, stats["manager"], over_all(image), batch.weight)
             return jax.nn.softmax(logits), new_stats
 
         pi, manager_pullback, manager_stats = jax.vjp(manage, params["manager"], has_aux=True)
