@@ -96,12 +96,6 @@ def test_more_clusters_than_examples():
         fit(dataclasses.replace(TINY, n_clusters=241))
 
 
-def test_only_objects_are_mirrored():
-    assert Config().ranges_for("gaussian").flip
-    assert not Config().ranges_for("bernoulli").flip
-    assert Config(flip=True).ranges_for("bernoulli").flip
-
-
 def test_the_compute_type_follows_the_platform():
     assert compute_type("auto", "cpu") == "float32"
     assert compute_type("auto", "tpu") == compute_type("auto", "gpu") == compute_type("bfloat16", "cpu") == "bfloat16"

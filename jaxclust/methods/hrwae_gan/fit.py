@@ -45,6 +45,7 @@ def fit(job: Job[Config]) -> Result:
     Raises InputError for more groups than the networks have levels, too few examples, and where no clusters are found;
     Diverged where the training is broken by its first look.
     """
+    job = job.looked_at()
     config = job.config
     hierarchy(config, job.shape)  # refuses a number of groups
     looked, rows = held_out(config, job.n, job.key)

@@ -145,7 +145,7 @@ def head_spec(config: Config, likelihood: str, n_clusters: int, n_steps: int) ->
         config.head_learning_rate,
         config.schedule,
         n_steps,
-        config.ranges_for(likelihood),
+        config.mirrored(),
         config.form,
         compute_type(config.precision),
     )

@@ -115,7 +115,7 @@ def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: 
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
         clean = to_unit(batch.image)
-        x = augment_step(state, clean, config.ranges_for(likelihood), config.form)
+        x = augment_step(state, clean, config.mirrored(), config.form)
         target = clean if config.clean_target else x
         slope = jax.grad(partial(autoencoder_loss, config, likelihood), has_aux=True)
         grads, (stats, codes, terms) = slope(state.params["autoencoder"], state, x, target, batch)

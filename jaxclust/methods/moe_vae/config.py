@@ -141,7 +141,7 @@ def _shared(config: Config, likelihood: str) -> dict[str, Any]:
     """What all networks of a run have in common."""
     return {
         "schedule": config.schedule,
-        "augmentation": config.ranges_for(likelihood),
+        "augmentation": config.mirrored(),
         "form": config.form,
         "dtype": compute_type(config.precision),
     }

@@ -37,6 +37,7 @@ def fit(job: Job[Config]) -> Result:
     The networks see all examples; latent sizes and first clusters follow from a sample of at most `max_samples`. Raises
     InputError for fewer examples than clusters, and where no clusters are found.
     """
+    job = job.looked_at()
     config, n = job.config, job.n
     if config.n_clusters != "auto" and config.n_clusters > n:
         raise InputError(f"n_clusters is {config.n_clusters} but there are {n} examples: ask for fewer clusters")

@@ -38,12 +38,12 @@ class FlipConfig(AugmentationConfig):
     """The same, and mirrored images."""
 
     flip: bool | Literal["auto"] = False
-    """Augmentation of images: mirror left to right; 'auto' does for Gaussian data (objects) and not for Bernoulli
-    (digits)."""
+    """Augmentation of images: mirror left to right; 'auto' does where mirrored images look like the others
+    (host/mirror.py)."""
 
-    def ranges_for(self, likelihood: str) -> Augmentation:
-        """The ranges for data of that likelihood."""
-        return self.ranges(likelihood == "gaussian" if self.flip == "auto" else self.flip)
+    def mirrored(self) -> Augmentation:
+        """The ranges, mirroring included where the data were looked at and allow it (`Job.looked_at`)."""
+        return self.ranges(self.flip is True)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,16 @@
 """A fit under way: what all its phases share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import jax
 import numpy as np
 
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images, take
-from jaxclust.host import seeds
+from jaxclust.host import mirror, sampling, seeds
 from jaxclust.methods.shared.extent import Extent, vectors
 from jaxclust.methods.shared.lengths import InBatches
 from jaxclust.numerics import fold_name
@@ -59,6 +59,17 @@ class Job(Generic[C]):
     def are_features(self) -> bool:
         """Whether the examples are features, not images."""
         return self.preprocess.kind == "features"
+
+    def looked_at(self) -> Self:
+        """The same with `flip` 'auto' decided by the images: True where mirrored ones look like the others."""
+        config: Any = self.config
+        if getattr(config, "flip", None) != "auto":
+            return self
+        rows, seed = sampling.sample(self.n, mirror.LOOKED + mirror.AMONG, self.seed("mirror")), self.seed("mirrored")
+        flip = not self.are_features and mirror.symmetric(np.asarray(take(self.images, rows)), seed)
+        if flip:
+            self.note("mirrored images look like the others: they are trained on too")
+        return replace(self, config=replace(config, flip=flip))
 
     def seed(self, name: str) -> int:
         """An integer for what is random on the host."""
