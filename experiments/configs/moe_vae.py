@@ -16,7 +16,6 @@ DIGITS = {  # what is looked at on digits: the settings that differ from quick
     "_ae": {"autoencoder": "ae"},
     "_beta_vae": {"autoencoder": "beta-vae"},
     "_bfloat16": {"precision": "bfloat16"},  # as on a TPU or GPU
-    "_damic": {"loss": "damic"},  # -log sum_k pi_k exp(-rec_k) without entropies (Chazan et al. 2019)
     "_dense": {"top_experts": "all"},  # without routing: every expert sees every image
     "_gmm": {"clusterer": "gmm"},  # K by BIC, which counts Gaussian components
     "_unequal": {"expert_sizes": "unequal"},  # a latent size of its own for each expert
