@@ -1,4 +1,4 @@
-"""moe-vae, preset quick: four sets of ten classes, and its options on two of them.
+"""moe-vae, preset quick: four sets of ten classes, its options on two of them, and earlier mixtures of autoencoders.
 
     python -m experiments.run moe_vae
     python -m experiments.table moe_vae
@@ -28,6 +28,23 @@ TEXT = {  # ACC of the mixture and of its manager, and the number of clusters
     "mnist10k": {"acc": 0.974, "manager": 0.967, "n_clusters": 10},
     "usps": {"acc": 0.986, "manager": 0.971, "n_clusters": 10},
 }
+AUTOENCODERS = {  # ACC of other mixtures, by the text's table 4.21
+    ("damic", "digits"): {},
+    ("damic", "usps"): {},
+    ("damic", "mnist10k"): {"acc": 0.89},
+    ("damic", "fmnist10k"): {"acc": 0.60},
+    ("mixae", "digits"): {},
+    ("mixae", "usps"): {},
+    ("mixae", "mnist10k"): {"acc": 0.85},
+    ("mixae", "fmnist10k"): {},
+}
+
+
+def autoencoders(method: str, data: str, text: dict[str, float]) -> Row:
+    """damic or mixae in preset quick, which are told the number of clusters."""
+    file = data if data == "digits" else f"{data}.npz"
+    return Row(f"{method}_{data}", method, file, "quick", {"n_clusters": 10}, THREE, text)
+
 
 ROWS = (
     *(
@@ -39,4 +56,5 @@ ROWS = (
     Row(
         "moe_vae_usps_train", "moe-vae", "usps.npz", "quick", {}, THREE, {}, split="train"
     ),  # then labels the test split
+    *(autoencoders(*which, text) for which, text in AUTOENCODERS.items()),
 )

@@ -146,12 +146,11 @@ def functions(config: Config, extent: Extent) -> Functions:
 
     def reconstruct(arrays: PyTree, images: Array) -> Array:
         labels = log_posterior(arrays, images).argmax(-1)
-        outputs, _ = experts.reconstructions(spec, shape, arrays["experts"], pair.target(images))
-        return experts.picture(extent, outputs[labels, jnp.arange(len(images))])
+        made = experts.reconstruct(spec, shape, arrays["experts"], pair.target(images), labels)
+        return experts.picture(extent, made)
 
     def second_opinion(arrays: PyTree, images: Array) -> Array:
-        _, errors = experts.reconstructions(spec, shape, arrays["experts"], pair.target(images))
-        return errors.argmin(0).astype(jnp.int32)
+        return experts.nearest(spec, shape, arrays["experts"], pair.target(images))
 
     return Functions(embed=embed, log_posterior=log_posterior, reconstruct=reconstruct, second_opinion=second_opinion)
 

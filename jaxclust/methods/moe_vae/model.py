@@ -5,7 +5,6 @@ from functools import cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.data.rows import Images
@@ -55,12 +54,10 @@ def functions(code: autoencoder.AutoencoderSpec, spec: mixture.MixtureSpec, shap
 
     def reconstruct(arrays: PyTree, images: Array) -> Array:
         labels = log_posterior(arrays, images).argmax(-1)
-        return experts.reconstructions(spec.experts, shape, arrays["experts"], images)[0][
-            labels, jnp.arange(len(images))
-        ]
+        return experts.reconstruct(spec.experts, shape, arrays["experts"], images, labels)
 
     def second_opinion(arrays: PyTree, images: Array) -> Array:
-        return experts.reconstructions(spec.experts, shape, arrays["experts"], images)[1].argmin(0).astype(jnp.int32)
+        return experts.nearest(spec.experts, shape, arrays["experts"], images)
 
     return Functions(
         embed=embed,

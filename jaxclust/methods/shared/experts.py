@@ -227,6 +227,16 @@ def reconstructions(spec: ExpertsSpec, shape: tuple[int, ...], arrays: PyTree, i
     return over_experts(spec, shape, one)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
 
 
+def reconstruct(spec: ExpertsSpec, shape: tuple[int, ...], arrays: PyTree, images: Array, labels: Array) -> Array:
+    """Each example as the expert of its label (n,) makes it: (n, *shape)."""
+    return reconstructions(spec, shape, arrays, images)[0][labels, jnp.arange(len(images))]
+
+
+def nearest(spec: ExpertsSpec, shape: tuple[int, ...], arrays: PyTree, images: Array) -> Array:
+    """The expert that comes nearest to each example: (n,) int32."""
+    return reconstructions(spec, shape, arrays, images)[1].argmin(0).astype(jnp.int32)
+
+
 def divergences(spec: ExpertsSpec, shape: tuple[int, ...], arrays: PyTree, cluster: Array, images: Array) -> Array:
     """KL of each latent dimension of expert `cluster` () for images (n, ...): (n, d) in nats, 0 beyond its own ones."""
     networks = experts(spec, shape)
