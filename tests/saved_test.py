@@ -50,10 +50,9 @@ def test_how_a_mixture_was_trained_does_not_matter_to_it(format, trained, tmp_pa
     for name in ("config.json", "model/model.json"):
         path = tmp_path / "run" / name
         kept = json.loads(path.read_text())
-        settings = kept["config"] if name == "config.json" else kept["meta"]["config"]
-        if format == 2:
-            settings.update(formats.translated(1, "moe-vae", settings))
-        settings.update(trained)
+        holder = kept if name == "config.json" else kept["meta"]
+        settings = formats.translated(1, "moe-vae", holder["config"]) if format == 2 else holder["config"]
+        holder["config"] = {**settings, **trained}
         if "format" in kept:
             kept["format"] = format
         path.write_text(json.dumps(kept))
