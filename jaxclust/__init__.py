@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jaxclust.data.sources import load as load_data
     from jaxclust.estimators import (
         AECM,
+        DAMIC,
         DCN,
         DEC,
         DKM,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         HCMGAN,
         HRWAEGAN,
         IDEC,
+        MIXAE,
         N2D,
         AEKMeans,
         ClusteringModule,
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AECM",
+    "DAMIC",
     "DCN",
     "DEC",
     "DKM",
@@ -48,6 +51,7 @@ __all__ = [
     "HCMGAN",
     "HRWAEGAN",
     "IDEC",
+    "MIXAE",
     "N2D",
     "AEKMeans",
     "ClusteringModule",

@@ -71,6 +71,11 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     "dkm": {**CODES, "pretrain_epochs": 20, "epochs": 20},
     "n2d": {**CODES, "pretrain_epochs": 20, "classifier_epochs": 20},
     "vade": {**CODES, "pretrain_epochs": 20, "epochs": 20},
+    "damic": {
+        **CODES, "expert_hidden": (16,), "min_filters": 4, "pretrain_epochs": 20, "classifier_epochs": 10,
+        "expert_epochs": 10, "epochs": 10,
+    },
+    "mixae": {**CODES, "assigner_hidden": (16,), "epochs": 60},
     "gmvae": {**CODES, "epochs": 150, "batch_size": 25, "latent_dim": 2, "noise_dim": 2, "reconstruction_weight": 10.0},
 }  # fmt: skip
 OF_A_FIT = {  # what a fit shows by itself: every method is fitted by the fast tests too

@@ -80,7 +80,7 @@ def test_the_networks_of_the_small_sets_are_the_text_s():
 
 def test_overrides_of_every_kind_reach_the_command_line():
     overrides = {
-        "n_clusters": 7, "width": 0.25, "clean_target": False, "flip": True, "pretrain": False, "beta": 0.5,
+        "n_clusters": 7, "width": 0.25, "clean_target": False, "flip": True, "warm_start": False, "beta": 0.5,
         "min_cluster_share": 0.05, "selection": "eom", "clusterer": "hdbscan", "umap_epochs": None,
     }  # fmt: skip
     row = configs.find("moe_vae_digits")._replace(overrides=overrides)

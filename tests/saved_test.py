@@ -42,10 +42,29 @@ def test_older_settings_become_all_of_today_s(name):
     assert kept["granularity"] == "fine", "a model of a state between has it already"
 
 
-@pytest.mark.parametrize("format", [0, 3, None, "1"])
+@pytest.mark.parametrize("format", [1, 2])
+@pytest.mark.parametrize("trained", [{"loss": "damic", "pretrain": True}, {"loss": "moe", "pretrain": False}])
+def test_how_a_mixture_was_trained_does_not_matter_to_it(format, trained, tmp_path):
+    """moe-vae had DAMIC's loss and MIXAE's start as options, which went; a model that had them predicts the same."""
+    shutil.copytree(SAVED / "moe-vae", tmp_path / "run")
+    for name in ("config.json", "model/model.json"):
+        path = tmp_path / "run" / name
+        kept = json.loads(path.read_text())
+        holder = kept if name == "config.json" else kept["meta"]
+        settings = formats.translated(1, "moe-vae", holder["config"]) if format == 2 else holder["config"]
+        holder["config"] = {**settings, **trained}
+        if "format" in kept:
+            kept["format"] = format
+        path.write_text(json.dumps(kept))
+    before, after = jaxclust.load(SAVED / "moe-vae"), jaxclust.load(tmp_path / "run")
+    np.testing.assert_array_equal(after.predict_proba(IMAGES[:20]), before.predict_proba(IMAGES[:20]))
+    assert not {"loss", "pretrain"} & set(after.get_params())
+
+
+@pytest.mark.parametrize("format", [0, 4, None, "1"])
 def test_other_formats_are_refused(format, tmp_path):
     shutil.copytree(SAVED / "ae-cm", tmp_path / "run")
     path = tmp_path / "run" / "model" / "model.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": format}))
-    with pytest.raises(InputError, match=r"model.json: format .* is none of 1 to 2: use the jaxclust that wrote it"):
+    with pytest.raises(InputError, match=r"model.json: format .* is none of 1 to 3: use the jaxclust that wrote it"):
         jaxclust.load(tmp_path / "run")

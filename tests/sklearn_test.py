@@ -69,6 +69,10 @@ SETTINGS = {
     "dkm": {**CODES, "epochs": 5},
     "n2d": {**CODES, "classifier_epochs": 20},
     "vade": {**CODES, "epochs": 5},
+    "damic": {**CODES, "expert_hidden": (8,), "classifier_epochs": 40, "expert_epochs": 20, "epochs": 5},
+    "mixae": {
+        "n_clusters": 3, "hidden": (8,), "latent_dim": 3, "epochs": 60, "batch_size": 10, "learning_rate": 0.01,
+    },
     "gmvae": {
         "n_clusters": 3, "hidden": (8,), "latent_dim": 3, "noise_dim": 2, "epochs": 60, "batch_size": 10,
         "learning_rate": 0.01,

@@ -22,6 +22,7 @@ from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.shared import autoencoder
 from jaxclust.methods.shared.classifier import ClassifierSpec, module
 from jaxclust.methods.shared.coders import coders
+from jaxclust.methods.shared.experts import ExpertsSpec, experts
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.population import population
 from jaxclust.methods.vc.config import QUICK
@@ -74,12 +75,10 @@ def stage_one(
     """Stage 1 of the mixture: k experts, each a conv_vae, and the manager; dense where top_experts is k."""
     shape = (side, side, 1)
     manager = ClassifierSpec(k, width=0.0, min_filters=first, augmentation=NONE, dtype=dtype)
-    spec = mixture.MixtureSpec(
-        (LATENT,) * k, "bernoulli", manager, top_experts=top_experts, width=0.0, min_filters=first, augmentation=NONE,
-        dtype=dtype,
-    )  # fmt: skip
+    of_experts = ExpertsSpec((LATENT,) * k, "bernoulli", width=0.0, min_filters=first, dtype=dtype)
+    spec = mixture.MixtureSpec(of_experts, manager, top_experts=top_experts, augmentation=NONE)
     rows = mixture.route(jnp.full((batch, k), 1 / k), top_experts, jnp.ones(batch), jax.random.key(0)).index.shape[1]
-    networks = mixture.experts(spec, shape)
+    networks = experts(of_experts, shape)
     expert = forward_flops(networks.encoder, (rows, *shape)) + forward_flops(networks.decoder, (rows, LATENT))
     flops = step_flops(forward_flops(module(manager), (batch, *shape))) + k * step_flops(expert)
     return Case(mixture.stage_one(spec, shape), shape, batch, flops)

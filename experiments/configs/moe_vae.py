@@ -1,4 +1,4 @@
-"""moe-vae, preset quick: four sets of ten classes, and its options on two of them.
+"""moe-vae, preset quick: four sets of ten classes, its options on two of them, and earlier mixtures of autoencoders.
 
     python -m experiments.run moe_vae
     python -m experiments.table moe_vae
@@ -16,7 +16,6 @@ DIGITS = {  # what is looked at on digits: the settings that differ from quick
     "_ae": {"autoencoder": "ae"},
     "_beta_vae": {"autoencoder": "beta-vae"},
     "_bfloat16": {"precision": "bfloat16"},  # as on a TPU or GPU
-    "_damic": {"loss": "damic"},  # -log sum_k pi_k exp(-rec_k) without entropies (Chazan et al. 2019)
     "_dense": {"top_experts": "all"},  # without routing: every expert sees every image
     "_gmm": {"clusterer": "gmm"},  # K by BIC, which counts Gaussian components
     "_unequal": {"expert_sizes": "unequal"},  # a latent size of its own for each expert
@@ -29,6 +28,23 @@ TEXT = {  # ACC of the mixture and of its manager, and the number of clusters
     "mnist10k": {"acc": 0.974, "manager": 0.967, "n_clusters": 10},
     "usps": {"acc": 0.986, "manager": 0.971, "n_clusters": 10},
 }
+AUTOENCODERS = {  # ACC of other mixtures, by the text's table 4.21
+    ("damic", "digits"): {},
+    ("damic", "usps"): {},
+    ("damic", "mnist10k"): {"acc": 0.89},
+    ("damic", "fmnist10k"): {"acc": 0.60},
+    ("mixae", "digits"): {},
+    ("mixae", "usps"): {},
+    ("mixae", "mnist10k"): {"acc": 0.85},
+    ("mixae", "fmnist10k"): {},
+}
+
+
+def autoencoders(method: str, data: str, text: dict[str, float]) -> Row:
+    """damic or mixae in preset quick, which are told the number of clusters."""
+    file = data if data == "digits" else f"{data}.npz"
+    return Row(f"{method}_{data}", method, file, "quick", {"n_clusters": 10}, THREE, text)
+
 
 ROWS = (
     *(
@@ -40,4 +56,5 @@ ROWS = (
     Row(
         "moe_vae_usps_train", "moe-vae", "usps.npz", "quick", {}, THREE, {}, split="train"
     ),  # then labels the test split
+    *(autoencoders(*which, text) for which, text in AUTOENCODERS.items()),
 )

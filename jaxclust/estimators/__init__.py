@@ -4,6 +4,7 @@ from jaxclust.estimators.base import DeepClusterer
 from jaxclust.estimators.classes import (
     AECM,
     BASELINES,
+    DAMIC,
     DCN,
     DEC,
     DKM,
@@ -12,6 +13,7 @@ from jaxclust.estimators.classes import (
     HCMGAN,
     HRWAEGAN,
     IDEC,
+    MIXAE,
     N2D,
     AEKMeans,
     ClusteringModule,
@@ -28,6 +30,7 @@ from jaxclust.estimators.classes import (
 __all__ = [
     "AECM",
     "BASELINES",
+    "DAMIC",
     "DCN",
     "DEC",
     "DKM",
@@ -36,6 +39,7 @@ __all__ = [
     "HCMGAN",
     "HRWAEGAN",
     "IDEC",
+    "MIXAE",
     "N2D",
     "AEKMeans",
     "ClusteringModule",

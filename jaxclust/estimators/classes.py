@@ -123,6 +123,14 @@ class GMVAE(WithCentroids, method="gmvae"):
     """Gaussian mixture VAE, whose Gaussians a network makes from noise (Dilokthanakul et al. 2016)."""
 
 
+class DAMIC(DeepClusterer, method="damic"):
+    """Mixture of autoencoders and a clustering network, started by k-means (Chazan et al. 2019)."""
+
+
+class MIXAE(DeepClusterer, method="mixae"):
+    """Mixture of autoencoders, and a network that assigns by all their codes (Zhang et al. 2017)."""
+
+
 BASELINES: Sequence[type[DeepClusterer]] = (
     UMAPDensity,
     KMeans,
@@ -136,6 +144,8 @@ BASELINES: Sequence[type[DeepClusterer]] = (
     N2D,
     VaDE,
     GMVAE,
+    DAMIC,
+    MIXAE,
 )
 ESTIMATORS: Sequence[type[DeepClusterer]] = (
     MoEVAE,

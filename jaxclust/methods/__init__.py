@@ -26,6 +26,8 @@ METHODS = {  # name -> module, or module:NAME where it is not called METHOD
     "n2d": "jaxclust.methods.baselines.n2d",
     "vade": "jaxclust.methods.baselines.vade",
     "gmvae": "jaxclust.methods.baselines.gmvae",
+    "damic": "jaxclust.methods.baselines.damic",
+    "mixae": "jaxclust.methods.baselines.mixae",
 }
 
 

@@ -1,7 +1,8 @@
 """Settings of models that earlier versions saved, said as today's: model.json names the format that it was written in.
 
     format 1    0.1 until several draws gave the number of clusters
-    format 2    today's
+    format 2    0.1 until damic and mixae were methods of their own, and not options of moe-vae
+    format 3    today's
 
 A table says for each older format which settings went, and what those that came since are in a model of that time.
 """
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 from jaxclust.errors import InputError
 
-FORMAT = 2  # what is written today
+FORMAT = 3  # what is written today
 
 
 class Change(NamedTuple):
@@ -34,6 +35,7 @@ CHANGES: Mapping[int, Mapping[str, Change]] = {
         "vc": Change((), {"granularity": "auto"}),
         "n2d": Change((), {"granularity": "auto", "draws": 4}),
     },
+    2: {"moe-vae": Change(("loss", "pretrain"))},  # of the training alone: a fitted model is the same without them
 }
 
 

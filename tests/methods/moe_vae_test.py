@@ -34,7 +34,7 @@ def fit(config, seed=0):
     "options",
     [
         {"expert_sizes": "unequal", "top_experts": "all"},
-        {"loss": "damic", "clusterer": "gmm", "n_clusters": 3},
+        {"clusterer": "gmm", "n_clusters": 3},
         {"clusterer": "hdbscan", "min_cluster_share": 0.1, "n_clusters": 3},
         {"autoencoder": "wae", "wae_penalty": "gan", "n_clusters": 3},
     ],
@@ -67,21 +67,12 @@ def test_a_given_latent_size_is_not_looked_for():
     assert "explained_variance" not in result.plots
 
 
-@pytest.mark.slow
-def test_without_pre_training_it_is_mixae():
-    result = fit(dataclasses.replace(TINY, pretrain=False, n_clusters=3, mixture_epochs=5))
-    assert result.probabilities.shape == (240, 3)
-    assert not result.noise.any()
-    assert set(result.opinions) == {"reconstruction"}
-
-
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
         ({"n_clusters": 1}, "n_clusters is 1"),
         ({"epochs": 0}, "epochs is 0"),
         ({"explained_variance": 1.5}, "explained_variance is 1.5"),
-        ({"pretrain": False}, "without pre-training"),
         ({"draws": 0}, "draws is 0"),
         ({"min_cluster_share": 1.0}, "min_cluster_share is 1.0"),
     ],

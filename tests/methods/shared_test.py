@@ -7,13 +7,14 @@ import optax
 import pytest
 
 from jaxclust.methods.moe_vae import mixture
-from jaxclust.methods.shared import autoencoder, classifier
+from jaxclust.methods.shared import autoencoder, classifier, experts
+from jaxclust.nn.apply import train_mode
 from jaxclust.nn.autoencoders import Decoder, Trunk, block_filters
 from jaxclust.train import loop
 from jaxclust.train.augment import NONE
 from jaxclust.train.batches import grouped, shuffled
 from jaxclust.train.phases import initial
-from jaxclust.train.training import Batch
+from jaxclust.train.training import Batch, step_key
 from tests.programs import quickly
 
 rng = np.random.default_rng(0)
@@ -145,11 +146,10 @@ def test_classifier_learns_soft_labels_and_normalises():
     assert 0.7 < p.max(1).mean() < 0.9
 
 
-def mixture_spec(top, loss="moe", dims=(2, 2, 2)):
+def mixture_spec(top, dims=(2, 2, 2)):
     manager = classifier.ClassifierSpec(3, width=0.1, augmentation=NONE)
-    return mixture.MixtureSpec(
-        dims, "gaussian", manager, loss=loss, top_experts=top, width=0.05, learning_rate=1e-2, augmentation=NONE
-    )
+    of_experts = experts.ExpertsSpec(dims, "gaussian", width=0.05)
+    return mixture.MixtureSpec(of_experts, manager, top_experts=top, learning_rate=1e-2, augmentation=NONE)
 
 
 def test_routing_by_hand():
@@ -193,36 +193,33 @@ def test_mixture_loss_by_hand():
     batch = 0.875 * np.log(0.875) + 0.125 * np.log(0.125)
     assert float(terms["reconstruction_and_kl"]) == pytest.approx(rec)
     assert float(value) == pytest.approx(rec + 10 * entropy + 2 * batch)
-    damic, _ = mixture.mixture_loss(spec._replace(loss="damic"), pi, costs, jnp.ones((2, 2)), jnp.ones(2))
-    first = -np.log(0.75 * np.exp(-1) + 0.25 * np.exp(-2))
-    assert float(damic) == pytest.approx((first + 3) / 2)
 
 
-@pytest.mark.parametrize("loss", ["moe", pytest.param("damic", marks=pytest.mark.slow)])
-def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
+def test_a_dense_step_has_the_gradient_of_the_whole_loss():
     """The step pulls gradients back expert by expert; here they come from differentiating L itself."""
-    spec = mixture_spec(3, loss)._replace(kl_weight=0.0)
+    spec = mixture_spec(3)._replace(kl_weight=0.0)
     training = mixture.stage_one(spec, (5,))
     state = initial(training, jax.random.key(1), (12, 5))
     image = jnp.asarray(FEATURES[:12])
     batch = Batch(image, jnp.arange(12), jnp.ones(12))
-    mask = jnp.asarray(mixture.experts(spec, (5,)).mask)
-    keys = jax.random.split(mixture.step_key(state, "posterior"), 3)
+    mask = jnp.asarray(experts.experts(spec.experts, (5,)).mask)
+    keys = jax.random.split(step_key(state, "posterior"), 3)
 
     def whole(params):
-        logits, _ = mixture.train_mode(
+        logits, _ = train_mode(
             classifier.module(spec.manager), params["manager"], state.extra["manager"], image, batch.weight
         )
-        rows = mixture.ExpertBatch(image, image, jnp.ones(12), jnp.zeros(()))
+        rows = experts.ExpertBatch(image, image, jnp.ones(12))
         costs = [
             mixture.expert_costs(
-                spec,
+                spec.experts,
                 (5,),
                 jax.tree.map(lambda a, k=k: a[k], params["experts"]),
                 jax.tree.map(lambda a, k=k: a[k], state.extra["experts"]),
                 mask[k],
                 keys[k],
                 rows,
+                jnp.zeros(()),
             )[0]
             for k in range(3)
         ]
@@ -239,16 +236,16 @@ def test_a_dense_step_has_the_gradient_of_the_whole_loss(loss):
 
 def test_an_experts_cost_is_the_elbo_per_pixel():
     spec, shape, key = mixture_spec(3, dims=(1, 2, 4)), (5,), jax.random.key(3)
-    networks, image = mixture.experts(spec, shape), jnp.asarray(FEATURES[:12])
-    params, stats = (jax.tree.map(lambda a: a[1], tree) for tree in mixture.init_experts(spec, shape, key))
+    networks, image = experts.experts(spec.experts, shape), jnp.asarray(FEATURES[:12])
+    params, stats = (jax.tree.map(lambda a: a[1], tree) for tree in experts.init_experts(spec.experts, shape, key))
     mask, ones = jnp.array([1.0, 1.0, 0.0, 0.0]), jnp.ones(12)
 
     @quickly
     def costs(scale):
-        rows = mixture.ExpertBatch(image, image, ones, scale)
-        return mixture.expert_costs(spec, shape, params, stats, mask, key, rows)[0]
+        rows = experts.ExpertBatch(image, image, ones)
+        return mixture.expert_costs(spec.experts, shape, params, stats, mask, key, rows, scale)[0]
 
-    encode = quickly(lambda *args: mixture.train_mode(networks.encoder, *args))
+    encode = quickly(lambda *args: train_mode(networks.encoder, *args))
     (mean, log_var), _ = encode(params["encoder"], stats["encoder"], image, ones)
     mean, log_var = np.asarray(mean, np.float64)[:, :2], np.asarray(log_var, np.float64)[:, :2]
     kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum(1)
@@ -262,10 +259,10 @@ def test_unequal_experts_keep_to_their_dimensions():
     state, _ = train(training, FEATURES, 5)
     arrays = {"params": state.params["experts"], "stats": state.extra["experts"]}
     z = jnp.ones((1, 4))
-    for k, d in enumerate(spec.latent_dims):
-        same = mixture.decode(spec, (5,), arrays, z.at[:, d:].set(7.0), jnp.asarray(k))
-        np.testing.assert_allclose(same, mixture.decode(spec, (5,), arrays, z, jnp.asarray(k)))
-        other = mixture.decode(spec, (5,), arrays, z.at[:, 0].set(7.0), jnp.asarray(k))
+    for k, d in enumerate(spec.experts.latent_dims):
+        same = experts.decode(spec.experts, (5,), arrays, z.at[:, d:].set(7.0), jnp.asarray(k))
+        np.testing.assert_allclose(same, experts.decode(spec.experts, (5,), arrays, z, jnp.asarray(k)))
+        other = experts.decode(spec.experts, (5,), arrays, z.at[:, 0].set(7.0), jnp.asarray(k))
         assert not np.allclose(same, other)
 
 
@@ -278,14 +275,14 @@ def test_stage_two_trains_each_expert_on_its_own_points():
     state, seen = train(two, FEATURES, 150, batches=grouped(LABELS, 3, 8, 0), state=state)
     assert seen[-1]["loss"] < 0.3 * seen[0]["loss"]
     trained = {"params": state.params, "stats": state.extra}
-    _, errors = mixture.reconstructions(spec, (5,), trained, jnp.asarray(FEATURES))
+    _, errors = experts.reconstructions(spec.experts, (5,), trained, jnp.asarray(FEATURES))
     assert (np.asarray(errors).argmin(0) == LABELS).mean() > 0.9
 
 
 def test_an_expert_without_points_stays_as_it_was():
     spec = mixture_spec(3)
     two = mixture.stage_two(spec, (5,))
-    params, stats = jax.jit(lambda key: mixture.init_experts(spec, (5,), key))(jax.random.key(0))
+    params, stats = jax.jit(lambda key: experts.init_experts(spec.experts, (5,), key))(jax.random.key(0))
     before = jax.tree.map(lambda a: np.asarray(a[2]), params)
     state = mixture.stage_two_state(spec, {"params": params, "stats": stats}, jax.random.key(1))
     state, _ = train(two, FEATURES, 2, batches=grouped(LABELS % 2, 3, 8, 0), state=state)

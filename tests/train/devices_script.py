@@ -14,7 +14,7 @@ import optax
 from jax.sharding import PartitionSpec
 
 from jaxclust.methods.moe_vae import mixture
-from jaxclust.methods.shared import autoencoder, classifier
+from jaxclust.methods.shared import autoencoder, classifier, experts
 from jaxclust.train import loop, mesh
 from jaxclust.train.augment import NONE
 from jaxclust.train.batches import Batches, grouped, shuffled
@@ -46,7 +46,8 @@ def cases(optimiser):
     code = autoencoder.AutoencoderSpec(latent_dim=3, width=0.5, min_filters=4, ramp_steps=4, augmentation=NONE)
     yield "autoencoder", Case(autoencoder.autoencoder(code, shape), IMAGES, order, [(4, 1), (8, 1)])
     manager = classifier.ClassifierSpec(K, width=0.1)
-    spec = mixture.MixtureSpec((2,) * K, "gaussian", manager, alpha=1.0, top_experts=K, width=0.1, form="native")
+    of_experts = experts.ExpertsSpec((2,) * K, "gaussian", width=0.1, form="native")
+    spec = mixture.MixtureSpec(of_experts, manager, alpha=1.0, top_experts=K)
     shape, groups = FEATURES.shape[1:], grouped(np.arange(50) % K, K, 12, 0)
     yield "stage one", Case(mixture.stage_one(spec, shape), FEATURES, order, [(4, 4), (8, 2)])
     # every part of an even batch is full, so that an expert has as much room on each mesh

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxclust.errors import InputError
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.shared import autoencoder, classifier
 from jaxclust.methods.shared.config import ComputeConfig, FlipConfig
+from jaxclust.methods.shared.experts import ExpertsSpec
 from jaxclust.methods.shared.first_clusters import MapConfig
 from jaxclust.nn.apply import compute_type
 
@@ -75,10 +75,6 @@ class Config(ComputeConfig, FlipConfig, MapConfig):
     """Epochs of the manager."""
     manager_learning_rate: float = 1e-3
     """Learning rate of the manager."""
-    loss: Literal["moe", "damic"] = "moe"
-    """Loss of stage 1: R + alpha S + beta B, or DAMIC's -log sum_k pi_k exp(-rec_k)."""
-    pretrain: bool = True
-    """Pre-train the manager; False with a given K is MIXAE."""
     alpha: float = 100.0
     """Weight of the sample entropy S."""
     batch_entropy_weight: float = 1.0
@@ -101,11 +97,6 @@ class Config(ComputeConfig, FlipConfig, MapConfig):
     """Epochs of stage 2."""
     expert_batch_size: int = 100
     """Examples of each expert in a batch of stage 2."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.pretrain and self.n_clusters == "auto":
-            raise InputError("n_clusters is 'auto' without pre-training: give a number, or leave pretrain on")
 
 
 QUICK = Config(
@@ -186,21 +177,27 @@ def classifier_spec(config: Config, likelihood: str, n_clusters: int, n_steps: i
 def mixture_spec(config: Config, likelihood: str, expert_dims: np.ndarray, n_steps: int) -> mixture.MixtureSpec:
     """The mixture of phase 8; expert_dims (K,): the latent size of each expert."""
     n_clusters = len(expert_dims)
-    return mixture.MixtureSpec(
+    shared = _shared(config, likelihood)
+    experts = ExpertsSpec(
         latent_dims=tuple(int(d) for d in expert_dims),
         likelihood=likelihood,
+        width=config.expert_width,
+        min_filters=config.expert_min_filters,
+        form=shared["form"],
+        dtype=shared["dtype"],
+    )
+    return mixture.MixtureSpec(
+        experts=experts,
         manager=classifier_spec(config, likelihood, n_clusters, n_steps),
-        loss=config.loss,
         alpha=config.alpha,
         beta=config.batch_entropy_weight,
         kl_weight=config.expert_kl_weight,
         ramp_steps=round(config.kl_ramp * n_steps),
         top_experts=n_clusters if config.top_experts == "all" else min(config.top_experts, n_clusters),
         manager_learning_rate=config.mixture_learning_rate,
-        width=config.expert_width,
-        min_filters=config.expert_min_filters,
         learning_rate=config.expert_learning_rate,
+        schedule=shared["schedule"],
         n_steps=n_steps,
+        augmentation=shared["augmentation"],
         clean_target=config.clean_target,
-        **_shared(config, likelihood),
     )

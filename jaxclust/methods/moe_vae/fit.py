@@ -56,18 +56,14 @@ def fit(job: Job[Config]) -> Result:
     encoder, means = autoencoder.encoder_of(state), encode(job.images)
 
     # 4-6: first clusters, and the manager that learns them
-    if config.pretrain:
-        clusters = first_clusters(job, means.__getitem__, inputs=job.vectors)
-        n_clusters = clusters.memberships.shape[1]
-        manager, managed = manage(job, clusters, encoder)
-        known = clusters.labels
-    else:
-        clusters, manager = None, None
-        n_clusters = int(config.n_clusters)
-        known = managed = np.arange(n, dtype=np.int32) % n_clusters  # for equal sizes: no clusters are known yet
+    clusters = first_clusters(job, means.__getitem__, inputs=job.vectors)
+    n_clusters = clusters.memberships.shape[1]
+    manager, managed = manage(job, clusters, encoder)
 
     # 7-8: the experts' latent sizes, and the mixture
-    dims = latent_dim.cluster_latent_dims(means[sample], known[sample], n_clusters, config.expert_explained_variance)
+    dims = latent_dim.cluster_latent_dims(
+        means[sample], clusters.labels[sample], n_clusters, config.expert_explained_variance
+    )
     if config.expert_sizes == "equal":
         dims = np.full(n_clusters, round(float(dims.mean())))
     experts, log_posterior = mix(job, dims, manager)
@@ -121,7 +117,7 @@ def manage(job: Job[Config], clusters: Found, encoder: Mapping[str, PyTree]) -> 
     return state, _log_posterior(spec, arrays, job.images).argmax(1)
 
 
-def mix(job: Job[Config], dims: np.ndarray, manager: TrainState | None) -> tuple[dict[str, PyTree], np.ndarray]:
+def mix(job: Job[Config], dims: np.ndarray, manager: TrainState) -> tuple[dict[str, PyTree], np.ndarray]:
     """Phase 8: stages 1 and 2 of the mixture; params and statistics of the manager and of the experts, and what the
     manager says about all images (n, K)."""
     config, n = job.config, job.n
@@ -129,9 +125,8 @@ def mix(job: Job[Config], dims: np.ndarray, manager: TrainState | None) -> tuple
     spec = mixture_spec(config, job.preprocess.likelihood, dims, n_steps)
     one = mixture.stage_one(spec, job.shape)
     state = initial(one, fold_name(job.key, "mixture"), (min(config.batch_size, n), *job.shape))
-    if manager is not None:
-        put_in = jax.jit(partial(mixture.with_manager, spec), compiler_options=options(once=True))
-        state = put_in(state, manager.params, manager.extra["stats"])
+    put_in = jax.jit(partial(mixture.with_manager, spec), compiler_options=options(once=True))
+    state = put_in(state, manager.params, manager.extra["stats"])
     state = job.train("mixture", one, epochs, state=state)
     arrays = {name: {"params": state.params[name], "stats": state.extra[name]} for name in ("manager", "experts")}
     log_posterior = _log_posterior(spec.manager, arrays, job.images)
@@ -156,23 +151,24 @@ def _result(
     images: Images,
     means: np.ndarray,
     probabilities: np.ndarray,
-    clusters: Found | None,
+    clusters: Found,
     managed: np.ndarray,
     plots: dict[str, np.ndarray],
 ) -> Result:
     """Everything that the phases found out about the images that they saw."""
     labels = probabilities.argmax(1).astype(np.int32)
     assert model.functions.second_opinion is not None
-    opinions = {"reconstruction": apply_in_batches(model.functions.second_opinion, model.arrays, images)}
-    noise = np.zeros(len(images), bool)
-    if clusters is not None:
-        opinions["manager"] = managed.astype(np.int32)
-        opinions["first"] = clusters.labels
-        noise = clusters.labels < 0
+    opinions = {
+        "reconstruction": apply_in_batches(model.functions.second_opinion, model.arrays, images),
+        "manager": managed.astype(np.int32),
+        "first": clusters.labels,
+    }
     summary = {
         "latent_threshold": model.meta["config"]["explained_variance"],
         "n_clusters": probabilities.shape[1],
         "latent_dim": model.meta["latent_dim"],
         "expert_latent_dims": model.meta["expert_latent_dims"],
     }
-    return with_clusters(Result(model, labels, probabilities, noise, means, opinions, summary, plots), clusters)
+    return with_clusters(
+        Result(model, labels, probabilities, clusters.labels < 0, means, opinions, summary, plots), clusters
+    )

@@ -1,8 +1,4 @@
-"""The mixture of VAE experts and its two stages (Santos 2020, section 3.2).
-
-Experts are one network whose parameters are stacked on a leading axis of length K, so that all of them are one
-batched program. Latent sizes may differ: a mask keeps each expert's first d_k dimensions and its KL is the sum over
-these.
+"""The mixture of VAE experts and its two stages (Santos 2020, section 3.2); the experts are in shared/experts.py.
 
 Cost: dense, every expert sees every image, K times a VAE. Routed, an image goes to its `top_experts` by pi, each
 expert has room for `capacity` images, and pi is normalised over the experts that took the image. Images that find no
@@ -10,8 +6,7 @@ room at their first expert are left out of R in this step: the largest cluster h
 each time. With top_experts = K this is the dense loss itself.
 """
 
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -23,9 +18,8 @@ from jax import lax
 
 from jaxclust import losses
 from jaxclust.methods.shared import classifier
-from jaxclust.methods.shared.autoencoder import sample_gaussian
-from jaxclust.nn.apply import eval_mode, init, train_mode
-from jaxclust.nn.autoencoders import Decoder, Encoder
+from jaxclust.methods.shared.experts import ExpertBatch, ExpertsSpec, experts, flagged, init_experts, pass_rows
+from jaxclust.nn.apply import init, train_mode
 from jaxclust.nn.conv import over_networks
 from jaxclust.numerics import fold_name, weighted_mean
 from jaxclust.train.augment import Augmentation, augment_step
@@ -38,85 +32,39 @@ CAPACITY = 1.1  # room of a routed expert, as a multiple of its share when all a
 
 
 class MixtureSpec(NamedTuple):
-    """Everything that defines a mixture's training. `latent_dims`: one size for each of the K experts."""
+    """Everything that defines a mixture's training."""
 
-    latent_dims: tuple[int, ...]
-    likelihood: str
+    experts: ExpertsSpec
     manager: classifier.ClassifierSpec
-    loss: str = "moe"
     alpha: float = 100.0
     beta: float = 1.0
     kl_weight: float = 1.0
     ramp_steps: int = 0
     top_experts: int = 2
     manager_learning_rate: float = 1e-4
-    width: float = 1.0
-    min_filters: int = 1
     learning_rate: float = 1e-4
     schedule: str = "constant"
     n_steps: int = 1000
     augmentation: Augmentation = Augmentation()
     clean_target: bool = False
-    form: str = "auto"
-    dtype: jnp.dtype = jnp.float32
-
-
-class Experts(NamedTuple):
-    """The networks of one expert and the mask (K, d) of every expert's latent dimensions."""
-
-    encoder: Encoder
-    decoder: Decoder
-    mask: np.ndarray
-
-
-def experts(spec: MixtureSpec, shape: tuple[int, ...]) -> Experts:
-    """The experts for examples of `shape`, (D, D, c) or (d,)."""
-    largest = max(spec.latent_dims)
-    mask = (np.arange(largest) < np.array(spec.latent_dims)[:, None]).astype(np.float32)
-    return Experts(
-        Encoder(largest, spec.width, spec.min_filters, spec.form, spec.dtype),
-        Decoder(shape, spec.width, spec.min_filters, spec.form, spec.dtype),
-        mask,
-    )
-
-
-def init_experts(spec: MixtureSpec, shape: tuple[int, ...], key: Key) -> tuple[PyTree, PyTree]:
-    """Stacked parameters and batch statistics of K random experts: every leaf has a leading axis K."""
-    networks = experts(spec, shape)
-
-    def one(key: Key) -> tuple[PyTree, PyTree]:
-        k_encoder, k_decoder = jax.random.split(key)
-        encoder = init(networks.encoder, k_encoder, jnp.zeros((2, *shape)))
-        decoder = init(networks.decoder, k_decoder, jnp.zeros((2, networks.mask.shape[1])))
-        return {"encoder": encoder[0], "decoder": decoder[0]}, {"encoder": encoder[1], "decoder": decoder[1]}
-
-    return jax.vmap(one)(jax.random.split(key, len(spec.latent_dims)))
 
 
 def expert_costs(
-    spec: MixtureSpec, shape: tuple[int, ...], params: PyTree, stats: PyTree, mask: Array, key: Key, rows: "ExpertBatch"
+    spec: ExpertsSpec,
+    shape: tuple[int, ...],
+    params: PyTree,
+    stats: PyTree,
+    mask: Array,
+    key: Key,
+    rows: ExpertBatch,
+    kl_scale: Array,
 ) -> tuple[Array, PyTree]:
     """c_i = (rec + W kl) / pixels of one expert on its rows: (c,) and its new batch statistics.
 
-    mask (d,): 1 for the expert's own latent dimensions.
+    mask (d,): 1 for the expert's own latent dimensions.  kl_scale (): W.
     """
-    networks = experts(spec, shape)
-    seen_by_encoder = train_mode(networks.encoder, params["encoder"], stats["encoder"], rows.image, rows.taken)
-    (mean, log_var), encoder_stats = seen_by_encoder
-    z = sample_gaussian(key, mean, log_var) * mask
-    output, decoder_stats = train_mode(networks.decoder, params["decoder"], stats["decoder"], z, rows.taken)
-    rec = losses.reconstruction(spec.likelihood, output, rows.target) / prod(shape)
-    kl = (losses.kl_standard_normal(mean, log_var) * mask).sum(-1) / prod(shape)
-    return rec + rows.kl_scale * kl, {"encoder": encoder_stats, "decoder": decoder_stats}
-
-
-class ExpertBatch(NamedTuple):
-    """What one expert sees in a step: image, target (c, ...); taken (c,), 0 for rows not its own; kl_scale ()."""
-
-    image: Array
-    target: Array
-    taken: Array
-    kl_scale: Array
+    passed, new_stats = pass_rows(spec, shape, params, stats, rows, mask, key)
+    return passed.reconstruction / prod(shape) + kl_scale * (passed.kl / prod(shape)), new_stats
 
 
 class Routes(NamedTuple):
@@ -155,17 +103,13 @@ def route(pi: Array, top_experts: int, weight: Array, key: Key) -> Routes:
 def mixture_loss(
     spec: MixtureSpec, pi: Array, costs: Array, took: Array, weight: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """L = R + alpha S + beta B (Santos 2020, eq. 3.5), or DAMIC's -log sum_k pi_k exp(-c_k) (Chazan et al. 2019).
+    """L = R + alpha S + beta B (Santos 2020, eq. 3.5).
 
     pi, costs and took (b, K), weight (b,) -> (), named terms. pi is normalised over the experts that took an image;
     one that nobody took counts in S and B alone.
     """
     found = weight * (took.sum(-1) > 0)
     share = pi * took / jnp.maximum((pi * took).sum(-1, keepdims=True), 1e-9)
-    if spec.loss == "damic":
-        likelihood = (share * jnp.exp(-costs)).sum(-1)
-        loss = weighted_mean(-jnp.log(jnp.where(found > 0, likelihood, 1.0)), found)
-        return loss, {"negative_log_likelihood": loss}
     terms = {
         "reconstruction_and_kl": weighted_mean((share * costs).sum(-1), found),
         "sample_entropy": losses.sample_entropy(pi, weight),
@@ -179,7 +123,7 @@ def mixture_loss(
 def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
     """Manager and experts together. `init` starts both at random; phase 8 puts the trained manager in."""
     network = classifier.module(spec.manager)
-    mask = jnp.asarray(experts(spec, shape).mask)
+    mask = jnp.asarray(experts(spec.experts, shape).mask)
     manager_optimiser = adam(spec.manager_learning_rate, spec.n_steps, spec.schedule)
     expert_optimiser = adam(spec.learning_rate, spec.n_steps, spec.schedule)
 
@@ -187,7 +131,7 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
         k_manager, k_experts = jax.random.split(fold_name(key, "init"))
         params, stats = {}, {}
         params["manager"], stats["manager"] = init(network, k_manager, jnp.zeros(batch_shape))
-        params["experts"], stats["experts"] = init_experts(spec, shape, k_experts)
+        params["experts"], stats["experts"] = init_experts(spec.experts, shape, k_experts)
         opt_state = (manager_optimiser.init(params["manager"]), expert_optimiser.init(params["experts"]))
         return TrainState(jnp.zeros((), jnp.int32), params, opt_state, stats, key)
 
@@ -206,10 +150,8 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
         def loss_of(pi: Array, costs: Array) -> tuple[Array, dict[str, Array]]:
             return mixture_loss(spec, pi, routes.scatter(costs, b), took, batch.weight)
 
-        train_experts = partial(_train_experts, spec, shape, mask, state, routes, image, target)
-        costs, expert_grads, expert_stats = train_experts(
-            lambda costs: jax.grad(loss_of, 1, has_aux=True)(pi, costs)[0]
-        )
+        weights = jax.grad(loss_of, 1, has_aux=True)(pi, jnp.zeros_like(routes.taken))[0]
+        costs, expert_grads, expert_stats = _train_experts(spec, shape, mask, state, routes, image, target, weights)
         (loss, terms), pi_grad = jax.value_and_grad(loss_of, has_aux=True)(pi, costs)
         (manager_grads,) = manager_pullback(pi_grad)
         change, first = manager_optimiser.update(manager_grads, state.opt_state[0], params["manager"])
@@ -232,11 +174,6 @@ def stage_one(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
     return Training(start, step, stacked=stacked_leaves)
 
 
-def flagged(tree: PyTree) -> PyTree:
-    """True for every leaf with axes: in a tree of stacked experts the first is that of the experts."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 0, tree)
-
-
 def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: PyTree) -> TrainState:
     """`state` of stage 1 with a manager that was trained before, and a fresh optimiser for it.
 
@@ -251,7 +188,7 @@ def with_manager(spec: MixtureSpec, state: TrainState, params: PyTree, stats: Py
 def augmented(spec: MixtureSpec, state: TrainState, batch: Batch) -> tuple[Array, Array]:
     """The batch's images, augmented, and what the decoders are asked for."""
     clean = to_unit(batch.image)
-    image = augment_step(state, clean, spec.augmentation, spec.form)
+    image = augment_step(state, clean, spec.augmentation, spec.experts.form)
     return image, clean if spec.clean_target else image
 
 
@@ -263,12 +200,11 @@ def _train_experts(
     routes: Routes,
     image: Array,
     target: Array,
-    weigh: Callable[[Array], Array],
+    weights: Array,
 ) -> tuple[Array, PyTree, PyTree]:
     """Costs (K, c) of all experts on their own rows, the gradients of their parameters, and the new statistics.
 
-    weigh: costs -> dL/dcosts, (K, c) both. One pass does where the loss is linear in the costs, as eq. 3.2 is: the
-    weights are then known before the costs.
+    weights: dL/dcosts (K, c). The loss is linear in the costs (eq. 3.2), so they are known before these.
     """
     kl_scale = spec.kl_weight * ramp(state.step, spec.ramp_steps)
     keys = jax.random.split(step_key(state, "posterior"), len(mask))
@@ -277,17 +213,15 @@ def _train_experts(
     def costs_of(
         params: PyTree, stats: PyTree, mask: Array, key: Key, index: Array, taken: Array
     ) -> tuple[Array, PyTree]:
-        rows = ExpertBatch(over_data(image[index]), over_data(target[index]), over_data(taken), kl_scale)
-        return expert_costs(spec, shape, params, stats, mask, key, rows)
+        rows = ExpertBatch(over_data(image[index]), over_data(target[index]), over_data(taken))
+        return expert_costs(spec.experts, shape, params, stats, mask, key, rows, kl_scale)
 
     def weighted(params: PyTree, weight: Array, *others: Any) -> tuple[Array, tuple[Array, PyTree]]:
         costs, stats = costs_of(params, *others)
         return (weight * costs).sum(), (costs, stats)
 
-    over_experts = partial(over_networks, form=spec.form)
-    costs = over_experts(costs_of)(params, *others)[0] if spec.loss == "damic" else jnp.zeros_like(routes.taken)
-    gradient = over_experts(jax.grad(weighted, has_aux=True))
-    grads, (costs, stats) = gradient(params, weigh(costs), *others)
+    gradient = over_networks(jax.grad(weighted, has_aux=True), spec.experts.form)
+    grads, (costs, stats) = gradient(params, weights, *others)
     return costs, grads, stats
 
 
@@ -298,15 +232,17 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
     Batches come from train.batches.grouped: the experts take turns. The state holds params and statistics of the
     experts only.
     """
-    mask = jnp.asarray(experts(spec, shape).mask)
+    mask = jnp.asarray(experts(spec.experts, shape).mask)
     optimiser = adam(spec.learning_rate, spec.n_steps, spec.schedule)
 
     def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
-        params, stats = init_experts(spec, shape, fold_name(key, "init"))
+        params, stats = init_experts(spec.experts, shape, fold_name(key, "init"))
         return new_state(params, optimiser, stats, key)
 
-    def loss(params: PyTree, stats: PyTree, mask: Array, key: Key, rows: ExpertBatch) -> tuple[Array, PyTree]:
-        costs, new_stats = expert_costs(spec, shape, params, stats, mask, key, rows)
+    def loss(
+        params: PyTree, stats: PyTree, mask: Array, key: Key, rows: ExpertBatch, kl_scale: Array
+    ) -> tuple[Array, PyTree]:
+        costs, new_stats = expert_costs(spec.experts, shape, params, stats, mask, key, rows, kl_scale)
         return (costs * rows.taken).sum() / jnp.maximum(rows.taken.sum(), 1.0), new_stats
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, dict[str, Array]]:
@@ -314,10 +250,10 @@ def stage_two(spec: MixtureSpec, shape: tuple[int, ...]) -> Training:
         image, target, weight = (
             a.reshape(-1, k, *a.shape[1:]).swapaxes(0, 1) for a in (*augmented(spec, state, batch), batch.weight)
         )
-        rows = ExpertBatch(image, target, weight, jnp.full((k,), spec.kl_weight))
+        rows, kl_scale = ExpertBatch(image, target, weight), jnp.full((k,), spec.kl_weight)
         keys = jax.random.split(step_key(state, "posterior"), k)
-        function = over_networks(jax.value_and_grad(loss, has_aux=True), spec.form)
-        (values, stats), grads = function(state.params, state.extra, mask, keys, rows)
+        function = over_networks(jax.value_and_grad(loss, has_aux=True), spec.experts.form)
+        (values, stats), grads = function(state.params, state.extra, mask, keys, rows, kl_scale)
         present = (rows.taken.sum(-1) > 0).astype(jnp.float32)
         return advance(state, grads, optimiser, stats), {"loss": weighted_mean(values, present)}
 
@@ -330,44 +266,3 @@ def stage_two_state(spec: MixtureSpec, arrays: PyTree, key: Key) -> TrainState:
     The arrays are those given; a training donates them.
     """
     return new_state(arrays["params"], adam(spec.learning_rate, spec.n_steps, spec.schedule), arrays["stats"], key)
-
-
-def decode(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, z: Array, cluster: Array) -> Array:
-    """Images that expert `cluster` () makes of codes z (n, d), d the largest latent size: (n, *shape)."""
-    networks = experts(spec, shape)
-    params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
-    z = z * jnp.asarray(networks.mask)[cluster]
-    output = eval_mode(networks.decoder, params["decoder"], stats["decoder"], z)
-    return losses.mean_image(spec.likelihood, output)
-
-
-def reconstructions(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, images: Array) -> tuple[Array, Array]:
-    """Every expert's image of every example, from posterior means: (K, n, *shape), and their errors (K, n).
-
-    The error is the reconstruction term, a mean over pixels.
-    """
-    networks = experts(spec, shape)
-    image = to_unit(images)
-
-    def one(params: PyTree, stats: PyTree, mask: Array) -> tuple[Array, Array]:
-        mean, _ = eval_mode(networks.encoder, params["encoder"], stats["encoder"], image)
-        output = eval_mode(networks.decoder, params["decoder"], stats["decoder"], mean * mask)
-        error = losses.reconstruction(spec.likelihood, output, image) / prod(shape)
-        return losses.mean_image(spec.likelihood, output), error
-
-    return over_networks(one, spec.form)(arrays["params"], arrays["stats"], jnp.asarray(networks.mask))
-
-
-def divergences(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, cluster: Array, images: Array) -> Array:
-    """KL of each latent dimension of expert `cluster` () for images (n, ...): (n, d) in nats, 0 beyond its own ones."""
-    networks = experts(spec, shape)
-    params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
-    mean, log_var = eval_mode(networks.encoder, params["encoder"], stats["encoder"], to_unit(images))
-    return losses.kl_standard_normal(mean, log_var) * jnp.asarray(networks.mask)[cluster]
-
-
-def codes(spec: MixtureSpec, shape: tuple[int, ...], arrays: PyTree, cluster: Array, images: Array) -> Array:
-    """Posterior means of images (n, ...) by expert `cluster` (): (n, d), of which its first latent_dims are its own."""
-    networks = experts(spec, shape)
-    params, stats = jax.tree.map(lambda leaf: leaf[cluster], (arrays["params"], arrays["stats"]))
-    return eval_mode(networks.encoder, params["encoder"], stats["encoder"], to_unit(images))[0]

@@ -5,7 +5,6 @@ from functools import cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.data.rows import Images
@@ -13,7 +12,7 @@ from jaxclust.host import manifold
 from jaxclust.methods.base import Functions, Result
 from jaxclust.methods.moe_vae import mixture
 from jaxclust.methods.moe_vae.config import Config, autoencoder_spec, mixture_spec
-from jaxclust.methods.shared import autoencoder, classifier
+from jaxclust.methods.shared import autoencoder, classifier, experts
 from jaxclust.nn.apply import eval_mode
 from jaxclust.nn.autoencoders import Classifier
 from jaxclust.train import loop
@@ -48,17 +47,17 @@ def functions(code: autoencoder.AutoencoderSpec, spec: mixture.MixtureSpec, shap
         return eval_mode(encoder, arrays["encoder"]["params"], arrays["encoder"]["stats"], to_unit(images))[0]
 
     def decode(arrays: PyTree, latent: Array, cluster: Array) -> Array:
-        return mixture.decode(spec, shape, arrays["experts"], latent, cluster)
+        return experts.decode(spec.experts, shape, arrays["experts"], latent, cluster)
 
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
-        return decode(arrays, jax.random.normal(key, (n, max(spec.latent_dims))), cluster)
+        return decode(arrays, jax.random.normal(key, (n, max(spec.experts.latent_dims))), cluster)
 
     def reconstruct(arrays: PyTree, images: Array) -> Array:
         labels = log_posterior(arrays, images).argmax(-1)
-        return mixture.reconstructions(spec, shape, arrays["experts"], images)[0][labels, jnp.arange(len(images))]
+        return experts.reconstruct(spec.experts, shape, arrays["experts"], images, labels)
 
     def second_opinion(arrays: PyTree, images: Array) -> Array:
-        return mixture.reconstructions(spec, shape, arrays["experts"], images)[1].argmin(0).astype(jnp.int32)
+        return experts.nearest(spec.experts, shape, arrays["experts"], images)
 
     return Functions(
         embed=embed,
@@ -82,29 +81,29 @@ def pictures(spec: mixture.MixtureSpec, result: Result, images: Images, seed: in
     largest = np.argsort(-np.bincount(result.labels, minlength=n_clusters), kind="stable")[:EXPERTS]
     own = [rows[result.labels[rows] == k][:PICTURED_PER_EXPERT] for k in largest]
     own = [members for members in own if len(members) >= FEWEST_PICTURED]
-    experts, shape = result.model.arrays["experts"], images.shape[1:]
+    arrays, shape = result.model.arrays["experts"], images.shape[1:]
     drawn = {"map": manifold.umap(result.embedding[rows], 2, seed, neighbors=15, n_epochs=200), "map_index": rows}
     if own:
-        encode = jax.jit(partial(mixture.codes, spec, shape), compiler_options=options())
+        encode = jax.jit(partial(experts.codes, spec.experts, shape), compiler_options=options())
         labels = [result.labels[m[0]] for m in own]
         codes = [  # in one process, where phases on the host run
-            loop.in_batches(partial(encode, experts, k), images[m], PICTURED_PER_EXPERT, together=False)
+            loop.in_batches(partial(encode, arrays, k), images[m], PICTURED_PER_EXPERT, together=False)
             for k, m in zip(labels, own, strict=True)
         ]
-        own_codes = [code[:, : spec.latent_dims[k]] for k, code in zip(labels, codes, strict=True)]
+        own_codes = [code[:, : spec.experts.latent_dims[k]] for k, code in zip(labels, codes, strict=True)]
         maps = [manifold.umap(code, 2, seed, neighbors=10, n_epochs=50) for code in own_codes]
         drawn |= {"expert_map": np.concatenate(maps), "expert_map_index": np.concatenate(own)}
-    answer = jax.jit(partial(mixture.reconstructions, spec, shape), compiler_options=options(once=True))
-    return {**drawn, "ones": np.asarray(answer(experts, np.ones((1, *shape), np.float32))[0])[:, 0]}
+    answer = jax.jit(partial(experts.reconstructions, spec.experts, shape), compiler_options=options(once=True))
+    return {**drawn, "ones": np.asarray(answer(arrays, np.ones((1, *shape), np.float32))[0])[:, 0]}
 
 
 def expert_kl(spec: mixture.MixtureSpec, result: Result, images: Images) -> list[list[float] | None]:
     """Of each expert the mean KL of its latent dimensions in nats, largest first, over at most LOOKED of its own
     images; None where it has none. A dimension with next to none says nothing about an image."""
     arrays, shape = result.model.arrays["experts"], images.shape[1:]
-    measure = jax.jit(partial(mixture.divergences, spec, shape), compiler_options=options())
+    measure = jax.jit(partial(experts.divergences, spec.experts, shape), compiler_options=options())
     found: list[list[float] | None] = []
-    for k, size in enumerate(spec.latent_dims):
+    for k, size in enumerate(spec.experts.latent_dims):
         own = np.flatnonzero(result.labels == k)[:LOOKED]
         if not len(own):
             found.append(None)

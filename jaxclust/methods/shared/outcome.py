@@ -11,10 +11,17 @@ from jaxclust.methods.base import Model, Result
 from jaxclust.train.inference import apply_in_batches
 
 
-def outcome(model: Model, images: Images, opinions: Mapping[str, np.ndarray], **summary: Any) -> Result:
+def outcome(
+    model: Model,
+    images: Images,
+    opinions: Mapping[str, np.ndarray],
+    second: str = "nearest_centroid",
+    /,
+    **summary: Any,
+) -> Result:
     """Labels and probabilities by the model's own posterior, its embedding, and its second opinion if it has one.
 
-    opinions: other labellings by name, 'nearest_centroid' aside.  summary: more than the sizes.
+    opinions: other labellings by name.  second: what the second opinion is called.  summary: more than the sizes.
     """
     can = model.functions
     probabilities = apply_in_batches(can.log_posterior, model.arrays, images)
@@ -22,7 +29,7 @@ def outcome(model: Model, images: Images, opinions: Mapping[str, np.ndarray], **
     labels = probabilities.argmax(1).astype(np.int32)
     named = dict(opinions)
     if can.second_opinion is not None:
-        named["nearest_centroid"] = apply_in_batches(can.second_opinion, model.arrays, images)
+        named[second] = apply_in_batches(can.second_opinion, model.arrays, images)
     sizes = {"n_clusters": probabilities.shape[1], "latent_dim": None, "expert_latent_dims": None}
     embedding = apply_in_batches(can.embed, model.arrays, images)
     noise = np.zeros(len(images), bool)
