@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.base import Functions, Method, Model, Result, presets
 from jaxclust.methods.baselines.centroids import CodeConfig, kmeans, pretrained
 from jaxclust.methods.shared import classifier, experts
 from jaxclust.methods.shared.coders import coders
@@ -201,7 +201,7 @@ METHOD = Method(
     title="mixture of autoencoders, one a cluster, and a network that chooses among them, started by k-means",
     source="Chazan et al., Deep clustering based on a mixture of autoencoders, MLSP 2019",
     Config=Config,
-    presets={"quick": QUICK, "paper": Config()},
+    presets=presets(QUICK),
     fit=fit,
     restore=restore,
 )

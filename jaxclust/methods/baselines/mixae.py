@@ -31,7 +31,7 @@ import optax
 from jax import lax
 
 from jaxclust import losses
-from jaxclust.methods.base import Functions, Method, Model, Result
+from jaxclust.methods.base import Functions, Method, Model, Result, presets
 from jaxclust.methods.shared import experts
 from jaxclust.methods.shared.coders import CoderConfig, coders
 from jaxclust.methods.shared.config import ScalingConfig
@@ -165,7 +165,7 @@ METHOD = Method(
     title="mixture of autoencoders, one a cluster, and a network that assigns by all their codes",
     source="Zhang et al., Deep unsupervised clustering using mixture of autoencoders, 2017",
     Config=Config,
-    presets={"quick": Config(hidden=(256, 64), epochs=100), "paper": Config()},
+    presets=presets(Config(hidden=(256, 64), epochs=100)),
     fit=fit,
     restore=restore,
 )

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxclust import losses
 from jaxclust.methods.shared.autoencoder import sample_gaussian
-from jaxclust.methods.shared.coders import CoderConfig
+from jaxclust.methods.shared.coders import CoderConfig, convolutional
 from jaxclust.methods.shared.extent import Extent, pictures
 from jaxclust.methods.shared.population import over_members
 from jaxclust.nn.apply import Module, compute_type, eval_mode, init, train_mode
@@ -90,7 +90,7 @@ def plain(
 ) -> tuple[ExpertsSpec, tuple[int, ...]]:
     """Experts without a posterior in the networks that `config` asks for, and the shape of what they see
     (coders.Coders.target). hidden: widths of dense ones."""
-    dense = config.network == "mlp"
+    dense = not convolutional(config, extent)
     spec = ExpertsSpec(
         (config.latent_dim,) * n_clusters,
         width=config.width,
