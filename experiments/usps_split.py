@@ -31,7 +31,7 @@ def supervised(seed: int, epochs: float) -> tuple[float, float]:
     preprocess = prepare.plan(data.images[train])
     images = prepare.apply(preprocess, data.images)
     n_steps = loop.total_steps(epochs, -(-int(train.sum()) // QUICK.batch_size))
-    spec = classifier_spec(QUICK, preprocess.likelihood, 10, n_steps)
+    spec = classifier_spec(QUICK, 10, n_steps)
     training = classifier.classifier(spec, np.eye(10, dtype=np.float32)[data.labels[train]])
     key = jax.random.key(seed)
     state = Phases().train("labels", training, images[train], key=key, epochs=epochs, batch_size=QUICK.batch_size)

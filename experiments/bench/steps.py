@@ -90,7 +90,7 @@ def _autoencoder(config: Config, shape: tuple[int, ...]) -> Training:
 
 def _manager(config: Config, shape: tuple[int, ...]) -> Training:
     targets = np.broadcast_to(np.float32(1 / CLUSTERS), (IMAGES, CLUSTERS))
-    return classifier.classifier(classifier_spec(config, "bernoulli", CLUSTERS, N_STEPS), targets)
+    return classifier.classifier(classifier_spec(config, CLUSTERS, N_STEPS), targets)
 
 
 def _stage_one(config: Config, shape: tuple[int, ...]) -> Training:

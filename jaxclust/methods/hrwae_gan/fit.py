@@ -199,7 +199,7 @@ def distilled(job: Job[Config], first: np.ndarray, n_clusters: int) -> tuple[PyT
     config, kept = job.config, np.flatnonzero(first >= 0)
     seen, labels = take(job.images, kept), first[kept]
     epochs, n_steps = length(config, config.head_epochs, per_epoch(config, len(kept)))
-    spec = head_spec(config, job.preprocess.likelihood, n_clusters, n_steps)
+    spec = head_spec(config, n_clusters, n_steps)
     training = classifier.classifier(spec, np.eye(n_clusters, dtype=np.float32)[labels])
     state, agreement = None, 0.0
     for i in range(1, ROUNDS + 1):

@@ -136,7 +136,7 @@ def broken(looks: Sequence[Mapping[str, np.ndarray]], last: bool = False) -> str
     return None
 
 
-def head_spec(config: Config, likelihood: str, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
+def head_spec(config: Config, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
     """The training of the head."""
     return classifier.ClassifierSpec(
         n_clusters,
@@ -169,7 +169,7 @@ def gaussians(codes: np.ndarray, variances: np.ndarray, labels: np.ndarray, n_cl
 
 def functions(config: Config, shape: tuple[int, ...], likelihood: str, n_clusters: int) -> Functions:
     """What a fitted one can do; arrays: params and stats of 'autoencoder' and 'head', and `gaussians` of clusters."""
-    net, head = hierarchy(config, shape), classifier.module(head_spec(config, likelihood, n_clusters, 1))
+    net, head = hierarchy(config, shape), classifier.module(head_spec(config, n_clusters, 1))
 
     def variables(arrays: PyTree) -> PyTree:
         return {"params": arrays["autoencoder"]["params"], "batch_stats": arrays["autoencoder"]["stats"]}

@@ -128,7 +128,7 @@ QUICK = Config(
 )
 
 
-def _shared(config: Config, likelihood: str) -> dict[str, Any]:
+def _shared(config: Config) -> dict[str, Any]:
     """What all networks of a run have in common."""
     return {
         "schedule": config.schedule,
@@ -157,11 +157,11 @@ def autoencoder_spec(config: Config, likelihood: str, latent: int, n_steps: int)
         wae_penalty=config.wae_penalty,
         wae_weight=config.wae_weight,
         clean_target=config.clean_target,
-        **_shared(config, likelihood),
+        **_shared(config),
     )
 
 
-def classifier_spec(config: Config, likelihood: str, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
+def classifier_spec(config: Config, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
     """The manager of phase 6."""
     return classifier.ClassifierSpec(
         n_classes=n_clusters,
@@ -170,14 +170,14 @@ def classifier_spec(config: Config, likelihood: str, n_clusters: int, n_steps: i
         stem=config.stem,
         learning_rate=config.manager_learning_rate,
         n_steps=n_steps,
-        **_shared(config, likelihood),
+        **_shared(config),
     )
 
 
 def mixture_spec(config: Config, likelihood: str, expert_dims: np.ndarray, n_steps: int) -> mixture.MixtureSpec:
     """The mixture of phase 8; expert_dims (K,): the latent size of each expert."""
     n_clusters = len(expert_dims)
-    shared = _shared(config, likelihood)
+    shared = _shared(config)
     experts = ExpertsSpec(
         latent_dims=tuple(int(d) for d in expert_dims),
         likelihood=likelihood,
@@ -188,7 +188,7 @@ def mixture_spec(config: Config, likelihood: str, expert_dims: np.ndarray, n_ste
     )
     return mixture.MixtureSpec(
         experts=experts,
-        manager=classifier_spec(config, likelihood, n_clusters, n_steps),
+        manager=classifier_spec(config, n_clusters, n_steps),
         alpha=config.alpha,
         beta=config.batch_entropy_weight,
         kl_weight=config.expert_kl_weight,

@@ -107,7 +107,7 @@ def manage(job: Job[Config], clusters: Found, encoder: Mapping[str, PyTree]) -> 
     """
     config, kept = job.config, np.flatnonzero(clusters.labels >= 0)
     epochs, n_steps = length(config, config.manager_epochs, per_epoch(config, len(kept)))
-    spec = classifier_spec(config, job.preprocess.likelihood, clusters.memberships.shape[1], n_steps)
+    spec = classifier_spec(config, clusters.memberships.shape[1], n_steps)
     training, start = classifier.classifier(spec, clusters.memberships[kept]), None
     if config.warm_start:
         key, size = fold_name(fold_name(job.key, "manager"), "init"), min(config.batch_size, len(kept))
