@@ -78,6 +78,11 @@ def mnist_1percent() -> Data:
     return with_counts(stored("mnist10k"), lambda counts: np.append(counts[:8], [counts[:8].sum() * 0.01 / 0.98] * 2))
 
 
+def mnist_ones(others: int) -> Data:
+    """mnist10k's 1127 ones of 10,000, and `others` of each other digit: 125 make the ones half of all, 292 30 %."""
+    return with_counts(stored("mnist10k"), lambda counts: np.where(np.arange(len(counts)) == 1, 1127, others))
+
+
 def digits_300() -> Data:
     """300 random rows of digits."""
     data = of_sklearn("digits")
@@ -121,6 +126,8 @@ IMAGES: dict[str, Callable[[], Data]] = {
     **{f"mnist_{count}": partial(first_digits, count) for count in (2, 3, 5)},
     "mnist_thin": mnist_thin,
     "mnist_1percent": mnist_1percent,
+    "mnist_ones_50": partial(mnist_ones, 125),
+    "mnist_ones_30": partial(mnist_ones, 292),
     "digits_300": digits_300,
 }
 MADE = {**IMAGES, **NO_CLUSTERS}

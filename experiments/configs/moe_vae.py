@@ -23,6 +23,7 @@ DIGITS = {  # what is looked at on digits: the settings that differ from quick
     "_wae_gan": {"autoencoder": "wae", "wae_penalty": "gan"},
 }
 USPS = {"_dense": {"top_experts": "all"}, "_one": {"top_experts": 1}, "_unequal": {"expert_sizes": "unequal"}}
+ONES = {"_dense": {"top_experts": "all"}}
 TEXT = {  # ACC of the mixture and of its manager, and the number of clusters
     "fmnist10k": {"acc": 0.680, "manager": 0.623, "n_clusters": 11},
     "mnist10k": {"acc": 0.974, "manager": 0.967, "n_clusters": 10},
@@ -38,6 +39,12 @@ AUTOENCODERS = {  # ACC of other mixtures, by the text's table 4.21
     ("mixae", "mnist10k"): {"acc": 0.85},
     ("mixae", "fmnist10k"): {},
 }
+
+
+def unequal(percent: int, name: str, changes: dict[str, object]) -> Row:
+    """mnist10k with so many per cent ones, the other digits equally rare (cluster_sets.py), K given."""
+    overrides = {"n_clusters": 10, **changes}
+    return Row(f"moe_vae_ones_{percent}{name}", "moe-vae", f"mnist_ones_{percent}.npz", "quick", overrides, THREE, {})
 
 
 def autoencoders(method: str, data: str, text: dict[str, float]) -> Row:
@@ -56,5 +63,6 @@ ROWS = (
     Row(
         "moe_vae_usps_train", "moe-vae", "usps.npz", "quick", {}, THREE, {}, split="train"
     ),  # then labels the test split
+    *(unequal(percent, name, changes) for percent in (50, 30) for name, changes in {"": {}, **ONES}.items()),
     *(autoencoders(*which, text) for which, text in AUTOENCODERS.items()),
 )
