@@ -1,4 +1,5 @@
-"""What preset full is chosen by: moe-vae with longer trainings and wider networks, K found, one seed.
+"""What preset full is chosen by: moe-vae trained longer and in wider networks, ae-cm with convolutions; K found,
+one seed.
 
     python -m experiments.run full
     python -m experiments.full
@@ -22,4 +23,13 @@ def point(data: str, times: int, width: int) -> Row:
     return Row(name, "moe-vae", f"{data}.npz", "quick", overrides, (0,), {}, split=SPLITS[data])
 
 
-ROWS = tuple(point(data, times, width) for data in SPLITS for width in WIDTHS for times in TIMES)
+def convolutional(data: str) -> Row:
+    """ae-cm's preset full, whose networks are convolutions where the data are images."""
+    file = data if data == "digits" else f"{data}.npz"
+    return Row(f"ae_cm_{data}_full", "ae-cm", file, "full", {}, (0,), {})
+
+
+ROWS = (
+    *(convolutional(data) for data in ("digits", "palm_16", "usps", "mnist10k", "orl_32")),
+    *(point(data, times, width) for data in SPLITS for width in WIDTHS for times in TIMES),
+)
