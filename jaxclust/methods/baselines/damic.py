@@ -18,9 +18,10 @@ The label is the clustering network's largest p, as the abstract has it (the net
 the autoencoder of that cluster reconstructs); the autoencoder of the smallest d is the opinion 'reconstruction'.
 
 Only the abstract, the loss and the order of the start were at hand, so these are ours: dense autoencoders
-(`expert_hidden`) as of this library's other baselines, a convolutional clustering network for images, Adam at one
-constant rate in all phases, and their lengths. The embedding is the code of the autoencoder of step 1. With network
-'conv' batch statistics of an autoencoder are those of its cluster in step 3, and of all images afterwards.
+(`expert_hidden`) as of this library's other baselines, a clustering network that is convolutional for images (its size:
+`width`, `min_filters`), Adam at one constant rate in all phases, and their lengths. The embedding is the code of the
+autoencoder of step 1. With network 'conv' batch statistics of an autoencoder are those of its cluster in step 3, and of
+all images afterwards.
 """
 
 from collections.abc import Mapping

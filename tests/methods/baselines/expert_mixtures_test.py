@@ -25,24 +25,24 @@ DAMIC = damic.Config(n_clusters=K, latent_dim=P, hidden=(4,), expert_hidden=(6,)
 MIXAE = mixae.Config(n_clusters=K, latent_dim=P, hidden=(6,), assigner_hidden=(4,), precision="float32")
 
 
-def dense(params, x):
-    """nn.mlp.Layers: leaky ReLU between dense layers."""
+def dense(params, x, of=lambda leaf: np.asarray(leaf, np.float64)):
+    """nn.mlp.Layers: leaky ReLU between dense layers. of: what a leaf is read as."""
     for i in range(len(params)):
         layer = params[f"Dense_{i}"]
-        x = x @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"], np.float64)
+        x = x @ of(layer["kernel"]) + of(layer["bias"])
         if i < len(params) - 1:
-            x = np.where(x > 0, x, 0.2 * x)
+            x = x * (x > 0) + 0.2 * x * (x <= 0)
     return x
 
 
-def one_by_one(params, x):
-    """Codes (K, b, p) and squared errors, summed (K, b), of stacked experts, one after the other."""
+def one_by_one(params, x, of=lambda leaf: np.asarray(leaf, np.float64)):
+    """Codes (b, p) and squared errors, summed (b,), of stacked experts, one after the other: K of each."""
     codes, errors = [], []
     for k in range(K):
-        own = jax.tree.map(lambda leaf, k=k: np.asarray(leaf)[k], params)
-        codes.append(dense(own["encoder"], x))
-        errors.append(((dense(own["decoder"], codes[-1]) - x) ** 2).sum(1))
-    return np.stack(codes), np.stack(errors)
+        encoder, decoder = (jax.tree.map(lambda leaf, k=k: leaf[k], params[part]) for part in ("encoder", "decoder"))
+        codes.append(dense(encoder, x, of))
+        errors.append(((dense(decoder, codes[-1], of) - x) ** 2).sum(1))
+    return codes, errors
 
 
 def softmax(logits):
@@ -73,25 +73,18 @@ def test_a_step_of_damic_has_the_loss_of_the_text_and_its_gradient():
     training = damic.joint(DAMIC, EXTENT)
     state = initial(training, jax.random.key(0), X.shape)
     network = damic.classifier.module(damic.of_classifier(DAMIC, K))
-    spec, shape = experts.plain(DAMIC, EXTENT, DAMIC.expert_hidden, K)
-    rows = experts.ExpertBatch(BATCH.image, BATCH.image, BATCH.weight)
 
     def logits_of(params):
         return damic.train_mode(network, params["network"], state.extra["network"], BATCH.image, BATCH.weight)[0]
 
     def whole(params):
-        of = [
-            experts.pass_rows(spec, shape, *(jax.tree.map(lambda a, k=k: a[k], t) for t in trees), rows)[0]
-            for k in range(K)
-            for trees in [(params["experts"], state.extra["experts"])]
-        ]
-        errors = jnp.stack([passed.reconstruction for passed in of], 1)
+        errors = jnp.stack(one_by_one(params["experts"], X, jnp.asarray)[1], 1)
         p = jax.nn.softmax(logits_of(params))
         return (-jnp.log((p * jnp.exp(-errors)).sum(1)) * WEIGHT).sum() / WEIGHT.sum()
 
     value, grads = jax.jit(jax.value_and_grad(whole))(state.params)
     p = softmax(np.asarray(jax.jit(logits_of)(state.params), np.float64))
-    by_numpy = -np.log((p * np.exp(-one_by_one(state.params["experts"], X)[1].T)).sum(1))[:7].mean()
+    by_numpy = -np.log((p * np.exp(-np.stack(one_by_one(state.params["experts"], X)[1], 1))).sum(1))[:7].mean()
     new, terms = jax.jit(training.step)(state, BATCH)
     assert float(terms["loss"]) == pytest.approx(by_numpy, rel=1e-4)
     assert float(value) == pytest.approx(by_numpy, rel=1e-4)
@@ -107,7 +100,7 @@ def test_alone_each_autoencoder_learns_from_its_own_rows():
     step = jax.jit(training.step)
     new, terms = step(state, Batch(jnp.asarray(X[:6]), jnp.arange(6), jnp.asarray(weight)))
     errors = one_by_one(state.params["experts"], X[:6])[1]
-    own = [errors[0, [0, 3]].mean(), errors[1, 1], errors[2, [2, 5]].mean()]
+    own = [errors[0][[0, 3]].mean(), errors[1][1], errors[2][[2, 5]].mean()]
     assert float(terms["reconstruction"]) == pytest.approx(np.mean(own), rel=1e-4)
     other = X[:6].copy()
     other[[2, 4]] += 1.0
@@ -124,7 +117,7 @@ def test_damic_s_label_is_the_clustering_network_s_and_its_opinion_the_nearest_r
     can = damic.functions(DAMIC, EXTENT)
     log_p = quickly(can.log_posterior)(arrays, X)
     np.testing.assert_allclose(np.exp(log_p).sum(1), 1, rtol=1e-5)
-    errors = one_by_one(state.params["experts"], X)[1]
+    errors = np.stack(one_by_one(state.params["experts"], X)[1])
     np.testing.assert_array_equal(quickly(can.second_opinion)(arrays, X), errors.argmin(0))
     images = quickly(can.reconstruct)(arrays, X)
     own = errors[np.asarray(log_p).argmax(1), np.arange(8)]
@@ -159,24 +152,16 @@ def test_a_step_of_mixae_has_the_loss_of_the_text_and_its_gradient():
     """Through the codes too, which the assignment network reads."""
     training = mixae.training(MIXAE, EXTENT)
     state = initial(training, jax.random.key(0), X.shape)
-    spec, shape = experts.plain(MIXAE, EXTENT, MIXAE.hidden, K)
-    rows = experts.ExpertBatch(BATCH.image, BATCH.image, BATCH.weight)
-    network = mixae.assigner(MIXAE)
 
     def whole(params):
-        of = [
-            experts.pass_rows(spec, shape, *(jax.tree.map(lambda a, k=k: a[k], t) for t in trees), rows)[0]
-            for k in range(K)
-            for trees in [(params["experts"], state.extra["experts"])]
-        ]
-        logits = network.apply({"params": params["assigner"]}, jnp.concatenate([passed.code for passed in of], 1))
-        errors = jnp.stack([passed.reconstruction for passed in of], 1)
-        return mixae.mixture_loss(MIXAE, jax.nn.log_softmax(logits), errors, BATCH.weight)[0]
+        codes, errors = one_by_one(params["experts"], X, jnp.asarray)
+        logits = dense(params["assigner"], jnp.concatenate(codes, 1), jnp.asarray)
+        return mixae.mixture_loss(MIXAE, jax.nn.log_softmax(logits), jnp.stack(errors, 1), BATCH.weight)[0]
 
     value, grads = jax.jit(jax.value_and_grad(whole))(state.params)
     codes, errors = one_by_one(state.params["experts"], X)
     p = softmax(dense(state.params["assigner"], np.concatenate(codes, 1)))[:7]
-    rec, q = (p * errors.T[:7]).sum(1).mean(), p.mean(0)
+    rec, q = (p * np.stack(errors, 1)[:7]).sum(1).mean(), p.mean(0)
     sample, batch = -(p * np.log(p)).sum(1).mean(), -(q * np.log(q)).sum()
     unit = rec / np.log(K)
     by_numpy = rec + unit * (MIXAE.sample_entropy_weight * sample - MIXAE.batch_entropy_weight * batch)
@@ -196,7 +181,7 @@ def test_mixae_s_posterior_and_codes_are_those_of_the_networks_one_by_one():
     np.testing.assert_allclose(quickly(can.embed)(arrays, X), np.concatenate(codes, 1), rtol=1e-4, atol=1e-5)
     expected = np.log(softmax(dense(state.params["assigner"], np.concatenate(codes, 1))))
     np.testing.assert_allclose(quickly(can.log_posterior)(arrays, X), expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(quickly(can.second_opinion)(arrays, X), errors.argmin(0))
+    np.testing.assert_array_equal(quickly(can.second_opinion)(arrays, X), np.stack(errors).argmin(0))
 
 
 # both
