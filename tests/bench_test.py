@@ -135,6 +135,7 @@ def test_throughput_without_torch_prints_and_writes_its_rows(without_torch, caps
     assert printed[0][2:] == ["-", "-"]
 
 
+@pytest.mark.slow
 def test_the_mixture_is_measured_in_the_library_s_steps(monkeypatch):
     asked = []
     monkeypatch.setattr(

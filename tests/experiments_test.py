@@ -292,6 +292,7 @@ def test_streaming_names_bad_input(capsys):
 # how hard the split is
 
 
+@pytest.mark.slow
 def test_usps_split_prints_both_accuracies(capsys, monkeypatch, tmp_path):
     from experiments import usps_split
     from tests import toy as toys

@@ -97,6 +97,7 @@ def here(toy, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_commands_give_the_same_files(here, capsys):
     """fit, predict and evaluate of streamed shards, and of the same images in memory; with all the figures."""
     for out, data, stream in (("on", "shards", "on"), ("off", "all.npz", "off")):

@@ -123,6 +123,7 @@ def test_convolutions_of_features_are_refused():
         fit("ae-cm", FEATURES, network="conv", **TINY_AE)
 
 
+@pytest.mark.slow
 def test_a_wider_code_holds_the_narrower_one_and_the_decoder_does_not_look_further():
     config = AEConfig(hidden=(6,), latent_dim=2, restarts=2)
     preprocess, images = models.prepared(config, IMAGES[..., None])

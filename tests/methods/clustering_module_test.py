@@ -247,6 +247,7 @@ def begun(name, length=cm_training.Length(8, 2)):  # noqa: B008
     return training, training.init(jax.random.key(0), x.shape), Batch(x, jnp.arange(ROWS), weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cm", "ae-cm"])
 def test_a_step_follows_the_gradient_of_the_summed_loss(float64, name):
     """Adam's first moment after one step is a tenth of the gradient."""

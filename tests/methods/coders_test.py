@@ -119,6 +119,7 @@ def test_sizes_of_zero_are_refused(name):
         CoderConfig(**{name: 0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "extent", "images"),
     [

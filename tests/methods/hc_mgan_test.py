@@ -89,6 +89,7 @@ def test_judges_that_see_nothing_are_as_unsure_as_can_be():
     assert hc_training.told_apart(NETS, params["classifier"], features, 1, ONES) == pytest.approx(np.log(2), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_losses_by_hand():
     params = blind(raw_params(), "discriminator", "classifier")
     params["discriminator"]["params"]["bias"] = jnp.array([1.5])
@@ -105,6 +106,7 @@ def test_losses_by_hand():
         assert c == pytest.approx(np.log(1 + np.exp(-sign * 0.9)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_has_no_part_in_an_update():
     params, weight = raw_params(), jnp.array([1.0] * (B - 2) + [0.0] * 2)
     one, _, terms = raw(params, weight=weight)
@@ -114,6 +116,7 @@ def test_padding_has_no_part_in_an_update():
     close(terms, others, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "update", [hc_training.raw_update, pytest.param(hc_training.group_update, marks=pytest.mark.slow)]
 )
@@ -136,6 +139,7 @@ def test_rows_that_a_batch_is_padded_with_leave_its_random_numbers(update):
 # who updates what
 
 
+@pytest.mark.slow
 def test_only_the_discriminators_loss_moves_the_features():
     params = raw_params()
     still = dataclasses.replace(TINY, discriminator_learning_rate=1e-30)
@@ -150,6 +154,7 @@ def test_only_the_discriminators_loss_moves_the_features():
     assert moved(with_c["generator"], without_c["generator"])
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_classifiers_loss_does_not_reach_the_features():
     """Were the features moved by C too, a blind D would not leave them where they are."""
     params = blind(raw_params(), "discriminator")
@@ -191,6 +196,7 @@ def log_d(params, x, sign):
     return -jax.nn.log_sigmoid(sign * logits).mean()
 
 
+@pytest.mark.slow
 def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
     params = raw_params()
     z = jax.random.uniform(fold_name(KEY, "z"), (B, 2, NOISE)).swapaxes(0, 1)
@@ -216,6 +222,7 @@ def test_a_raw_split_is_algorithm_3_2_with_a_pass_for_each_network(plain_steps):
     close(raw(params, plain_steps)[0], {**judges, "classifier": classifier, "generator": generator})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("which", "real_weight"), [*(pytest.param(w, 0.0, marks=pytest.mark.slow) for w in (0, 1)), (1, 0.7)]
 )
@@ -244,6 +251,7 @@ def test_a_group_is_algorithm_3_4_with_a_pass_for_each_network(plain_steps, whic
     close(group(own, other, which, plain_steps)[0], {**judges, "classifier": classifier, "generator": generator})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["turn", pytest.param("together", marks=pytest.mark.slow)])
 def test_the_second_group_sees_what_the_first_has_become_unless_both_move_together(order):
     config = dataclasses.replace(TINY, order=order)
@@ -263,6 +271,7 @@ def test_the_second_group_sees_what_the_first_has_become_unless_both_move_togeth
     close(new, jax.tree.map(lambda *leaves: jnp.stack(leaves), first, second), 1e-4)
 
 
+@pytest.mark.slow
 def test_what_judges_see_is_transformed_and_noisy():
     nets, config = networks(TINY, (8, 8, 1)), dataclasses.replace(TINY, rotation=20.0, zoom=0.2, shift=0.2, flip=True)
     x = jax.random.uniform(KEY, (B, 8, 8, 1), minval=-1.0, maxval=1.0)
@@ -320,6 +329,7 @@ def test_cumulative_shares_end_with_one_and_pass_over_nothing():
     np.testing.assert_array_equal(found, np.float32([[0, 0.75, 1, 1], [1, 1, 1, 1]]))
 
 
+@pytest.mark.slow
 def test_slots_and_groups_take_turns_in_a_batch():
     member = np.zeros((2, 2, 8))
     for place in range(4):

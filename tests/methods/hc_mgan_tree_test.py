@@ -58,6 +58,7 @@ def test_what_a_raw_split_may_fail_of(fault, sound):
     assert split.raw_split(end([0.2, 0.8], fault, 1)).sound == sound
 
 
+@pytest.mark.slow
 def test_a_nearly_empty_child_is_a_fault():
     images = np.zeros((4, *SHAPE), np.float32)
     params = blind(raw_params(), "classifier")
@@ -89,6 +90,7 @@ def test_splits_are_kept_as_arrays_and_read_again():
         equal(jax.tree.map(np.asarray, a), jax.tree.map(np.asarray, b))
 
 
+@pytest.mark.slow
 def test_the_mean_of_two_classifiers_as_log_odds():
     both = jax.tree.map(lambda *leaves: jnp.stack(leaves), raw_params(0), raw_params(1))
     judges = {name: both[name] for name in ("features", "classifier")}
@@ -412,6 +414,7 @@ def test_a_cut_needs_a_refinement():
         Config(start="manifold", refinements=0)
 
 
+@pytest.mark.slow
 def test_a_warm_start_gives_both_groups_the_judges_of_the_raw_split():
     _, fresh = started(2, refine=True)
     new = raw_params(4)

@@ -92,6 +92,7 @@ def test_critics_that_see_nothing_give_log_2_for_each_group_with_its_weight(kind
     assert gaps == {"gap_0": 0, "gap_1": 0}
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_weighted_sum_of_its_terms():
     terms, _ = terms_of(adversarial_weight=3.0, matching_weight=7.0)
     total = terms["reconstruction"] + 3 * terms["adversarial"] + 7 * terms["matching"]
@@ -99,6 +100,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms():
     assert 0 < terms["matching"] < 2
 
 
+@pytest.mark.slow
 def test_one_group_has_no_matching_and_one_critic():
     terms, _ = terms_of(groups=1)
     assert terms["matching"] == 0
@@ -106,6 +108,7 @@ def test_one_group_has_no_matching_and_one_critic():
     assert len(state.params["critics"]) == 1
 
 
+@pytest.mark.slow
 def test_attention_weighs_every_term_of_an_example():
     _, state = started()
 
@@ -172,6 +175,7 @@ def test_a_critic_s_statistics_are_those_of_the_prior():
 # the step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frozen", "moved"), [("autoencoder", "critics"), ("critics", "autoencoder")])
 def test_each_loss_updates_its_own_networks(frozen, moved):
     rates = {"learning_rate": 1e-2, "critic_learning_rate": 1e-2}

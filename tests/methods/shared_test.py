@@ -66,6 +66,7 @@ def test_with_a_single_stem_only_the_image_has_its_size(stem, convolutions, full
         assert jax.eval_shape(network.apply, variables, x).shape == shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [pytest.param(k, marks=[] if k["kind"] == "vae" else [pytest.mark.slow]) for k in KINDS],
@@ -101,6 +102,7 @@ def test_beta_is_latent_over_input_size_unless_given():
     assert value(spec._replace(kind="ae")) == 0.0
 
 
+@pytest.mark.slow
 def test_a_critic_learns_to_make_codes_costly_that_the_prior_would_not_draw():
     far = 5.0 + jax.random.normal(jax.random.key(0), (64, 2))
     near = jax.random.normal(jax.random.key(1), (64, 2))
@@ -123,6 +125,7 @@ def test_a_critic_learns_to_make_codes_costly_that_the_prior_would_not_draw():
     assert autoencoder.critic_loss(critic, jax.random.key(4), far, ones) < 0.1
 
 
+@pytest.mark.slow
 def test_padding_does_not_change_a_step():
     spec = autoencoder.AutoencoderSpec(kind="ae", latent_dim=3, width=0.5, min_filters=4, augmentation=NONE)
     training = autoencoder.autoencoder(spec, (8, 8, 1))
@@ -195,6 +198,7 @@ def test_mixture_loss_by_hand():
     assert float(value) == pytest.approx(rec + 10 * entropy + 2 * batch)
 
 
+@pytest.mark.slow
 def test_a_dense_step_has_the_gradient_of_the_whole_loss():
     """The step pulls gradients back expert by expert; here they come from differentiating L itself."""
     spec = mixture_spec(3)._replace(kl_weight=0.0)
@@ -234,6 +238,7 @@ def test_a_dense_step_has_the_gradient_of_the_whole_loss():
         np.testing.assert_allclose(np.asarray(ours) * 10, expected, rtol=2e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_an_experts_cost_is_the_elbo_per_pixel():
     spec, shape, key = mixture_spec(3, dims=(1, 2, 4)), (5,), jax.random.key(3)
     networks, image = experts.experts(spec.experts, shape), jnp.asarray(FEATURES[:12])
@@ -266,6 +271,7 @@ def test_unequal_experts_keep_to_their_dimensions():
         assert not np.allclose(same, other)
 
 
+@pytest.mark.slow
 def test_stage_two_trains_each_expert_on_its_own_points():
     spec = mixture_spec(3)._replace(kl_weight=0.01)
     one, two = mixture.stage_one(spec, (5,)), mixture.stage_two(spec, (5,))
@@ -279,6 +285,7 @@ def test_stage_two_trains_each_expert_on_its_own_points():
     assert (np.asarray(errors).argmin(0) == LABELS).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_an_expert_without_points_stays_as_it_was():
     spec = mixture_spec(3)
     two = mixture.stage_two(spec, (5,))

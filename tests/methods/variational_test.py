@@ -59,6 +59,7 @@ def test_all_clusters_are_weighted_by_their_probability():
     np.testing.assert_allclose(vc_training.expected(at.weights, values), (np.exp(log_q()) * values).sum(1), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_a_few_clusters_have_the_expectation_and_gradient_of_all(count, float64):
     """Over 20,000 draws, within four standard errors."""
@@ -189,6 +190,7 @@ def test_without_augmentation_nothing_disagrees():
         assert float(terms["code_distance"]) == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "consistency", ["both", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("clusters", "codes", "none"))]
 )
@@ -209,6 +211,7 @@ def test_the_loss_is_the_sum_that_it_states(consistency):
     np.testing.assert_allclose(terms["loss"], 3 * agree - elbo, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_has_no_part():
     config = dataclasses.replace(TINY, augmentation="none")
     other = IMAGES.copy()
@@ -336,6 +339,7 @@ def test_a_gaussian_likelihood_is_that_of_its_mean_and_variance():
     np.testing.assert_allclose(nets.log_likelihood(output, x)[0], density, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_inferred_probabilities_are_those_of_the_clusters():
     nets, params, stats = drawn_networks()
     seen, _ = quickly(partial(nets.infer, weight=None))(params, stats, nets.target(jnp.asarray(IMAGES)))

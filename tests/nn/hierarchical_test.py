@@ -82,6 +82,7 @@ def test_one_group_has_no_combiners_and_no_priors():
     assert len([name for name in variables["params"] if name.startswith("priors")]) == 2
 
 
+@pytest.mark.slow
 def test_codes_are_draws_of_the_posterior_and_without_noise_its_means():
     net, variables, x = built(groups=3)
     noise = noise_for()
@@ -136,6 +137,7 @@ def test_an_example_may_get_its_lower_groups_from_their_priors():
     assert np.abs(mixed.output[:2] - plain.output[:2]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_an_example_s_output_is_its_own_and_padding_changes_nothing():
     net, variables, x = built(8, groups=2)
     together, _ = walked(net, variables, x)

@@ -39,6 +39,7 @@ def test_rotation_matches_scipy(form):
     np.testing.assert_allclose(ours[1, :, :, 0], theirs, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_products_equal_gathers_far_outside_too():
     rng = np.random.default_rng(1)
     images = rng.uniform(size=(64, 6, 9, 3)).astype(np.float32)
@@ -48,6 +49,7 @@ def test_products_equal_gathers_far_outside_too():
     np.testing.assert_allclose(by_products, by_gather, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_mirror_only():
     key = jax.random.key(0)
     flipped = np.asarray(augment(key, jnp.asarray(np.repeat(IMAGES[:1], 64, 0)), Augmentation(0.0, 0.0, 0.0, True)))

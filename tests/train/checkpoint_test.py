@@ -69,6 +69,7 @@ def test_missing_arrays_are_an_error(tmp_path):
         checkpoint.load_dicts(tmp_path / "arrays")
 
 
+@pytest.mark.slow
 def test_arrays_saved_on_eight_devices_load_on_one(tmp_path):
     """The mesh of the machine that fitted need not exist where the model is used."""
     program = f"""

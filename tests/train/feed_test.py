@@ -81,6 +81,7 @@ t.train(t.Phases(t.Path({directory!r}), Kill(), save_every=0.0), t.rows.of_array
 """
 
 
+@pytest.mark.slow
 def test_a_killed_streamed_training_goes_on_bit_by_bit(tmp_path):
     """Killed while streaming; then resumed while streaming, and resumed with resident images."""
     program = KILLED.format(directory=str(tmp_path / "run"))

@@ -90,6 +90,7 @@ def test_a_built_in_name_wins_over_a_file_unless_given_as_a_path(tmp_path, monke
         sources.load("./digits")
 
 
+@pytest.mark.slow
 def test_importing_and_loading_digits_needs_neither_tensorflow_nor_tfds():
     code = (
         "import sys; from jaxclust.data import sources; sources.load('digits');"
@@ -267,6 +268,7 @@ def test_openml_by_id_and_by_name(tmp_path, monkeypatch, no_network):
     assert data.images.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_openml_without_network_is_one_clear_line(tmp_path, monkeypatch, no_network):
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
     with pytest.raises(

@@ -68,6 +68,7 @@ def test_damic_s_loss_is_finite_where_exp_is_not():
     np.testing.assert_allclose(grads, [[0.0, 1.0]], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_step_of_damic_has_the_loss_of_the_text_and_its_gradient():
     """Against differentiating the whole loss, and against NumPy. The clustering network's is as it is."""
     training = damic.joint(DAMIC, EXTENT)
@@ -148,6 +149,7 @@ def test_the_unit_of_the_entropies_has_no_gradient():
     np.testing.assert_allclose(grads, np.exp(log_p) / 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_step_of_mixae_has_the_loss_of_the_text_and_its_gradient():
     """Through the codes too, which the assignment network reads."""
     training = mixae.training(MIXAE, EXTENT)
@@ -205,6 +207,7 @@ def test_convolutions_of_features_are_refused(module):
         module.functions(config, EXTENT)
 
 
+@pytest.mark.slow
 def test_convolutional_experts_see_and_make_whole_images():
     extent = Extent((8, 8, 1), 6, 8)
     config = mixae.Config(

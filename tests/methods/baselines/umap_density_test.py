@@ -87,6 +87,7 @@ def test_the_same_seed_gives_the_same(four):
     np.testing.assert_array_equal(again.probabilities, four[1].probabilities)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_clusters", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_given_number_is_kept(n_clusters):
     _, result = fit(blobs()[0], n_clusters=n_clusters, **QUICK)
