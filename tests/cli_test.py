@@ -278,6 +278,7 @@ def start(*arguments):
     return subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_goes_on(here):
     arguments = ["fit", "toy", "train.npz", "--epochs", "300000", "--no-figures", "--out", "run"]
     process = start(*arguments)

@@ -96,6 +96,7 @@ def slow_mmd(x, y):
     return total
 
 
+@pytest.mark.slow
 def test_mmd_against_loops_and_padding():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 3)) + 1

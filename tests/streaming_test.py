@@ -79,6 +79,7 @@ def test_a_file_larger_than_the_memory_limit_is_clustered(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits and tells a process's memory")
 def test_the_limit_is_one(tmp_path):
     """Resident, the same file does not fit."""
@@ -119,6 +120,7 @@ def test_the_commands_give_the_same_files(here, capsys):
         assert Path("on/figures", name).read_bytes() == Path("off/figures", name).read_bytes() or name == "training.png"
 
 
+@pytest.mark.slow
 def test_a_run_begun_in_memory_goes_on_streamed(here, monkeypatch):
     """The data are known by their fingerprint, however they are read."""
     from jaxclust.train.progress import Terminal

@@ -55,6 +55,7 @@ def check_uses(model, result, data, shape):
     np.testing.assert_allclose(models.predict_proba(model, data), result.probabilities, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["random", "k-means++", "k-means"])
 @pytest.mark.parametrize("kind", ["images", "features"])
 def test_cm_finds_the_blobs(kind, start):
@@ -69,6 +70,7 @@ def test_cm_finds_the_blobs(kind, start):
         np.testing.assert_allclose(decoded[k], unit[result.labels == k].mean(0), atol=0.15)
 
 
+@pytest.mark.slow
 def test_of_several_restarts_the_one_with_the_least_l_sp_is_kept():
     options = {**QUICK, "alpha": 1.1, "epochs": 30}  # a weak prior: some restarts fail, in one way or the other
     model, result, images = fit("cm", FEATURES, restarts=3, **options)

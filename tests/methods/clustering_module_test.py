@@ -378,6 +378,7 @@ def test_functions_of_the_module_alone():
         np.testing.assert_allclose(drawn[k].std(0), deviation, rtol=0.06)
 
 
+@pytest.mark.slow
 def test_functions_with_an_autoencoder_are_those_of_its_codes():
     extent = Extent((DIM,), 0, 0)
     pair = coders(CoderConfig(hidden=(5,), latent_dim=2), extent)

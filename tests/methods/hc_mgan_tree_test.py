@@ -103,6 +103,7 @@ def test_the_mean_of_two_classifiers_as_log_odds():
     np.testing.assert_allclose(jax.nn.sigmoid(log_odds(NETS, judges, images)), (each[0] + each[1]) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_by_its_mass_the_larger_group_keeps_what_is_in_between():
     """Classifiers that say nothing leave the prior: 3 to 1. What is kept says the same."""
     images = np.zeros((4, *SHAPE), np.float32)

@@ -158,6 +158,7 @@ def test_where_z_1_is_the_prior_s_the_groups_below_say_nothing():
     assert 0 < float(weights[2].sum()) < B == float(weights[1].sum())
 
 
+@pytest.mark.slow
 def test_a_critic_s_statistics_are_those_of_the_prior():
     _, state = started()
     prior, near = noise(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))

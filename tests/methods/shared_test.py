@@ -138,6 +138,7 @@ def test_padding_does_not_change_a_step():
         np.testing.assert_allclose(left, right, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_classifier_learns_soft_labels_and_normalises():
     targets = np.full((60, 3), 0.1, np.float32)
     targets[np.arange(60), LABELS] = 0.8
@@ -171,6 +172,7 @@ def test_routing_ties_send_an_image_to_no_more_than_top_experts():
     assert took.sum(1).max() == 2
 
 
+@pytest.mark.slow
 def test_an_image_whose_first_expert_is_full_is_nobody_s():
     """Nine of twelve images belong to expert 0, which has room for seven: each is left out now and then."""
     pi = jnp.where(jnp.arange(12)[:, None] < 9, jnp.array([0.99, 0.006, 0.003, 0.001]), jnp.array([0.0, 0.4, 0.3, 0.3]))

@@ -97,6 +97,7 @@ def test_codes_are_draws_of_the_posterior_and_without_noise_its_means():
     np.testing.assert_array_equal(drawn.priors[0].log_var, 0)
 
 
+@pytest.mark.slow
 def test_a_group_depends_on_those_above_it_alone():
     net, variables, x = built(groups=3)
     noise = noise_for()

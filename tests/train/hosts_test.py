@@ -134,6 +134,7 @@ def test_a_missing_process_is_one_line_within_the_time(data, tmp_path, present):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [

@@ -51,6 +51,7 @@ def test_sharpness_rises_as_in_the_text():
     np.testing.assert_array_equal(fixed, [1000.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "place"), [(0, 0), (4, 1), (1000, 3)])
 def test_a_step_uses_the_sharpness_of_its_time(step, place):
     config = dkm.Config(**SETTINGS, start="random", epochs=8, annealing_epochs=2, clustering_weight=0.3, batch_size=6)

@@ -93,6 +93,7 @@ def test_a_step_of_damic_has_the_loss_of_the_text_and_its_gradient():
         np.testing.assert_allclose(np.asarray(ours) * 10, expected, rtol=2e-3, atol=2e-5)  # 0.1 g after one step
 
 
+@pytest.mark.slow
 def test_alone_each_autoencoder_learns_from_its_own_rows():
     """Rows take turns 0, 1, 2, 0, 1, 2: another cluster's rows do not matter, nor does padding."""
     training = damic.alone(DAMIC, EXTENT)

@@ -84,6 +84,7 @@ def test_an_encoder_s_output_is_split_into_gaussians():
     assert float(of_gaussians(1)(jnp.array([[0.0, 99.0]]), 0.0)[0][1][0, 0]) == 10
 
 
+@pytest.mark.slow
 def test_gmvae_s_cluster_term_has_a_floor():
     """At the start p(k|z, w) is nearly uniform or not; the term is never below `least`."""
     config = gmvae.Config(n_clusters=K, hidden=(4,), latent_dim=P, noise_dim=2, least=50.0)
