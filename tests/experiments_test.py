@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import configs, cuts, imbalance, latent_sizes, run, streaming, table, vc_epochs
+from experiments import configs, cuts, full, imbalance, latent_sizes, mirrored, run, streaming, table, vc_epochs
 from jaxclust import InputError, methods
 from jaxclust.cli import fit as fit_command
 from jaxclust.data.sources import BUILT_IN
@@ -341,3 +341,15 @@ def test_the_latent_space_is_drawn_while_it_learns(tmp_path, capsys, monkeypatch
     assert (
         capsys.readouterr().err == "experiments.vc_epochs: error: --epochs is [2.0, 1.0]: give rising numbers above 0\n"
     )
+
+
+def test_full_says_that_nothing_was_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(configs, "OUT", tmp_path)
+    assert full.main([]) == 2
+    assert "python -m experiments.run full" in capsys.readouterr().err
+
+
+def test_mirrored_prints_a_line_a_set(monkeypatch, capsys):
+    monkeypatch.setattr(mirrored, "SETS", ("digits",))
+    assert mirrored.main([]) == 0
+    assert "| digits | 1.80 | no |" in capsys.readouterr().out
