@@ -176,7 +176,9 @@ def test_sample_draws_a_grid_or_writes_arrays(fitted):
 
 def test_lists(toy, capsys):
     assert cli.main(["methods"]) == 0
-    assert "soft k-means, for tests" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "soft k-means, for tests" in text
+    assert "also --preset paper:mnist, paper:fmnist, paper:usps" in text
     assert cli.main(["data"]) == 0
     text = capsys.readouterr().out
     assert re.search(r"^digits +1797 +8x8x1 +10 +scikit-learn", text, re.M)

@@ -5,6 +5,7 @@ import tyro
 from jaxclust import methods as registry
 from jaxclust.cli.tables import columns
 from jaxclust.data.sources import BUILT_IN
+from jaxclust.methods.base import PRESETS, Method
 
 OWN_DATA = """
 or your own:
@@ -23,7 +24,13 @@ def methods(argv: list[str]) -> None:
     """The command `jaxclust methods`."""
     tyro.cli(_nothing, prog="jaxclust methods", description="List the methods.", args=argv)
     found = [registry.find(name) for name in registry.METHODS]
-    print("\n\n".join(f"{method.name}\n  {method.title}\n  {method.source}" for method in found))
+    print("\n\n".join("\n  ".join(lines(method)) for method in found))
+
+
+def lines(method: Method) -> list[str]:
+    """What is said of a method: name, title, source, and the presets for single sets of data, where there are any."""
+    own = [name for name in method.presets if name not in PRESETS]
+    return [method.name, method.title, method.source, *([f"also --preset {', '.join(own)}"] if own else [])]
 
 
 def data(argv: list[str]) -> None:
