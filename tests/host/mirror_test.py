@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jaxclust.data import prepare
+from jaxclust.data import prepare, sources
+from jaxclust.data.rows import LazyArray
 from jaxclust.host import mirror
 from jaxclust.methods.moe_vae.config import QUICK
 from jaxclust.methods.shared.job import Job
@@ -38,6 +39,14 @@ def test_a_job_asks_its_images_where_the_setting_is_auto(images, flip, asked):
     assert job.config.flip is (flip if asked == "auto" else asked)
     assert job.config.mirrored().flip is job.config.flip
     assert dataclasses.replace(job.config, flip=asked) == config
+
+
+def test_images_on_disk_are_read():
+    images = sources.load(BOTH, stream="on").images
+    preprocess = prepare.plan(images)
+    job = Job(QUICK, prepare.apply(preprocess, images), preprocess, jax.random.key(0), Phases())
+    assert isinstance(job.images, LazyArray)
+    assert job.looked_at().config.flip is True
 
 
 def test_features_are_not_mirrored():

@@ -66,7 +66,7 @@ class Job(Generic[C]):
         if getattr(config, "flip", None) != "auto":
             return self
         rows, seed = sampling.sample(self.n, mirror.LOOKED + mirror.AMONG, self.seed("mirror")), self.seed("mirrored")
-        flip = not self.are_features and mirror.symmetric(np.asarray(take(self.images, rows)), seed)
+        flip = not self.are_features and mirror.symmetric(take(self.images, rows)[:], seed)
         if flip:
             self.note("mirrored images look like the others: they are trained on too")
         return replace(self, config=replace(config, flip=flip))
