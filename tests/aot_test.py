@@ -105,6 +105,8 @@ def test_products_of_distances_are_told_by_their_precision():
 
     text = jax.jit(step).lower(jnp.ones((3, 2)), jnp.ones((4, 2))).as_text("hlo", debug_info=True)
     assert _hlo.exact(text, numerics.EXACT) == (1, 1)
+    whole, rest = _hlo.products(text), _hlo.products(text, (numerics.EXACT,))
+    assert (whole.count, rest.count) == ({"f32": 3}, {"f32": 1})
     on_gpu = (
         '  %g = (f32[3,4]{1,0}, s8[32]{0}) custom-call(%a, %b), custom_call_target="__cublas$gemm", '
         'metadata={op_name="jit(chunk)/while/body/exact/dot_general"}, '

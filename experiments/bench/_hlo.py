@@ -110,12 +110,15 @@ def shapes(text: str) -> tuple[Shape, ...]:
     return tuple(Shape(dtype, _numbers(sizes)) for dtype, sizes in _TYPE.findall(text))
 
 
-def products(text: str) -> Products:
-    """All matrix products and convolutions of a module, cuDNN's and cuBLAS's calls too, in one run of it."""
+def products(text: str, without: Sequence[str] = ()) -> Products:
+    """Matrix products and convolutions of a module, cuDNN's and cuBLAS's calls too, in one run of it.
+
+    without: named scopes whose own are left out.
+    """
     found, lines = Products({}, {}), list(instructions(text))
     times = repetitions(lines)
     for each in lines:
-        if not _multiplies(each):
+        if not _multiplies(each) or any(_within(each, scope) for scope in without):
             continue
         kinds = [operand.dtype for operand in each.operands[:2]]
         kind = "f32" if "f32" in kinds else kinds[0]
@@ -129,8 +132,7 @@ def exact(text: str, scope: str) -> tuple[int, int]:
     """Of the products within a named scope, those in full float32 and those in fewer bits."""
     full, fewer = 0, 0
     for each in instructions(text):
-        name = re.search(r'op_name="([^"]*)"', each.line)
-        if not _multiplies(each) or name is None or scope not in re.findall(r"[\w-]+", name[1]):
+        if not _multiplies(each) or not _within(each, scope):
             continue
         in_float32 = all(operand.dtype == "f32" for operand in each.operands[:2])
         if in_float32 and any(words in each.line for words in _HIGHEST):
@@ -138,6 +140,12 @@ def exact(text: str, scope: str) -> tuple[int, int]:
         else:
             fewer += 1
     return full, fewer
+
+
+def _within(each: Instruction, scope: str) -> bool:
+    """Whether it stands in a named scope, or is a gradient of what does."""
+    name = re.search(r'op_name="([^"]*)"', each.line)
+    return name is not None and scope in re.findall(r"[\w-]+", name[1])
 
 
 def _multiplies(each: Instruction) -> bool:

@@ -32,7 +32,7 @@ from jaxclust.train import mesh as meshes
 from jaxclust.train.training import Batch
 from jaxclust.typing import PyTree
 
-MOST_FLOAT32 = 0.05  # of the multiply-adds: heads and augmentation are float32
+MOST_FLOAT32 = 0.05  # of the multiply-adds of the networks, whose heads are float32
 MOST_REPEATED = 1.5  # work of all chips to that of the whole program: 4 if unsharded, near 1.4 on GPUs if sharded
 CONTROL = "manager-32"  # the step that the controls spoil
 EXPORTS = ("tpu", "cuda", "cpu")
@@ -183,7 +183,7 @@ def measured(step: Step, target: Target, fault: str = "") -> Row:
         memory=compiled.memory_analysis().peak_memory_in_bytes,
         collectives=_hlo.collectives(text),
         products=products.count,
-        float32_share=products.share("f32"),
+        float32_share=_hlo.products(text, (EXACT,)).share("f32"),
         exact=_hlo.exact(text, EXACT),
         repeated=products.total * prod(mesh.shape.values()) / whole / (step.zeros if target.platform == "cuda" else 1),
         state=sum(sizes),
