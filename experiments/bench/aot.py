@@ -32,7 +32,6 @@ from jaxclust.train import mesh as meshes
 from jaxclust.train.training import Batch
 from jaxclust.typing import PyTree
 
-MOST_FLOAT32 = 0.05  # of the multiply-adds of the networks, whose heads are float32
 MOST_REPEATED = 1.5  # work of all chips to that of the whole program: 4 if unsharded, near 1.4 on GPUs if sharded
 CONTROL = "manager-32"  # the step that the controls spoil
 EXPORTS = ("tpu", "cuda", "cpu")
@@ -60,6 +59,7 @@ class Row(NamedTuple):
 
     memory: peak bytes, None where the compiler itself gave up for want of memory.  collectives: operations by kind.
     products: by type.  exact: those that decide about clusters, in full float32 and in fewer bits.
+    float32_share: of the multiply-adds of all others.  most_float32: what the Step allows.
     repeated: products of all chips, as a multiple of the whole program's and, on GPUs, of what zeros add (Step.zeros).
     state, aliased: bytes of the state, and of those whose memory the new state takes over.
     flops, bytes: XLA's counts, None where it has none.
@@ -75,6 +75,7 @@ class Row(NamedTuple):
     collectives: dict[str, int] = {}  # noqa: RUF012
     products: dict[str, int] = {}  # noqa: RUF012
     float32_share: float = 0.0
+    most_float32: float = 0.05
     exact: tuple[int, int] = (0, 0)
     repeated: float = 1.0
     state: int = 0
@@ -94,7 +95,7 @@ class Row(NamedTuple):
             found.append(f"not sharded: the chips do {self.repeated:.2f} times the work")
         if self.aliased < self.state:
             found.append("not donated")
-        if self.float32_share > MOST_FLOAT32:
+        if self.float32_share > self.most_float32:
             found.append(f"{self.float32_share:.0%} of the multiply-adds in float32")
         if self.exact[1]:
             found.append(f"{self.exact[1]} products of distances in fewer bits")
@@ -184,6 +185,7 @@ def measured(step: Step, target: Target, fault: str = "") -> Row:
         collectives=_hlo.collectives(text),
         products=products.count,
         float32_share=_hlo.products(text, (EXACT,)).share("f32"),
+        most_float32=step.most_float32,
         exact=_hlo.exact(text, EXACT),
         repeated=products.total * prod(mesh.shape.values()) / whole / (step.zeros if target.platform == "cuda" else 1),
         state=sum(sizes),
