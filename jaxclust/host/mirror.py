@@ -3,6 +3,7 @@
 import numpy as np
 
 LOOKED, AMONG = 1000, 4000  # images that are mirrored, and those among which their nearest ones are
+FEWEST = 100  # images below which nothing is told
 LIKE = 1.1  # photographs of objects 1.00; Fashion-MNIST 1.19, MNIST 1.39, USPS 1.40, digits 1.80
 
 
@@ -25,5 +26,5 @@ def strangeness(images: np.ndarray, seed: int) -> float:
 
 
 def symmetric(images: np.ndarray, seed: int) -> bool:
-    """Whether mirrored images look like the others. images: (n, h, w, c)."""
-    return len(images) > 1 and strangeness(images, seed) <= LIKE
+    """Whether mirrored images look like the others; False for too few to tell. images: (n, h, w, c)."""
+    return len(images) >= FEWEST and strangeness(images, seed) <= LIKE

@@ -144,15 +144,8 @@ def functions(config: Config, extent: Extent) -> Functions:
         of_network = arrays["assigner"]
         return jax.nn.log_softmax(eval_mode(network, of_network["params"], of_network["stats"], embed(arrays, images)))
 
-    def reconstruct(arrays: PyTree, images: Array) -> Array:
-        labels = log_posterior(arrays, images).argmax(-1)
-        made = experts.reconstruct(spec, shape, arrays["experts"], pair.target(images), labels)
-        return experts.picture(extent, made)
-
-    def second_opinion(arrays: PyTree, images: Array) -> Array:
-        return experts.nearest(spec, shape, arrays["experts"], pair.target(images))
-
-    return Functions(embed=embed, log_posterior=log_posterior, reconstruct=reconstruct, second_opinion=second_opinion)
+    can = Functions(embed=embed, log_posterior=log_posterior)
+    return experts.reconstructing(can, spec, shape, extent, pair.target)
 
 
 def restore(meta: Mapping[str, Any]) -> Functions:

@@ -8,6 +8,7 @@ Latent sizes may differ: a mask keeps each expert's first d_k dimensions, and it
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust import losses
+from jaxclust.methods.base import Functions
 from jaxclust.methods.shared.autoencoder import sample_gaussian
 from jaxclust.methods.shared.coders import CoderConfig, convolutional
 from jaxclust.methods.shared.extent import Extent, pictures
@@ -269,3 +271,21 @@ def side_by_side(codes: Array) -> Array:
 def picture(extent: Extent, output: Array) -> Array:
     """Decoders' outputs (n, ...) as prepared examples (n, *extent.shape)."""
     return pictures(extent, output) if output.ndim == 2 else jnp.clip(output, 0.0, 1.0)
+
+
+def reconstructing(
+    can: Functions, spec: ExpertsSpec, shape: tuple[int, ...], extent: Extent, target: Callable[[Array], Array]
+) -> Functions:
+    """The same functions, and two more: each example as the expert of its label makes it, and which comes nearest.
+
+    target: images -> what the experts see (coders.Coders.target).
+    """
+
+    def by_label(arrays: PyTree, images: Array) -> Array:
+        labels = can.log_posterior(arrays, images).argmax(-1)
+        return picture(extent, reconstruct(spec, shape, arrays["experts"], target(images), labels))
+
+    def by_error(arrays: PyTree, images: Array) -> Array:
+        return nearest(spec, shape, arrays["experts"], target(images))
+
+    return replace(can, reconstruct=by_label, second_opinion=by_error)
