@@ -18,14 +18,19 @@ from experiments.table import complete_runs
 from jaxclust import models, runs
 from jaxclust.data import sources
 from jaxclust.data.dataset import TEST
+from jaxclust.errors import InputError
 
 HEADER = ("row", "K", "ACC %", "before the last networks", "new images: ACC %", "squared error a pixel", "seconds")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command; returns the exit code, 2 where nothing was run."""
+    """The command; returns the exit code, 2 where nothing was run or data are missing."""
     argparse.ArgumentParser(prog="python -m experiments.full", description=__doc__.splitlines()[0]).parse_args(argv)
-    lines = [line(row, run) for row in configs.of("full") for run in complete_runs(row, configs.OUT)[0].values()]
+    try:
+        lines = [line(row, run) for row in configs.of("full") for run in complete_runs(row, configs.OUT)[0].values()]
+    except InputError as error:
+        print(f"experiments.full: error: {error}", file=sys.stderr)
+        return 2
     if not lines:
         print("experiments.full: error: there are no complete runs: python -m experiments.run full", file=sys.stderr)
         return 2

@@ -353,3 +353,6 @@ def test_mirrored_prints_a_line_a_set(monkeypatch, capsys):
     monkeypatch.setattr(mirrored, "SETS", ("digits",))
     assert mirrored.main([]) == 0
     assert "| digits | 1.80 | no |" in capsys.readouterr().out
+    monkeypatch.setattr(mirrored, "SETS", ("no_such_set",))
+    assert mirrored.main([]) == 2
+    assert capsys.readouterr().err.startswith("experiments.mirrored: error: ")
