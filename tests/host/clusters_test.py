@@ -18,7 +18,8 @@ def blobs(sizes, d=8, seed=0, spread=0.3, apart=4.0):
 
 
 def find(x, n_clusters="auto", seed=0, **options):
-    return clusters.find({"codes": x}, n_clusters, seed, **{"draws": 2, **options})
+    """With as many draws as users have: in two alone, equal blobs can lie in the same pairs by chance."""
+    return clusters.find({"codes": x}, n_clusters, seed, **options)
 
 
 def level(labels, persistence=1.0):
@@ -55,7 +56,7 @@ def test_separated_blobs_are_found_exactly(k, each):
     assert adjusted_rand_score(labels, found.labels) == 1
     assert adjusted_rand_score(labels, found.memberships.argmax(1)) == 1
     assert found.told["score"] == pytest.approx(1, abs=1e-4)
-    assert found.told["by_draw"] == {"codes": [k, k]}
+    assert found.told["by_draw"] == {"codes": [k] * 4}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_separated_blobs_are_found_exactly(k, each):
 )
 def test_blobs_of_unequal_size_are_found(sizes):
     x, labels = blobs(sizes)
-    assert adjusted_rand_score(labels, find(x, draws=4).labels) == 1
+    assert adjusted_rand_score(labels, find(x).labels) == 1
 
 
 @pytest.mark.parametrize(("sizes", "draws"), [([30] * 5, 4), pytest.param([25] * 20, 2, marks=pytest.mark.slow)])
@@ -101,7 +102,7 @@ def test_noise_has_no_clear_clusters(kind, n, d):
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(n, d)) if kind == "normal" else rng.uniform(size=(n, d))).astype(np.float32)
     notes = []
-    found = find(x, draws=4, note=notes.append)
+    found = find(x, note=notes.append)
     assert found.told["clear"] is False
     assert notes[-1] == "no clear clusters here: the labels are the most plausible ones"
     sound(found, n, found.told["n_clusters"])
@@ -113,7 +114,7 @@ def test_the_same_seed_gives_the_same_and_another_other_maps():
     for a, b in zip(first[:3], second[:3], strict=True):
         np.testing.assert_array_equal(a, b)
     assert first.told == second.told
-    assert first.told["cloud"] != other.told["cloud"]
+    assert first.told != other.told or not np.array_equal(first.memberships, other.memberships)
 
 
 def test_the_order_of_the_rows_counts_for_nothing():
