@@ -13,10 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.data_files import path as path_of
+from jaxclust.data import sources
+from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 from jaxclust.system import atomic
 
 MNIST_ROWS = 20_000
+FASHION = Path("/usr/share/datasets/fashion-mnist")  # of the Debian package dataset-fashion-mnist
 NOISE_ROWS = 2000
 
 
@@ -90,6 +93,15 @@ def digits_300() -> Data:
     return Data(data.x[kept], data.labels[kept])
 
 
+def fashion() -> Data:
+    """All 70,000 images of Fashion-MNIST."""
+    if not FASHION.is_dir():
+        raise InputError(f"{FASHION} is missing: install the Debian package dataset-fashion-mnist")
+    found = sources.load(FASHION)
+    assert not isinstance(found.images, LazyArray)
+    return Data((found.images / np.float32(255)).reshape(len(found.images), -1), found.labels)
+
+
 def noise(d: int, uniform: bool = False) -> Data:
     """Independent numbers of the normal distribution, or of the uniform one."""
     random = np.random.default_rng(0)
@@ -130,12 +142,14 @@ IMAGES: dict[str, Callable[[], Data]] = {
     "mnist_ones_30": partial(mnist_ones, 292),
     "digits_300": digits_300,
 }
-MADE = {**IMAGES, **NO_CLUSTERS}
+WHOLE: dict[str, Callable[[], Data]] = {"fmnist": fashion}  # too large for the search alone
+MADE = {**IMAGES, **WHOLE, **NO_CLUSTERS}
 SETS: dict[str, Callable[[], Data]] = {
     **{name: partial(stored, name) for name in FILES},
     "mnist": partial(stored, "mnist", MNIST_ROWS),
     **{name: partial(of_sklearn, name) for name in SHIPPED},
-    **MADE,
+    **IMAGES,
+    **NO_CLUSTERS,
 }
 
 
@@ -145,7 +159,7 @@ def file(name: str, out: Path) -> Path:
     if not path.is_file():
         x, labels = MADE[name]()
         arrays = {} if labels is None else {"labels": labels}
-        if name in IMAGES:
+        if name in IMAGES or name in WHOLE:
             side = isqrt(x.shape[1])
             arrays["images"] = np.round(255 * x).astype(np.uint8).reshape(-1, side, side)
         else:

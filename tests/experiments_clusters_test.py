@@ -9,6 +9,7 @@ import pytest
 from experiments import cluster_sets, clusters, configs
 from experiments.cluster_sets import Data
 from jaxclust.data import sources
+from jaxclust.errors import InputError
 
 COUNTS = np.arange(60, 160, 10)  # rows of each digit of a made-up mnist10k
 
@@ -111,6 +112,12 @@ def test_a_made_set_is_a_file_that_fit_reads(tmp_path):
     } <= known
     noise = sources.load(str(cluster_sets.file("uniform_2", tmp_path)))
     assert (noise.images.shape, noise.labels) == ((2000, 2), None)
+
+
+def test_fashion_mnist_is_named_where_it_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster_sets, "FASHION", tmp_path / "none")
+    with pytest.raises(InputError, match="install the Debian package dataset-fashion-mnist"):
+        cluster_sets.file("fmnist", tmp_path)
 
 
 def test_every_file_of_the_data_is_a_set_and_four_were_chosen_on():
