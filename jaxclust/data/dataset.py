@@ -21,6 +21,8 @@ class Dataset(NamedTuple):
     labels:      (n,) int64 class of each example, -1 where unknown, for evaluation only; or None.
     class_names: name of class 0, 1, ...; or None.
     split:       (n,) int8, 0 train and 1 test; or None where the data states no split.
+    names:       (n,) object, str: the file of each example, relative to the folder with '/' between its parts, or what
+                 a column of ids or the caller says; None where examples have no names but their places.
     skipped:     files that could not be read and were left out (only with skip_bad).
     """
 
@@ -29,6 +31,7 @@ class Dataset(NamedTuple):
     labels: np.ndarray | None
     class_names: tuple[str, ...] | None
     split: np.ndarray | None
+    names: np.ndarray | None
     skipped: tuple[str, ...]
 
     @property
@@ -43,6 +46,7 @@ def build(
     labels: Any = None,
     class_names: tuple[str, ...] | None = None,
     split: Any = None,
+    names: Any = None,
     skipped: tuple[str, ...] = (),
     *,
     select: str = "all",
@@ -50,7 +54,8 @@ def build(
     """Checks and brings into one form what a reader found, and keeps the part `select` ('all', 'train', 'test').
 
     images: (n, h, w), (n, h, w, 1 or 3) or (n, d), any real dtype. labels: (n,) whole numbers or strings.
-    split: (n,) of 0/1 or of 'train'/'test'. Raises InputError in words that start with `name`.
+    split: (n,) of 0/1 or of 'train'/'test'. names: (n,) of anything that is told by its text. Raises InputError in
+    words that start with `name`.
     """
     if select not in SPLITS:
         raise InputError(f"split {select!r} is unknown: choose one of {', '.join(SPLITS)}")
@@ -59,6 +64,8 @@ def build(
     codes = None if split is None else _split_codes(name, split, n)
     if labels is not None:
         labels, class_names = _class_codes(name, labels, class_names, n)
+    if names is not None:
+        names = _names(name, names, n)
     if select != "all":
         if codes is None:
             raise InputError(f"{name}: this data states no train and test parts: use split 'all'")
@@ -67,7 +74,8 @@ def build(
             raise InputError(f"{name}: the {select} part is empty: use split 'all'")
         array, codes = take(array, np.flatnonzero(keep)), codes[keep]
         labels = None if labels is None else labels[keep]
-    return Dataset(name, array, labels, class_names, codes, tuple(skipped))
+        names = None if names is None else names[keep]
+    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped))
 
 
 def standard(name: str, images: Images) -> Images:
@@ -163,6 +171,14 @@ def _split_codes(name: str, split: Any, n: int) -> np.ndarray:
     if values.dtype.kind not in "buif" or not np.isin(values, (TRAIN, TEST)).all():
         raise InputError(f"{name}: 'split' must hold 0 (train) and 1 (test) only")
     return values.astype(np.int8)
+
+
+def _names(name: str, names: Any, n: int) -> np.ndarray:
+    found = np.empty(len(names), object)
+    found[:] = [str(one) for one in names]
+    if len(found) != n:
+        raise InputError(f"{name}: {len(found)} names do not match {n} examples: give one for each")
+    return found
 
 
 def _class_codes(

@@ -4,7 +4,7 @@ import difflib
 import os
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
@@ -20,7 +20,6 @@ from jaxclust.system import environment
 
 __all__ = ["BUILT_IN", "BuiltIn", "Dataset", "load"]
 
-FoundSkipped: TypeAlias = tuple[Found, tuple[str, ...]]
 STREAM = ("auto", "on", "off")
 RESIDENT_SHARE = 1 / 8  # of the memory: prepared data up to that stay in it, beside raw data and a device's copy
 IDX_PAIRS = (("train-images", 0), ("t10k-images", 1))
@@ -59,14 +58,13 @@ def load(
     folders.check_image_size(image_size)
     if stream not in STREAM:
         raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
-    skipped: tuple[str, ...] = ()
     if not isinstance(data, str | os.PathLike):
         name, found = "array", Found(_given(data, stream))
     else:
         name = os.fspath(data)
         reading = Reading(image_size, skip_bad, stream)
-        found, skipped = _read(name, not isinstance(data, str), reading)
-    result = dataset.build(name, *found, skipped, select=split)
+        found = _read(name, not isinstance(data, str), reading)
+    result = dataset.build(name, *found, select=split)
     if image_size is not None:
         result = _resized(result, image_size)
     if not isinstance(result.images, LazyArray) and streams(stream, result.images.shape):
@@ -107,22 +105,22 @@ def _resized(result: Dataset, image_size: int) -> Dataset:
     return result._replace(images=images)
 
 
-def _read(name: str, is_path: bool, reading: Reading) -> FoundSkipped:
+def _read(name: str, is_path: bool, reading: Reading) -> Found:
     if not is_path:
         if name in BUILT_IN:
-            return built_in.read(BUILT_IN[name]), ()
+            return built_in.read(BUILT_IN[name])
         if name.startswith("tfds:"):
-            return built_in.read_tfds(name.removeprefix("tfds:")), ()
+            return built_in.read_tfds(name.removeprefix("tfds:"))
         if name.startswith("openml:"):
             number = name.removeprefix("openml:")
-            return built_in.read_openml(int(number) if number.isdigit() else number), ()
+            return built_in.read_openml(int(number) if number.isdigit() else number)
     path = Path(name).expanduser()
     try:
         if name and path.is_dir():
             return _read_directory(path, reading)
         if not path.is_file():
             raise InputError(_unknown(name))
-        return _read_file(path, reading), ()
+        return _read_file(path, reading)
     except MemoryError as error:
         parted = path.is_dir() or path.suffix in shards.SUFFIXES or tables.is_table(path)
         remedy = "pass --stream on" if parted else "give a part of it"
@@ -133,7 +131,7 @@ def _read(name: str, is_path: bool, reading: Reading) -> FoundSkipped:
         ) from error
 
 
-def _read_directory(path: Path, reading: Reading) -> FoundSkipped:
+def _read_directory(path: Path, reading: Reading) -> Found:
     has_images = bool(folders.list_images(path))
     pairs = [(p, code) for prefix, code in IDX_PAIRS for p in sorted(path.glob(f"{prefix}[-.]idx3-ubyte*"))[:1]]
     if pairs and not has_images:
@@ -144,16 +142,15 @@ def _read_directory(path: Path, reading: Reading) -> FoundSkipped:
             np.concatenate([v for v in labels if v is not None]) if all(v is not None for v in labels) else None,
             None,
             np.concatenate([np.full(len(part[0]), code, np.int8) for part, code in parts]),
-        ), ()
+        )
     paths = shards.list_shards(path)
     if paths and not has_images:
-        return _read_shards([shards.find(p) for p in paths], reading, str(path)), ()
+        return _read_shards([shards.find(p) for p in paths], reading, str(path))
     streamed = reading.stream == "on" or (
         reading.stream == "auto" and streams("auto", folders.size_of(path, reading.image_size))
     )
     read = folders.open_folder if streamed else folders.read_folder
-    folder = read(path, image_size=reading.image_size, skip_bad=reading.skip_bad)
-    return Found(folder.images, folder.labels, None, folder.split), folder.skipped
+    return read(path, image_size=reading.image_size, skip_bad=reading.skip_bad)
 
 
 def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Found:

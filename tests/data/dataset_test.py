@@ -86,10 +86,13 @@ def test_labels():
 def test_split_selects_rows_of_everything():
     images, labels = np.arange(8, dtype=np.float32).reshape(4, 2), np.arange(4)
     for split in ([0, 1, 0, 1], np.array(["train", "test", "train", "test"])):
-        part = dataset.build("x", images, labels, None, split, select="test")
+        part = dataset.build("x", images, labels, None, split, ["a", "b", 3, "d"], select="test")
         assert part.images.tolist() == [[2, 3], [6, 7]]
         assert part.labels.tolist() == [1, 3]
         assert part.split.tolist() == [1, 1]
+        assert part.names.tolist() == ["b", "d"]
+    with pytest.raises(InputError, match="3 names do not match 4 examples"):
+        dataset.build("x", images, names="abc")
     with pytest.raises(InputError, match="no train and test parts"):
         dataset.build("x", images, select="train")
     with pytest.raises(InputError, match="test part is empty"):

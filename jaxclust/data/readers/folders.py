@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
 from jaxclust.data.readers import shards
 from jaxclust.data.readers.files import check_size
+from jaxclust.data.readers.found import Found
 from jaxclust.data.rows import Images, prefetched
 from jaxclust.errors import InputError
 
@@ -22,16 +23,7 @@ SPLIT_FOLDERS = {"train": 0, "test": 1}
 MIN_SIZE, MAX_SIZE = 4, 1024
 
 
-class Folder(NamedTuple):
-    """images (n, h, w, c) uint8; labels (n,) of str or None; split (n,) 0 train and 1 test or None; skipped paths."""
-
-    images: Images
-    labels: np.ndarray | None
-    split: np.ndarray | None
-    skipped: tuple[str, ...]
-
-
-def read_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Folder:
+def read_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Found:
     """Reads every image below `root`, in the order of their paths; hidden files and folders are left out.
 
     Grey images stay at one channel; with a single colour image among them, all become RGB. Transparency is put on
@@ -45,11 +37,10 @@ def read_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = F
     skipped: list[str] = []
     pixels = _checked(root, paths, image_size, skip_bad, kept, skipped, map(partial(_try, image_size), paths))
     images = _stack(list(pixels))
-    labels, split = _classes([p.relative_to(root) for p in kept])
-    return Folder(images, labels, split, tuple(skipped))
+    return _found(root, images, kept, skipped)
 
 
-def open_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Folder:
+def open_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Found:
     """`read_folder` with the pixels in a temporary file: every image is decoded once, whatever its format."""
     check_image_size(image_size)
     paths = _listed(root)
@@ -72,8 +63,14 @@ def open_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = F
             images = shards.stored(_as_rgb(file, colours, shape), (len(kept), *shape, 3), np.uint8)
     else:
         images = shards.rows_of(file, (len(kept), *shape, 3 if any(colours) else 1), np.uint8)
-    labels, split = _classes([p.relative_to(root) for p in kept])
-    return Folder(images, labels, split, tuple(skipped))
+    return _found(root, images, kept, skipped)
+
+
+def _found(root: Path, images: Images, kept: list[Path], skipped: list[str]) -> Found:
+    paths = [path.relative_to(root) for path in kept]
+    labels, split = _classes(paths)
+    names = np.array([path.as_posix() for path in paths], object)
+    return Found(images, labels, None, split, names, tuple(skipped))
 
 
 def size_of(root: Path, image_size: int | None) -> tuple[int, ...]:
