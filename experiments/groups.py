@@ -25,7 +25,8 @@ from jaxclust.methods.hrwae_gan.model import far
 
 HEADER = (
     "data", "settings", "n seeds", "broken", "group", "clusterer", "K by seed", "labelled %", "ACC of labelled %",
-    "ACC %", "best ACC %", "text: labelled %", "text: ACC of labelled %", "text: ACC %", "text: best ACC %", "MMD^2", "ACC of the head %", "head agrees %", "seconds", "peak memory MB",
+    "ACC %", "best ACC %", "text: labelled %", "text: ACC of labelled %", "text: ACC %", "text: best ACC %", "MMD^2",
+    "ACC of the head %", "head agrees %", "seconds", "peak memory MB",
 )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ from jaxclust.metrics.images import frechet_distance
 from tests import toy
 from tests.contract_test import TINY
 
-
 TEXT = ("labelled", "ACC of labelled", "ACC", "best ACC")
 
 

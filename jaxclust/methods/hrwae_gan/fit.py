@@ -54,9 +54,8 @@ def fit(job: Job[Config]) -> Result:
     state, told = train(replace(job, images=take(job.images, rows)), job.images[looked])
     last = told["health"][told["look"] - 1]
     for level in far(last):
-        job.note(
-            f"group {level}: codes are far from their prior (MMD^2 {last['mmd'][level]:.2f}): draws may look wrong"
-        )
+        mmd = last["mmd"][level]
+        job.note(f"group {level}: codes are far from their prior (MMD^2 {mmd:.2f}): draws may look wrong")
 
     arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
     codes = moments(config, arrays, job.images)
