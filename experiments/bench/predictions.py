@@ -1,16 +1,21 @@
-"""What labels new examples, of every method: `embed`, `log_posterior` and the second opinion as one program.
+"""What labels new examples, of every method: `embed`, `log_posterior` and the nearest centroid as one program.
+
+A program fails where a product within the scope EXACT is in fewer bits than float32 (bfloat16, TF32), and where one is
+neither there nor in the layer of a network: a distance that nobody marked. Layers multiply as their settings say.
 
 No model is fitted: settings are those of preset full, and shapes of the arrays come from jax.eval_shape.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from experiments.bench import _hlo
+from experiments.bench._targets import Target
 from jaxclust import methods
 from jaxclust.methods.baselines import damic, gmvae, mixae, umap_density, vade
 from jaxclust.methods.clustering_module.model import random_module
@@ -22,6 +27,8 @@ from jaxclust.methods.shared.coders import coders
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.vc.model import Networks
 from jaxclust.nn.apply import Module, init
+from jaxclust.numerics import EXACT
+from jaxclust.train import mesh as meshes
 from jaxclust.train.training import TrainState
 from jaxclust.typing import Array, Key, PyTree
 
@@ -29,7 +36,77 @@ CLUSTERS, LATENT, BATCH = 10, 16, 256
 SHAPE = (16, 16, 1)
 EXTENT = Extent(SHAPE, 16, 16)
 
+PREFIX = "predict-"  # of the programs' names
+CONTROL = "kmeans"  # the method whose program the controls spoil
+FAULTS = {"inexact distances": "fewer bits", "unmarked distances": "unmarked"}  # and the word that must catch them
+
 Program = Callable[[PyTree, Array], tuple[Array, ...]]
+
+
+class Labelling(NamedTuple):
+    """What is known of a method's program on one target. exact: its marked products in full float32, and in fewer bits;
+    unmarked: names of those that are neither marked nor a network's."""
+
+    method: str
+    target: str
+    exact: tuple[int, int]
+    unmarked: tuple[str, ...]
+
+    def failures(self) -> list[str]:
+        """What is wrong with it, in words; best nothing."""
+        found = [f"{self.exact[1]} products of distances in fewer bits"] if self.exact[1] else []
+        return [*found, f"unmarked products: {', '.join(self.unmarked)}"] if self.unmarked else found
+
+    def cells(self) -> list[str]:
+        """One line of the table, in the order of HEADER."""
+        exact = f"{self.exact[0]} of {sum(self.exact)}"
+        return [PREFIX + self.method, self.target, exact, str(len(self.unmarked)), "; ".join(self.failures()) or "good"]
+
+
+HEADER = ("program", "target", "exact", "unmarked", "verdict")
+
+
+def measured(method: str, target: Target, fault: str = "") -> Labelling:
+    """Compile the method's program for one chip of the target and read what came out. fault: a control's name."""
+    function, arrays, images = program(method)
+    if fault:
+        function = spoiled(function, fault)
+    mesh = meshes.make_mesh(target.devices()[:1])
+    where = meshes.replicated(mesh)
+    given = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=where), (arrays, images))
+    text = meshes.within(mesh, jax.jit(function).lower)(*given).compile(target.options()).as_text()
+    return Labelling(method, target.name, _hlo.exact(text, EXACT), tuple(_hlo.stray(text, EXACT)))
+
+
+def compile_all(names: Sequence[str], targets: Sequence[Target], say: Callable[[str], None]) -> int:
+    """Compile the programs of these methods, and the controls, for every target, tell each as it is known: how many
+    failed, or were not caught."""
+    failed = 0
+    for cells in (HEADER, ["---"] * len(HEADER)) if names else ():
+        say(f"| {' | '.join(cells)} |")
+    for target in targets if names else ():
+        for name in names:
+            found = measured(name, target)
+            say(f"| {' | '.join(found.cells())} |")
+            failed += bool(found.failures())
+        for fault, word in FAULTS.items():
+            failures = measured(CONTROL, target, fault).failures()
+            caught = any(word in failure for failure in failures)
+            say(f"control on {target.name}, {fault}: {'caught: ' + '; '.join(failures) if caught else 'NOT CAUGHT'}")
+            failed += not caught
+    return failed
+
+
+def spoiled(function: Program, fault: str) -> Program:
+    """The same with products of examples in the device's default precision, marked as distances or not."""
+
+    def labels(arrays: PyTree, images: Array) -> tuple[Array, ...]:
+        x = images.reshape(len(images), -1).astype(jnp.float32)
+        with jax.named_scope(EXACT if fault == "inexact distances" else "others"):
+            products = x @ x.T
+        return *function(arrays, images), products
+
+    return labels
 
 
 def program(method: str) -> tuple[Program, PyTree, jax.ShapeDtypeStruct]:
@@ -38,9 +115,12 @@ def program(method: str) -> tuple[Program, PyTree, jax.ShapeDtypeStruct]:
     meta = meta_of(config)
     can = methods.find(method).restore(meta)
 
+    said = [can.embed, can.log_posterior]
+    if can.second_opinion is not None and can.centroids is not None:
+        said.append(can.second_opinion)
+
     def labels(arrays: PyTree, images: Array) -> tuple[Array, ...]:
-        said = [can.embed, can.log_posterior, can.second_opinion]
-        return tuple(function(arrays, images) for function in said if function is not None)
+        return tuple(function(arrays, images) for function in said)
 
     arrays = jax.eval_shape(partial(ARRAYS[method], config, meta), jax.random.key(0))
     return labels, arrays, jax.ShapeDtypeStruct((BATCH, *SHAPE), jnp.uint8)
