@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from experiments.bench import _hlo, _targets, aot
+from experiments.bench import _hlo, _targets, aot, predictions
 from experiments.bench.steps import STEPS
 from jaxclust import numerics
+from jaxclust.methods import METHODS
 from jaxclust.train.mesh import make_mesh
 
 MODULE = """HloModule jit_chunk, input_output_alias={ {0}: (0, {}, may-alias), {1}: (3, {}, must-alias) }, layout
@@ -158,6 +159,33 @@ def test_compute_bound_from_two_counts():
     assert aot.compute_bound_from(*rows, target) is None
 
 
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow if name not in ("gmm", "dec") else ()) for name in METHODS]
+)
+def test_what_labels_new_examples_is_described_without_a_fit(method):
+    program, arrays, images = predictions.program(method)
+    said = jax.eval_shape(program, arrays, images)
+    assert said[0].shape[0] == images.shape[0]
+    assert said[1].shape == (256, predictions.CLUSTERS)
+
+
+def test_every_method_has_arrays():
+    assert predictions.ARRAYS.keys() == METHODS.keys()
+
+
+@pytest.mark.parametrize(("fault", "word"), predictions.FAULTS.items())
+def test_products_of_distances_that_are_inexact_or_unmarked_are_caught(fault, word):
+    program, arrays, images = predictions.program("dec")
+    for function, wanted in ((program, None), (predictions.spoiled(program, fault), word)):
+        text = jax.jit(function).lower(arrays, images).as_text("hlo", debug_info=True)
+        found = predictions.Labelling(
+            "dec", "here", _hlo.exact(text, numerics.EXACT), tuple(_hlo.stray(text, numerics.EXACT))
+        )
+        assert found.exact[0] == 1
+        assert [word in failure for failure in found.failures()] == ([] if wanted is None else [True])
+        assert len(found.cells()) == len(predictions.HEADER)
+
+
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_a_step_is_described_without_memory(step):
     mesh = make_mesh(jax.devices("cpu")[:1])
@@ -186,6 +214,7 @@ def test_bad_input_is_one_line(monkeypatch, capsys):
     for argv, words in (
         (["--target", "v9"], "target 'v9' is unknown: choose one of v5e:1x1"),
         (["--only", "nothing"], "step 'nothing' is unknown: choose one of autoencoder-32"),
+        (["--only", "predict-nothing"], "method 'nothing' is unknown: choose one of moe-vae"),
         (["--target", "v5e:2x2"], "libtpu is not installed: pip install '.[aot]'"),
         (["--target", "h100:4"], "jax_plugins.xla_cuda12 is not installed: pip install '.[aot]'"),
     ):

@@ -9,14 +9,17 @@ from jaxclust.metrics.images import frechet_distance
 from tests import toy
 from tests.contract_test import TINY
 
+TEXT = ("labelled", "ACC of labelled", "ACC", "best ACC")
 
-def made_up(acc, noise, ended=None):
+
+def made_up(acc, noise, ended=None, mmd=(0.1, 0.2)):
     scores = {"acc": acc, "nmi": 0.5, "ari": 0.5}
     noisy = {**scores, "acc_labelled": acc / (1 - noise), "noise_fraction": noise}
+    looks = [{"mmd": [9.0, 9.0]}, {"mmd": list(mmd)}]
     summary = {
         "latent_dims": [16, 16],
         "clusters_by_group": [10, 12],
-        "health": [{"mmd": [9.0, 9.0]}, {"mmd": [0.1, 0.3]}],
+        "health": looks,
         "head_agreement": 0.99,
         "ended": ended,
     }
@@ -34,9 +37,30 @@ def test_a_line_for_each_group():
     assert first["broken"] == "1"
     assert first["labelled %"] == "77.5 ± 3.5"
     assert first["ACC of labelled %"] == "90.0 ± 14.1"
-    assert (first["ACC %"], first["best ACC %"], first["text: ACC %"]) == ("70.0 ± 14.1", "80.0", "54.9")
+    assert (first["ACC %"], first["best ACC %"]) == ("70.0 ± 14.1", "80.0")
+    assert [first[f"text: {name} %"] for name in TEXT] == ["55.2 ± 10.3", "85.6 ± 7", "54.9 ± 6.6", "78.8"]
     assert (first["MMD^2"], first["head agrees %"], first["seconds"]) == ("0.100", "99.0 ± 0.0", "60 ± 0")
     assert dict(zip(groups.HEADER, lines[1], strict=True))["labelled %"] == "100.0 ± 0.0"
+
+
+def test_the_text_s_numbers_stand_beside_their_own_group_and_clusterer():
+    def text(name, group):
+        line = list(groups.lines_of(configs.find(name), [made_up(0.6, 0.25)]))[group]
+        return [dict(zip(groups.HEADER, line, strict=True))[f"text: {column} %"] for column in TEXT]
+
+    assert text("hrwae_gan_mnist10k_l2_gmm", 0) == ["-", "-", "70.37 ± 4.5", "77"]
+    assert text("hrwae_gan_fmnist10k_l2_gmm", 0)[2:] == ["60 ± 3.4", "63.9"]
+    assert text("hrwae_gan_fmnist10k_l2_hdbscan", 1) == ["41.86 ± 28.9", "40 ± 21", "29.38 ± 20.1", "56.8"]
+    assert text("hrwae_gan_mnist10k_l2_gmm", 1) == text("hrwae_gan_usps_l2", 0) == ["-"] * 4
+    assert configs.find("hrwae_gan_mnist10k_l2_gmm").text == {"acc": 0.7037}
+
+
+def test_a_group_far_from_its_prior_counts_as_broken():
+    def count(*runs):
+        return next(iter(groups.lines_of(configs.find("hrwae_gan_mnist10k_l2"), runs)))[3]
+
+    near, beyond = made_up(0.6, 0.25), made_up(0.6, 0.25, mmd=(0.1, 0.62))
+    assert (count(near), count(near, beyond), count(made_up(0.6, 0.25, mmd=(None, 0.1)))) == ("0", "1", "1")
 
 
 def test_a_group_without_clusters_and_a_look_that_is_not_finite_leave_gaps():

@@ -142,6 +142,18 @@ def exact(text: str, scope: str) -> tuple[int, int]:
     return full, fewer
 
 
+def stray(text: str, scope: str) -> list[str]:
+    """The names of the products that are neither within the named scope nor a network's: no layer's name, which begin
+    with a capital, leads to them."""
+    names = []
+    for each in instructions(text):
+        if _multiplies(each) and not _within(each, scope):
+            name = re.search(r'op_name="([^"]*)"', each.line)
+            if name is None or not re.search(r"\b[A-Z]\w*", name[1]):
+                names.append(name[1] if name else "?")
+    return names
+
+
 def _within(each: Instruction, scope: str) -> bool:
     """Whether it stands in a named scope, or is a gradient of what does."""
     name = re.search(r'op_name="([^"]*)"', each.line)

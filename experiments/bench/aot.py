@@ -2,8 +2,9 @@
 
 What is compiled is what the library runs: the chunk of steps of train/loop.py, its data set resident, its state
 donated, its batches spread over the chips. A step fails if it does not fit into a chip's memory, is not sharded, is not
-donated, computes its networks in float32 or its distances in less, or calls the host. Beside each target runs the same
-on steps with one such fault each, which must be caught.
+donated, computes its networks in float32 or its distances in less, or calls the host. What labels new examples is
+compiled too, of every method, for one chip (predictions.py). Beside each target runs the same on programs with one such
+fault each, which must be caught.
 
 What follows from it: these programs compile, partition and fit. Nothing about speed: times are lower bounds computed
 from XLA's counts and the data sheets, and are called estimates.
@@ -21,9 +22,10 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from experiments.bench import _hlo, _targets
+from experiments.bench import _hlo, _targets, predictions
 from experiments.bench._targets import Target
 from experiments.bench.steps import IMAGES, STEPS, Step
+from jaxclust import methods
 from jaxclust.errors import InputError
 from jaxclust.numerics import EXACT
 from jaxclust.system import atomic
@@ -247,6 +249,15 @@ def exported(step: Step) -> int:
     return len(export.export(program, platforms=EXPORTS)(*shapes).mlir_module_serialized)
 
 
+def chosen(only: Sequence[str] | None) -> tuple[list[Step], list[str]]:
+    """The steps, and the methods whose labelling is compiled: all of both, or those that are named."""
+    if only is None:
+        return list(STEPS), list(methods.METHODS)
+    named = [name.removeprefix(predictions.PREFIX) for name in only if name.startswith(predictions.PREFIX)]
+    steps = [_step(name) for name in only if not name.startswith(predictions.PREFIX)]
+    return steps, [methods.find(name).name for name in named]
+
+
 @cache
 def _step(name: str) -> Step:
     for step in STEPS:
@@ -298,8 +309,8 @@ def line(values: Sequence[str]) -> str:
 
 def compile_all(steps: Sequence[Step], targets: Sequence[Target], say: Callable[[str], None]) -> tuple[list[Row], int]:
     """Compile every step for every target, tell each row as it is known: the rows, and how many failed."""
-    say(line(HEADER))
-    say(line(["---"] * len(HEADER)))
+    for head in (HEADER, ["---"] * len(HEADER)) if steps else ():
+        say(line(head))
     rows = []
     for target in targets:
         for step in steps:
@@ -339,20 +350,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code: 1 for a step that failed or a control that did not, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m experiments.bench.aot", description=__doc__.splitlines()[0])
     parser.add_argument("--target", action="append", help="repeatable; all by default")
-    parser.add_argument("--only", action="append", metavar="STEP", help="repeatable; all steps by default")
+    what = f"a step, or {predictions.PREFIX}METHOD; repeatable; all by default"
+    parser.add_argument("--only", action="append", metavar="PROGRAM", help=what)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     options = parser.parse_args(argv)
     say = partial(print, flush=True)
     try:
         targets = [_targets.find(name) for name in options.target or [t.name for t in _targets.TARGETS]]
-        steps = [_step(name) for name in options.only or [s.name for s in STEPS]]
+        steps, labelling = chosen(options.only)
         _targets.prepare()
         for target in targets:
             target.devices()
         rows, failed = compile_all(steps, targets, say)
         for source in dict.fromkeys(target.chip.source for target in targets):
             say(f"rates and memory: {source}")
-        missed = run_controls(targets, say)
+        failed += predictions.compile_all(labelling, targets, say)
+        missed = run_controls(targets, say) if steps else 0
         for step in steps:
             say(f"exported {step.name} for {', '.join(EXPORTS)}: {exported(step) / 1e6:.1f} MB")
     except InputError as error:
@@ -360,7 +373,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if options.json:
         atomic.write_json(options.json, [row._asdict() | {"failures": row.failures()} for row in rows])
-    say(f"{len(rows)} programs compiled, {failed} failed; {missed} controls missed")
+    say(f"{len(rows) + len(labelling) * len(targets)} programs compiled, {failed} failed; {missed} controls missed")
     return int(failed + missed > 0)
 
 

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from jaxclust.data.rows import Images
 from jaxclust.host import seeds
 from jaxclust.numerics import fold_name
-from jaxclust.system import atomic
+from jaxclust.system import atomic, environment
 from jaxclust.train import history, hosts, loop
 from jaxclust.train import mesh as meshes
 from jaxclust.train.batches import Batches, even, shuffled
@@ -27,6 +27,7 @@ from jaxclust.train.progress import Reporter, Silent
 from jaxclust.train.training import Batch, TrainState
 from jaxclust.typing import Array, Key, PyTree
 
+LONG = 180.0  # seconds from which a training is announced
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -174,6 +175,7 @@ class Phases:
         begun: float,
     ) -> TrainState:
         before, saved = self.seconds.get(name, 0.0), time.perf_counter()
+        done: list[int] = []
         if self.directory is not None:
             history.truncate(self.directory, name, int(state.step))
 
@@ -185,6 +187,11 @@ class Phases:
         def on_chunk(chunk: loop.Progress) -> None:
             nonlocal saved
             now = time.perf_counter()
+            done.append(chunk.steps_done)
+            if len(done) == 2:  # the first chunk is compiled: it says nothing about the rate
+                left = (total - done[1]) * chunk.seconds / (done[1] - done[0])
+                if left > LONG:
+                    self.note(estimate(left))
             if name not in self.first_steps:
                 self.first_steps[name] = round(now - begun, 3)
                 self.note(f"first steps after {now - begun:.1f} s, compilation included")
@@ -254,6 +261,19 @@ class Phases:
     def _finish(self, name: str, seconds: float) -> None:
         self._keep_time(name, seconds)
         self.report.done(seconds)
+
+
+def estimate(left: float) -> str:
+    """What a training takes that goes on for so many seconds, and what to lower.
+
+    Trainings after it are not counted: methods do not state their steps, and each of them takes another time.
+    """
+    memory = environment.peak_memory_mb()
+    known = [stats["peak_bytes_in_use"] for stats in environment.device_memory() if stats]
+    used = [f"{memory:,.0f} MB of memory"] if memory else []
+    used += [f"{max(known) / 1e6:,.0f} MB of a device's"] if known else []
+    told = f"about {left / 60:.0f} min for this training, {' and '.join(used)} up to now"
+    return f"{told}: fewer epochs take less time, a lower --batch-size takes less memory"
 
 
 def _restore(checkpoints: Checkpoints | None, template: TrainState) -> TrainState:

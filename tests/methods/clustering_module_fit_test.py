@@ -104,6 +104,11 @@ def test_cm_trained_to_convergence_has_the_centroids_of_k_means():
     assert ((x - ours[result.labels]) ** 2).sum() == pytest.approx(reference.inertia_, rel=0.03)
 
 
+def test_k_means_of_a_sample_labels_all_examples():
+    _, result, _ = fit("cm", FEATURES, start="k-means", max_samples=40, **{**QUICK, "epochs": 1})
+    assert models.score(result.opinions["first"], CLASSES)["acc"] == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "start"), [("features", "random"), ("features", "pretrained"), ("images", "pretrained")]

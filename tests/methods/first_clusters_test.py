@@ -11,8 +11,10 @@ from jaxclust import models
 from jaxclust.errors import InputError
 from jaxclust.host import clusters, density, sampling
 from jaxclust.host.clusters import Found
+from jaxclust.methods.base import Result
 from jaxclust.methods.shared import first_clusters as first
 from jaxclust.methods.shared.first_clusters import ClustersConfig, MapConfig
+from jaxclust.runs.fitting import describe
 from jaxclust.train.phases import Phases
 from tests import toy
 
@@ -277,6 +279,28 @@ def test_of_more_rows_than_the_sample_all_have_labels(clusterer):
     blob = labels >= 0
     assert models.score(found.labels[blob], labels[blob])["acc"] > 0.95
     np.testing.assert_allclose(found.memberships.sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("largest", [200, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_perfect_labels_of_the_sample_score_1_at_70_000(monkeypatch, largest):
+    """A tenth of the rows is noise. Scores and noise of a run are those of all rows."""
+    labels = np.r_[np.tile(np.arange(10, dtype=np.int32), 6300), np.full(7000, -1, np.int32)]
+    x = (100 * labels[:, None] + np.random.default_rng(0).normal(size=(70_000, 1))).astype(np.float32)
+    job = toy.job(MapConfig(clusterer="leaves", max_samples=largest), x)
+    rows = sampling.sample(len(x), largest, job.seed("sample"))
+
+    def perfect(looked, *rest, **options):
+        assert len(looked["codes"]) == largest
+        own = labels[rows]
+        return Found(own, clusters.one_hot(np.maximum(own, 0), 10), own[None], {"clear": True, "n_clusters": 10})
+
+    monkeypatch.setattr(clusters, "find", perfect)
+    found = first.first_clusters(job, x.__getitem__)
+    member, noise = found.memberships, found.labels < 0
+    result = Result(None, member.argmax(1), member, noise, None, {"first": found.labels}, {}, {})
+    told = describe(result, labels)
+    assert (told["acc"], told["opinions"]["first"]["acc"], told["acc_labelled"]) == (1, 1, 1)
+    assert told["noise_fraction"] == told["opinions"]["first"]["noise_fraction"] == pytest.approx(0.1)
 
 
 def test_a_sample_is_sorted_and_of_the_seed():

@@ -14,7 +14,7 @@ from jaxclust.host import manifold, sampling, seeds
 from jaxclust.methods.hrwae_gan import fit as hr
 from jaxclust.methods.hrwae_gan import training as hr_training
 from jaxclust.methods.hrwae_gan.config import QUICK, Config
-from jaxclust.methods.hrwae_gan.model import broken, functions, gaussians, health, hierarchy, noise, sizes
+from jaxclust.methods.hrwae_gan.model import broken, far, functions, gaussians, health, hierarchy, noise, sizes
 from jaxclust.methods.shared.job import Job
 from jaxclust.train.phases import Phases, initial
 from jaxclust.train.progress import Silent
@@ -242,6 +242,15 @@ def test_what_counts_as_broken():
     assert broken([calm], last=True) is None
     assert "all the same" in broken([{**fine, "spread": np.array([0.0, 1.0])}])
     assert "mmd not finite" in broken([{**fine, "mmd": np.array([np.nan, 0.1])}])
+
+
+def test_codes_half_a_deviation_off_their_prior_are_far_from_it():
+    rng = np.random.default_rng(0)
+    prior, codes = rng.normal(size=(2, 300, 16)).astype(np.float32)
+    look = quickly(losses.maximum_mean_discrepancy)
+    mmd = [float(look(codes + np.float32(off), prior, np.ones(300, np.float32))) for off in (0.0, 0.4, 0.6)]
+    assert far({"mmd": mmd}) == [2]
+    assert far({"mmd": [None, 0.1, float("nan")]}) == [0, 2]
 
 
 def small_fit(**changes):

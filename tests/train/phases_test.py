@@ -12,7 +12,7 @@ import pytest
 
 from jaxclust.errors import InputError
 from jaxclust.train import history, loop
-from jaxclust.train.phases import Phases
+from jaxclust.train.phases import Phases, estimate
 from jaxclust.train.progress import Silent
 from tests import toy
 
@@ -152,6 +152,17 @@ def test_many_chunks_are_one_compilation():
 
 
 @pytest.mark.slow
+def test_a_long_training_is_announced_with_its_time_and_memory(monkeypatch):
+    log = Log()
+    train(Phases(report=log))
+    assert not any(line.startswith("about") for line in log.lines)
+    monkeypatch.setattr("jaxclust.train.phases.LONG", 0.0)
+    train(Phases(report=log))
+    (told,) = [line for line in log.lines if line.startswith("about")]
+    assert re.fullmatch(r"about 0 min for this training, [\d,]+ MB of memory up to now: .* --batch-size .*", told)
+    assert "about 25 min" in estimate(1500.0)
+
+
 def test_eight_devices_train_as_one_does(tmp_path):
     program = f"""
 import numpy as np

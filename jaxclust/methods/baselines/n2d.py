@@ -25,12 +25,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.host import manifold, mixtures, sampling
+from jaxclust.host.clusters import Found
 from jaxclust.methods.base import Functions, Method, Model, Result, presets
 from jaxclust.methods.baselines.centroids import CodeConfig, deviations, functions, pretrained
 from jaxclust.methods.shared import classifier
 from jaxclust.methods.shared.coders import Coders, coders
 from jaxclust.methods.shared.extent import Extent
-from jaxclust.methods.shared.first_clusters import first_clusters
+from jaxclust.methods.shared.first_clusters import first_clusters, whole
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.numerics import squared_distances
@@ -81,8 +82,8 @@ def fit(job: Job[Config]) -> Result:
     else:
         mixed = job.compute("clusters", lambda: clusters(job, before.codes))
         rows, g = mixed["rows"], mixed["responsibilities"]
-        opinions = {"mixture": np.full(job.n, -1, np.int32)}
-        opinions["mixture"][rows] = g.argmax(1)
+        mixture = Found(g.argmax(1).astype(np.int32), g, np.zeros((0, len(g)), np.int32), {})
+        opinions = {"mixture": whole(mixture, rows, job.n, before.codes[rows], before.codes.__getitem__).labels}
     training = classifier.classifier(_spec(config, g.shape[1]), g)
     state = job.train("classifier", training, config.classifier_epochs, images=before.codes[rows])
     head = classifier.arrays_of(state)

@@ -101,7 +101,7 @@ def distilled(job: Job[Config], found: Found) -> TrainState:
     batches = per_epoch(config, len(rows))
     epochs = max(config.head_epochs, config.min_steps / batches)
     targets = found.memberships[rows]
-    training = classifier.classifier(_spec(config, targets.shape[1], loop.total_steps(epochs, batches)), targets)
+    training = classifier.classifier(head_spec(config, targets.shape[1], loop.total_steps(epochs, batches)), targets)
     return job.train("head", _on_compared(config, training), epochs, images=take(job.images, rows))
 
 
@@ -112,7 +112,8 @@ def _on_compared(config: Config, training: Training) -> Training:
     return training._replace(step=step)
 
 
-def _spec(config: Config, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
+def head_spec(config: Config, n_clusters: int, n_steps: int) -> classifier.ClassifierSpec:
+    """The training of the head."""
     return classifier.ClassifierSpec(
         n_clusters,
         config.width,
@@ -136,7 +137,7 @@ def inputs(config: Config, extent: Extent, images: Array) -> Array:
 def restore(meta: Mapping[str, Any]) -> Functions:
     """The functions of a fitted model; arrays: the head's 'params' and 'stats'."""
     config, extent = Config(**meta["config"]), Extent.from_meta(meta)
-    head = classifier.module(_spec(config, meta["n_clusters"], 1))
+    head = classifier.module(head_spec(config, meta["n_clusters"], 1))
 
     def embed(arrays: PyTree, images: Array) -> Array:
         return inputs(config, extent, images)

@@ -16,10 +16,12 @@ from jaxclust.methods.clustering_module.model import answers, functions
 from jaxclust.methods.clustering_module.starts import centroids, corners, number_and_labels, start_at
 from jaxclust.methods.clustering_module.training import Length, ae_clustering_module, clustering_module
 from jaxclust.methods.shared.coders import Coders, coders, convolutional, pretraining
+from jaxclust.methods.shared.extent import vectors
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.lengths import epochs_of, per_epoch
 from jaxclust.methods.shared.outcome import with_clusters
 from jaxclust.methods.shared.population import Restarts, over_members, pick
+from jaxclust.numerics import squared_distances
 from jaxclust.train import loop
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.optimisers import damped_adam
@@ -40,8 +42,7 @@ def fit_cm(job: Job[Config]) -> Result:
         rows = sampling.sample(job.n, config.max_samples, job.seed("sample"))
         found = job.compute("centroids", lambda: centroids(config, [job.vectors(rows)], n_clusters, job.key))
         state = start_at(config, runs.begun("module", training, job.images), found)
-        first = np.full((config.restarts, job.n), -1, np.int32)
-        first[:, rows] = found["labels"]
+        first = found["labels"] if len(rows) == job.n else nearest(job, found["centroids"])
     state = runs.train("module", training, job.images, epochs, state)
     arrays = {"module": state.extra["mean"]["module"]}
     return chosen(job, None, n_clusters, arrays, first, clusters)
@@ -79,6 +80,16 @@ def fit_ae_cm(job: Job[AEConfig]) -> Result:
     params = {**state.params, **state.extra["mean"]}
     arrays = {"module": params.pop("module"), "params": params, "stats": state.extra["stats"]}
     return chosen(job, pair, n_clusters, arrays, first, clusters)
+
+
+def nearest(job: Job[Config], centroids: np.ndarray) -> np.ndarray:
+    """Of each restart's centroids (restarts, K, d) the nearest of every image: (restarts, n)."""
+
+    def labels(centroids: Array, images: Array) -> Array:
+        x = vectors(job.extent, images)
+        return jnp.stack([squared_distances(x, each).argmin(-1) for each in centroids], 1)
+
+    return apply_in_batches(labels, centroids, job.images).T.astype(np.int32)
 
 
 def codes_of(runs: Restarts, pair: Coders, before: TrainState) -> np.ndarray:

@@ -26,10 +26,13 @@ Deviations and options, the text's value last:
     batch norm in critics   statistics of the prior's codes alone; of both, and codes run away
     clean_target            decoders are asked for the image before augmentation; the augmented one
     prior_share             so many examples are decoded with lower groups from their priors, or z_0 tells nothing; none
+    likelihood              'auto': cross-entropy where pixels are nearly black or white, as MNIST's, squared error
+                            where there are many greys, as in Fashion-MNIST; cross-entropy of all images without colours
     clusterer               'quick': clusters that come again over draws of UMAP (host/clusters.py); HDBSCAN
 
 Some examples are held out: after every stretch of `attention_epochs` they tell how well the codes fit their priors. A
-training that is broken ends there, with the last state that was found sound.
+training that is broken ends there, with the last state that was found sound. A group whose codes end far from their
+prior (MMD^2 above model.FAR) is told.
 """
 
 from jaxclust.methods.base import Method, presets

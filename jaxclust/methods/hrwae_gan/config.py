@@ -70,7 +70,8 @@ class Config(ComputeConfig, FlipConfig, MapConfig):
     head_learning_rate: float = 1e-3
     """Learning rate of the head (Adam)."""
     likelihood: Literal["auto", "bernoulli", "gaussian"] = "auto"
-    """Loss of the reconstruction: cross-entropy or squared error; 'auto' looks at the data."""
+    """Loss of the reconstruction: cross-entropy or squared error; 'auto': the first where pixels are nearly black or
+    white (the text: for all images without colours)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

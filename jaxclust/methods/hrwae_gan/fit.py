@@ -17,6 +17,7 @@ from jaxclust.methods.base import Model, Result
 from jaxclust.methods.hrwae_gan.config import Config
 from jaxclust.methods.hrwae_gan.model import (
     broken,
+    far,
     gaussians,
     head_spec,
     health,
@@ -51,6 +52,10 @@ def fit(job: Job[Config]) -> Result:
     looked, rows = held_out(config, job.n, job.key)
     enough(config, len(rows))
     state, told = train(replace(job, images=take(job.images, rows)), job.images[looked])
+    last = told["health"][told["look"] - 1]
+    for level in far(last):
+        mmd = last["mmd"][level]
+        job.note(f"group {level}: codes are far from their prior (MMD^2 {mmd:.2f}): draws may look wrong")
 
     arrays = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
     codes = moments(config, arrays, job.images)

@@ -21,6 +21,7 @@ from jaxclust.train.training import to_unit
 from jaxclust.typing import Array, Key, PyTree
 
 SATURATED = 0.99  # share of pairs of a prior's and an encoder's code that a critic tells apart, from which it is
+FAR = 0.25  # MMD^2 of codes and prior, about that of codes whose mean is half a deviation off in every dimension
 ALIKE = 1e-3  # deviation of codes over examples, below which they are all the same
 
 
@@ -117,6 +118,11 @@ def health(config: Config, likelihood: str, params: PyTree, extra: PyTree, key: 
 def saturated(look: Mapping[str, np.ndarray]) -> list[int]:
     """The groups whose critic tells almost all codes from the prior."""
     return [level for level, share in enumerate(look["told_apart"]) if share > SATURATED]
+
+
+def far(look: Mapping[str, Any]) -> list[int]:
+    """The groups whose codes are far from their prior, or nobody knows where (None or NaN)."""
+    return [level for level, value in enumerate(look["mmd"]) if value is None or not value <= FAR]
 
 
 def broken(looks: Sequence[Mapping[str, np.ndarray]], last: bool = False) -> str | None:

@@ -48,6 +48,18 @@ def test_the_manifold_is_clustered_on_a_bounded_sample():
 
 
 @pytest.mark.slow
+def test_n2d_s_mixture_of_a_sample_labels_all_examples():
+    classes = np.arange(300) % 3
+    x = (np.eye(3)[classes] * 8 + np.random.default_rng(0).normal(size=(300, 3))).astype(np.float32)
+    method = methods.find("n2d")
+    changes = {"n_clusters": 3, "max_samples": 100, "hidden": (16,), "latent_dim": 3, "classifier_epochs": 2}
+    request = Request(method, dataclasses.replace(method.presets["quick"], **changes))
+    preprocess, rows = models.prepared(request.config, sources.load(x).images)
+    result = models.fit(request, rows, preprocess, Phases())
+    assert models.score(result.opinions["mixture"], classes)["acc"] > 0.95
+
+
+@pytest.mark.slow
 def test_n2d_finds_the_number_of_clusters_and_tells_how_sure_it_is():
     classes = np.arange(300) % 4
     x = (np.eye(4)[classes] * 8 + np.random.default_rng(0).normal(size=(300, 4))).astype(np.float32)
