@@ -36,6 +36,8 @@ class _OnData:
     """Part of the data, where it states its parts."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None
     """Resize images to SIDE x SIDE; the run's own value if not given."""
+    max_pixels: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Refuse image files of more pixels; about 89 million if not given."""
     skip_bad: bool = False
     """Leave out images that cannot be read, and list them."""
     stream: Literal["auto", "on", "off"] = "auto"
@@ -150,12 +152,20 @@ def _predicted(
 ) -> tuple[np.ndarray, Dataset, np.ndarray | None]:
     if options.out is not None:
         _check_parent(options.out)
-    size = options.image_size or lifecycle.read_config(options.run).get("image_size")
+    config = lifecycle.read_config(options.run)
     dataset = sources.load(
-        options.data, split=options.split, image_size=size, skip_bad=options.skip_bad, stream=options.stream
+        options.data,
+        split=options.split,
+        image_size=options.image_size or config.get("image_size"),
+        skip_bad=options.skip_bad,
+        stream=options.stream,
+        max_pixels=options.max_pixels,
+        depth=config.get("depth") or (8 if fitted.preprocess.high <= 255 else None),
     )
     for path in dataset.skipped:
         print(f"skipped: {path}", file=sys.stderr)
+    for note in dataset.notes:
+        print(note, file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None
     return models.predict_proba(fitted, dataset.images), dataset, embedding
 

@@ -23,7 +23,11 @@ class Dataset(NamedTuple):
     split:       (n,) int8, 0 train and 1 test; or None where the data states no split.
     names:       (n,) object, str: the file of each example, relative to the folder with '/' between its parts, or what
                  a column of ids or the caller says; None where examples have no names but their places.
-    skipped:     files that could not be read and were left out (only with skip_bad).
+    skipped:     files that were left out, each with the reason: what is no image, and with skip_bad what cannot be read.
+    named:       what the names are, the title of their column in listings: 'file', or a table's own title for its ids,
+                 else 'name'.
+    notes:       what is to be said of how the files were read, a line each.
+    depth:       9 to 16, the bits of image files of which some have 16; None for all else.
     """
 
     name: str
@@ -32,7 +36,10 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] | None
     split: np.ndarray | None
     names: np.ndarray | None
-    skipped: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    named: str
+    notes: tuple[str, ...] = ()
+    depth: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -47,15 +54,18 @@ def build(
     class_names: tuple[str, ...] | None = None,
     split: Any = None,
     names: Any = None,
-    skipped: tuple[str, ...] = (),
+    skipped: tuple[tuple[str, str], ...] = (),
+    named: str = "name",
+    notes: tuple[str, ...] = (),
+    depth: int | None = None,
     *,
     select: str = "all",
 ) -> Dataset:
     """Checks and brings into one form what a reader found, and keeps the part `select` ('all', 'train', 'test').
 
     images: (n, h, w), (n, h, w, 1 or 3) or (n, d), any real dtype. labels: (n,) whole numbers or strings.
-    split: (n,) of 0/1 or of 'train'/'test'. names: (n,) of anything that is told by its text. Raises InputError in
-    words that start with `name`.
+    split: (n,) of 0/1 or of 'train'/'test'. names: (n,) of anything that is told by its text. named: what they are.
+    Raises InputError in words that start with `name`.
     """
     if select not in SPLITS:
         raise InputError(f"split {select!r} is unknown: choose one of {', '.join(SPLITS)}")
@@ -75,7 +85,7 @@ def build(
         array, codes = take(array, np.flatnonzero(keep)), codes[keep]
         labels = None if labels is None else labels[keep]
         names = None if names is None else names[keep]
-    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped))
+    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped), named, notes, depth)
 
 
 def standard(name: str, images: Images) -> Images:
@@ -178,6 +188,11 @@ def _names(name: str, names: Any, n: int) -> np.ndarray:
     found[:] = [str(one) for one in names]
     if len(found) != n:
         raise InputError(f"{name}: {len(found)} names do not match {n} examples: give one for each")
+    try:
+        "".join(found).encode("utf-8", "surrogateescape")  # as listings are written
+    except UnicodeEncodeError as error:
+        text = error.object[error.start : error.end]
+        raise InputError(f"{name}: the names hold {text!a}, which is no character: give other names") from error
     return found
 
 

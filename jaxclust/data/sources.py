@@ -11,9 +11,22 @@ from scipy.sparse import issparse
 
 from jaxclust.data import dataset, prepare, rows
 from jaxclust.data.dataset import Dataset
-from jaxclust.data.readers import built_in, files, folders, memory, shards, sparse, tables
+from jaxclust.data.readers import (
+    archives,
+    built_in,
+    files,
+    folders,
+    kinds,
+    listing,
+    memory,
+    pixels,
+    shards,
+    sparse,
+    tables,
+)
 from jaxclust.data.readers.built_in import BUILT_IN, BuiltIn
 from jaxclust.data.readers.found import Found
+from jaxclust.data.readers.pixels import Look
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 from jaxclust.system import environment
@@ -31,22 +44,39 @@ class Reading(NamedTuple):
     image_size: int | None
     skip_bad: bool
     stream: str
+    max_pixels: int | None = None
+    depth: int | None = None
+
+    @property
+    def look(self) -> Look:
+        """How image files are looked at."""
+        return Look(self.image_size, self.max_pixels, self.depth)
 
 
 def load(
-    data: Any, *, split: str = "all", image_size: int | None = None, skip_bad: bool = False, stream: str = "off"
+    data: Any,
+    *,
+    split: str = "all",
+    image_size: int | None = None,
+    skip_bad: bool = False,
+    stream: str = "off",
+    max_pixels: int | None = None,
+    depth: int | None = None,
 ) -> Dataset:
     """Reads images or features from wherever they are, or opens what is to be streamed: standard data, checked once.
 
-    data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder of images (see
-        `folders.read_folder`), of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images` or
-        `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv, .csv.gz
-        or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps with
-        NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a
-        matrix of scipy.sparse (n, d), or a data frame of numbers.
+    data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder, .zip or .tar of images
+        (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
+        or `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv,
+        .csv.gz or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps
+        with NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c),
+        a matrix of scipy.sparse (n, d), or a data frame of numbers.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images of a folder that cannot be read, and lists them in `skipped`.
+    max_pixels: refuses image files of more pixels; by default Pillow's limit, about 89 million.
+    depth: bits of image files as `Dataset.depth` tells them of another data set, so that these are read alike; 8 reads
+        files of 16 bits as 8 bits. By default what the files hold.
     stream: 'on' leaves the images on disk and gives `LazyArray`, 'off' reads them; 'auto' is 'on' where they would take
         more than RESIDENT_SHARE of the memory (`streams`). .npy and .npz are read where they lie; compressed .npz,
         folders of images, resized images and tables are unpacked into a temporary file once. Sparse matrices stay
@@ -55,14 +85,14 @@ def load(
 
     Raises InputError, in one line that names the file and the remedy. Nothing is ever unpickled.
     """
-    folders.check_image_size(image_size)
+    reading = Reading(image_size, skip_bad, stream, max_pixels, depth)
+    pixels.check(reading.look)
     if stream not in STREAM:
         raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
     if not isinstance(data, str | os.PathLike):
         name, found = "array", Found(_given(data, stream))
     else:
         name = os.fspath(data)
-        reading = Reading(image_size, skip_bad, stream)
         found = _read(name, not isinstance(data, str), reading)
     result = dataset.build(name, *found, select=split)
     if image_size is not None:
@@ -97,11 +127,11 @@ def _resized(result: Dataset, image_size: int) -> Dataset:
     if isinstance(images, LazyArray):
         ends, shape = rows.limits(images), (len(images), image_size, image_size, images.shape[3])
         if images.shape != shape:
-            resized = (folders.resize(block, image_size, ends) for _, block in rows.blocks(images))
+            resized = (pixels.resize(block, image_size, ends) for _, block in rows.blocks(images))
             images = shards.stored((block.tobytes() for block in resized), shape, images.dtype)
             images.checked = True
     else:
-        images = folders.resize(images, image_size)
+        images = pixels.resize(images, image_size)
     return result._replace(images=images)
 
 
@@ -132,9 +162,9 @@ def _read(name: str, is_path: bool, reading: Reading) -> Found:
 
 
 def _read_directory(path: Path, reading: Reading) -> Found:
-    has_images = bool(folders.list_images(path))
+    listed = listing.walk(path)
     pairs = [(p, code) for prefix, code in IDX_PAIRS for p in sorted(path.glob(f"{prefix}[-.]idx3-ubyte*"))[:1]]
-    if pairs and not has_images:
+    if pairs and not listed.files:
         parts = [(files.read_idx_pair(p), code) for p, code in pairs]
         labels = [part[1] for part, _ in parts]
         return Found(
@@ -144,13 +174,15 @@ def _read_directory(path: Path, reading: Reading) -> Found:
             np.concatenate([np.full(len(part[0]), code, np.int8) for part, code in parts]),
         )
     paths = shards.list_shards(path)
-    if paths and not has_images:
+    if paths and not listed.files:
         return _read_shards([shards.find(p) for p in paths], reading, str(path))
-    streamed = reading.stream == "on" or (
-        reading.stream == "auto" and streams("auto", folders.size_of(path, reading.image_size))
-    )
-    read = folders.open_folder if streamed else folders.read_folder
-    return read(path, image_size=reading.image_size, skip_bad=reading.skip_bad)
+    return _read_images(listed, reading)
+
+
+def _read_images(listed: listing.Listing, reading: Reading) -> Found:
+    """Image files, in a temporary file where they are to be streamed."""
+    stored = streams(reading.stream, folders.shape_of(listed, reading.image_size))
+    return folders.read(listed, reading.look, skip_bad=reading.skip_bad, stored=stored)
 
 
 def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Found:
@@ -165,6 +197,8 @@ def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Foun
 
 def _read_file(path: Path, reading: Reading) -> Found:
     suffix = path.suffix.lower()
+    if archives.is_archive(path):
+        return _read_images(archives.unpacked(path), reading)
     if tables.is_table(path):
         return tables.read(path, partial(streams, reading.stream))
     if suffix == ".npz" and sparse.is_sparse(path):
@@ -181,11 +215,11 @@ def _read_file(path: Path, reading: Reading) -> Found:
         return Found(files.read_npy(path))
     if files.is_idx(path):
         return Found(*files.read_idx_pair(path))
-    if suffix in folders.SUFFIXES:
+    if suffix in kinds.SUFFIXES:
         raise InputError(f"{path}: a single image cannot be clustered: give the folder that holds the images")
     raise InputError(
         f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, idx, idx.gz or a "
-        "folder of images"
+        "folder, .zip or .tar of images"
     )
 
 
