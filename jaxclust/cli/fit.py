@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxclust import methods, runs
-from jaxclust.cli.tables import run_table
+from jaxclust.cli.tables import plain_log, run_table
 from jaxclust.data import prepare, sources
 from jaxclust.data.dataset import Dataset
 from jaxclust.data.rows import Images, LazyArray
@@ -56,7 +56,7 @@ class Options:
     image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None
     """Resize images to SIDE x SIDE; needed where they differ in size."""
     skip_bad: bool = False
-    """Leave out images that cannot be read, and list them."""
+    """Leave out images that cannot be read; skipped.csv lists them."""
     stream: Literal["auto", "on", "off"] = "auto"
     """Read images from disk while training, in bounded memory; 'auto' does where they would take more than an eighth
     of the memory. The result is the same."""
@@ -133,15 +133,16 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     environment.enable_compilation_cache()
     mesh = choose_mesh(options.devices, options.mesh)
     report = Terminal() if leads and not options.quiet else Silent()
-    dataset = sources.load(
-        options.data,
-        split=options.split,
-        image_size=options.image_size,
-        skip_bad=options.skip_bad,
-        stream=options.stream,
-    )
-    for path in dataset.skipped:
-        report.note(f"skipped: {path}")
+    with plain_log():
+        dataset = sources.load(
+            options.data,
+            split=options.split,
+            image_size=options.image_size,
+            skip_bad=options.skip_bad,
+            stream=options.stream,
+        )
+    if dataset.skipped:
+        report.note(f"what was left out, and why: {out / runs.SKIPPED}")
     shape = "x".join(map(str, dataset.images.shape[1:]))
     how = "streamed; " if isinstance(dataset.images, LazyArray) else ""
     report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; {how}preset {options.preset}; run {out}")

@@ -23,7 +23,10 @@ class Dataset(NamedTuple):
     split:       (n,) int8, 0 train and 1 test; or None where the data states no split.
     names:       (n,) object, str: the file of each example, relative to the folder with '/' between its parts, or what
                  a column of ids or the caller says; None where examples have no names but their places.
-    skipped:     files that could not be read and were left out (only with skip_bad).
+    skipped:     files that were left out, each with the reason: those of other kinds, and with skip_bad what cannot be
+                 read.
+    named:       what the names are, the title of their column in listings: 'file', or a table's own title for its ids,
+                 else 'name'.
     """
 
     name: str
@@ -32,7 +35,8 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] | None
     split: np.ndarray | None
     names: np.ndarray | None
-    skipped: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    named: str
 
     @property
     def fingerprint(self) -> str:
@@ -47,15 +51,16 @@ def build(
     class_names: tuple[str, ...] | None = None,
     split: Any = None,
     names: Any = None,
-    skipped: tuple[str, ...] = (),
+    skipped: tuple[tuple[str, str], ...] = (),
+    named: str = "name",
     *,
     select: str = "all",
 ) -> Dataset:
     """Checks and brings into one form what a reader found, and keeps the part `select` ('all', 'train', 'test').
 
     images: (n, h, w), (n, h, w, 1 or 3) or (n, d), any real dtype. labels: (n,) whole numbers or strings.
-    split: (n,) of 0/1 or of 'train'/'test'. names: (n,) of anything that is told by its text. Raises InputError in
-    words that start with `name`.
+    split: (n,) of 0/1 or of 'train'/'test'. names: (n,) of anything that is told by its text. named: what they are.
+    Raises InputError in words that start with `name`.
     """
     if select not in SPLITS:
         raise InputError(f"split {select!r} is unknown: choose one of {', '.join(SPLITS)}")
@@ -65,7 +70,7 @@ def build(
     if labels is not None:
         labels, class_names = _class_codes(name, labels, class_names, n)
     if names is not None:
-        names = _names(name, names, n)
+        names = names_of(name, names, n)
     if select != "all":
         if codes is None:
             raise InputError(f"{name}: this data states no train and test parts: use split 'all'")
@@ -75,7 +80,7 @@ def build(
         array, codes = take(array, np.flatnonzero(keep)), codes[keep]
         labels = None if labels is None else labels[keep]
         names = None if names is None else names[keep]
-    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped))
+    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped), named)
 
 
 def standard(name: str, images: Images) -> Images:
@@ -173,11 +178,17 @@ def _split_codes(name: str, split: Any, n: int) -> np.ndarray:
     return values.astype(np.int8)
 
 
-def _names(name: str, names: Any, n: int) -> np.ndarray:
+def names_of(name: str, names: Any, n: int) -> np.ndarray:
+    """Names (n,) of examples as text. Raises InputError for another number, and for text that UTF-8 cannot hold."""
     found = np.empty(len(names), object)
     found[:] = [str(one) for one in names]
     if len(found) != n:
         raise InputError(f"{name}: {len(found)} names do not match {n} examples: give one for each")
+    try:
+        "".join(found).encode("utf-8", "surrogateescape")  # as listings are written
+    except UnicodeEncodeError as error:
+        text = error.object[error.start : error.end]
+        raise InputError(f"{name}: the names hold {text!a}, which is no character: give other names") from error
     return found
 
 

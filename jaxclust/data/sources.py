@@ -1,6 +1,7 @@
 """`load`: a data set by name, file, folder or array, in one form."""
 
 import difflib
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,14 @@ from scipy.sparse import issparse
 
 from jaxclust.data import dataset, prepare, rows
 from jaxclust.data.dataset import Dataset
-from jaxclust.data.readers import built_in, files, folders, memory, shards, sparse, tables
+from jaxclust.data.readers import built_in, files, folders, left_out, lists, memory, shards, sparse, tables
 from jaxclust.data.readers.built_in import BUILT_IN, BuiltIn
 from jaxclust.data.readers.found import Found
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 from jaxclust.system import environment
+
+log = logging.getLogger(__name__)
 
 __all__ = ["BUILT_IN", "BuiltIn", "Dataset", "load"]
 
@@ -34,7 +37,13 @@ class Reading(NamedTuple):
 
 
 def load(
-    data: Any, *, split: str = "all", image_size: int | None = None, skip_bad: bool = False, stream: str = "off"
+    data: Any,
+    *,
+    split: str = "all",
+    image_size: int | None = None,
+    skip_bad: bool = False,
+    stream: str = "off",
+    names: Any = None,
 ) -> Dataset:
     """Reads images or features from wherever they are, or opens what is to be streamed: standard data, checked once.
 
@@ -43,28 +52,36 @@ def load(
         `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv, .csv.gz
         or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps with
         NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a
-        matrix of scipy.sparse (n, d), or a data frame of numbers.
+        matrix of scipy.sparse (n, d), or a data frame of numbers; a list of paths of images, of PIL images or of
+        arrays of images (`lists.read`); or a `Dataset`.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
-    skip_bad: leaves out images of a folder that cannot be read, and lists them in `skipped`.
+    skip_bad: leaves out images that cannot be read, and lists them in `skipped`.
     stream: 'on' leaves the images on disk and gives `LazyArray`, 'off' reads them; 'auto' is 'on' where they would take
         more than RESIDENT_SHARE of the memory (`streams`). .npy and .npz are read where they lie; compressed .npz,
         folders of images, resized images and tables are unpacked into a temporary file once. Sparse matrices stay
         sparse in memory and become dense part by part. Other data are read whole, and with 'on' fed to the device part
         by part.
+    names: (n,) what each example of data in memory is called; files have names of their own.
+
+    Files of a folder that are not read are counted in a line of the log and listed in `skipped`, hidden ones aside.
 
     Raises InputError, in one line that names the file and the remedy. Nothing is ever unpickled.
     """
     folders.check_image_size(image_size)
     if stream not in STREAM:
         raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
-    if not isinstance(data, str | os.PathLike):
-        name, found = "array", Found(_given(data, stream))
-    else:
+    reading = Reading(image_size, skip_bad, stream)
+    if isinstance(data, str | os.PathLike):
         name = os.fspath(data)
-        reading = Reading(image_size, skip_bad, stream)
+        if names is not None:
+            raise InputError(f"{name}: files have names of their own: give names with data in memory only")
         found = _read(name, not isinstance(data, str), reading)
+    else:
+        name, found = _given(data, reading, names)
     result = dataset.build(name, *found, select=split)
+    if result.skipped and not isinstance(data, Dataset):
+        log.warning("%s: left out %s", name, left_out.line(result.skipped))
     if image_size is not None:
         result = _resized(result, image_size)
     if not isinstance(result.images, LazyArray) and streams(stream, result.images.shape):
@@ -83,11 +100,21 @@ def streams(stream: str, shape: tuple[int, ...]) -> bool:
     return memory is not None and prepare.n_bytes(shape) > RESIDENT_SHARE * memory
 
 
-def _given(data: Any, stream: str) -> rows.Images:
-    found = memory.read(data)
-    if isinstance(found, LazyArray) and issparse(data) and not streams(stream, found.shape):
-        return sparse.dense(found)
-    return found
+def _given(data: Any, reading: Reading, names: Any) -> tuple[str, Found]:
+    """What a user holds in memory with the names that they give, and what errors call it."""
+    called: dict[str, Any] = {} if names is None else {"names": names, "named": "name"}
+    if isinstance(data, Dataset):
+        return data.name, Found(*data[1:])._replace(**called)
+    data = lists.unrolled(data)
+    if lists.is_list(data):
+        found, kept = lists.read(data, reading.image_size, reading.skip_bad, partial(streams, reading.stream))
+        if kept is not None and names is not None:
+            called["names"] = dataset.names_of(lists.NAME, names, len(data))[kept]
+        return lists.NAME, found._replace(**called)
+    images = memory.read(data)
+    if isinstance(images, LazyArray) and issparse(data) and not streams(reading.stream, images.shape):
+        images = sparse.dense(images)
+    return "array", Found(images, **called)
 
 
 def _resized(result: Dataset, image_size: int) -> Dataset:
@@ -132,9 +159,9 @@ def _read(name: str, is_path: bool, reading: Reading) -> Found:
 
 
 def _read_directory(path: Path, reading: Reading) -> Found:
-    has_images = bool(folders.list_images(path))
+    images = folders.list_images(path)
     pairs = [(p, code) for prefix, code in IDX_PAIRS for p in sorted(path.glob(f"{prefix}[-.]idx3-ubyte*"))[:1]]
-    if pairs and not has_images:
+    if pairs and not images:
         parts = [(files.read_idx_pair(p), code) for p, code in pairs]
         labels = [part[1] for part, _ in parts]
         return Found(
@@ -144,13 +171,15 @@ def _read_directory(path: Path, reading: Reading) -> Found:
             np.concatenate([np.full(len(part[0]), code, np.int8) for part, code in parts]),
         )
     paths = shards.list_shards(path)
-    if paths and not has_images:
-        return _read_shards([shards.find(p) for p in paths], reading, str(path))
+    if paths and not images:
+        found = _read_shards([shards.find(p) for p in paths], reading, str(path))
+        return found._replace(skipped=left_out.others(path, paths))
     streamed = reading.stream == "on" or (
         reading.stream == "auto" and streams("auto", folders.size_of(path, reading.image_size))
     )
     read = folders.open_folder if streamed else folders.read_folder
-    return read(path, image_size=reading.image_size, skip_bad=reading.skip_bad)
+    found = read(path, image_size=reading.image_size, skip_bad=reading.skip_bad)
+    return found._replace(skipped=(*found.skipped, *left_out.others(path, images)))
 
 
 def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Found:

@@ -23,29 +23,34 @@ SPLIT_FOLDERS = {"train": 0, "test": 1}
 MIN_SIZE, MAX_SIZE = 4, 1024
 
 
-def read_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Found:
+def read_folder(
+    root: Path, *, image_size: int | None = None, skip_bad: bool = False, paths: list[Path] | None = None
+) -> Found:
     """Reads every image below `root`, in the order of their paths; hidden files and folders are left out.
 
     Grey images stay at one channel; with a single colour image among them, all become RGB. Transparency is put on
     white, EXIF orientation applied, 16-bit grey scaled to 8 bits, the first frame of several taken. Classes are the top
     sub-folders; if these are named 'train' and 'test' they are the split, and the folders below them the classes.
+    paths: the files to read, all of them below `root`, in this order; by default all images there.
     Raises InputError for mixed sizes without `image_size`, and for a file that cannot be read unless `skip_bad`.
     """
     check_image_size(image_size)
-    paths = _listed(root)
+    paths = paths or _listed(root)
     kept: list[Path] = []
-    skipped: list[str] = []
+    skipped: list[tuple[str, str]] = []
     pixels = _checked(root, paths, image_size, skip_bad, kept, skipped, map(partial(_try, image_size), paths))
     images = _stack(list(pixels))
     return _found(root, images, kept, skipped)
 
 
-def open_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Found:
+def open_folder(
+    root: Path, *, image_size: int | None = None, skip_bad: bool = False, paths: list[Path] | None = None
+) -> Found:
     """`read_folder` with the pixels in a temporary file: every image is decoded once, whatever its format."""
     check_image_size(image_size)
-    paths = _listed(root)
+    paths = paths or _listed(root)
     kept: list[Path] = []
-    skipped: list[str] = []
+    skipped: list[tuple[str, str]] = []
     colours: list[bool] = []
     shape: tuple[int, ...] = ()
     read = prefetched(lambda i: _try(image_size, paths[i]), range(len(paths)))
@@ -66,18 +71,18 @@ def open_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = F
     return _found(root, images, kept, skipped)
 
 
-def _found(root: Path, images: Images, kept: list[Path], skipped: list[str]) -> Found:
+def _found(root: Path, images: Images, kept: list[Path], skipped: list[tuple[str, str]]) -> Found:
     paths = [path.relative_to(root) for path in kept]
     labels, split = _classes(paths)
     names = np.array([path.as_posix() for path in paths], object)
-    return Found(images, labels, None, split, names, tuple(skipped))
+    return Found(images, labels, None, split, names, tuple(skipped), "file")
 
 
-def size_of(root: Path, image_size: int | None) -> tuple[int, ...]:
+def size_of(root: Path, image_size: int | None, paths: list[Path] | None = None) -> tuple[int, ...]:
     """The shape (n, h, w, 3) of a folder's images, colour assumed, as the first that can be read tells it."""
     from PIL import Image
 
-    paths = _listed(root)
+    paths = paths or _listed(root)
     if image_size is not None:
         return (len(paths), image_size, image_size, 3)
     for path in paths:
@@ -102,7 +107,7 @@ def _checked(
     image_size: int | None,
     skip_bad: bool,
     kept: list[Path],
-    skipped: list[str],
+    skipped: list[tuple[str, str]],
     read: Iterable["tuple[np.ndarray, tuple[int, int]] | _Unreadable"],
     *,
     bounded: bool = True,
@@ -118,7 +123,7 @@ def _checked(
                 raise InputError(
                     f"{path}: cannot be read as an image ({result}): mend it, or pass --skip-bad"
                 ) from result
-            skipped.append(path.relative_to(root).as_posix())
+            skipped.append((path.relative_to(root).as_posix(), str(result)))
             continue
         array, size = result
         if first_size is None:
@@ -129,12 +134,15 @@ def _checked(
         if image_size is None and size != first_size:
             raise InputError(
                 f"{root}: images differ in size, {kept[0].relative_to(root)} is {_times(first_size)} and "
-                f"{path.relative_to(root)} is {_times(size)}: pass --image-size N to resize all to N x N"
+                f"{path.relative_to(root)} is {_times(size)}: pass --image-size N, "
+                "in Python load_data(..., image_size=N), to resize all to N x N"
             )
         kept.append(path)
         yield array
     if not kept:
-        raise InputError(f"{root}: none of the {len(paths)} images can be read (first: {skipped[0]}): mend the files")
+        raise InputError(
+            f"{root}: none of the {len(paths)} images can be read (first: {skipped[0][0]}): mend the files"
+        )
 
 
 def list_images(root: Path) -> list[Path]:
