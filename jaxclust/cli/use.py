@@ -1,5 +1,6 @@
 """`jaxclust predict`, `sample` and `evaluate`: what a fitted run is good for."""
 
+import io
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ import numpy as np
 import tyro
 
 from jaxclust import models, runs
-from jaxclust.cli.tables import columns, score_rows
+from jaxclust.cli.tables import columns, plain_log, score_rows
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
+from jaxclust.data.readers import left_out
 from jaxclust.errors import InputError
 from jaxclust.levels import check_level, labels_at
 from jaxclust.runs import lifecycle
@@ -47,7 +49,7 @@ class _OnData:
 
 @dataclass(frozen=True)
 class Predict(_OnData):
-    """Label new data: one line an example, with index, label and probability."""
+    """Label new data: one line an example, with index, label, probability and, where it has one, its file or name."""
 
     out: File = None
     """CSV to write; standard output if not given."""
@@ -85,16 +87,20 @@ def predict(argv: list[str]) -> None:
     fitted = _load(options.run)
     if options.level is not None:
         check_level(fitted.levels, options.level)
-    probabilities, _, embedding = _predicted(fitted, options, embed=options.level is not None)
+    probabilities, dataset, embedding = _predicted(fitted, options, embed=options.level is not None)
     header: tuple[str, ...] = ("index", "label", "probability")
     labels, highest = probabilities.argmax(1), probabilities.max(1)
-    rows: Iterable[tuple[object, ...]]
-    if options.level is None:
-        rows = ((index, labels[index], f"{highest[index]:.6f}") for index in range(len(labels)))
-    else:
+    cells: tuple[Iterable[object], ...]
+    cells = range(len(labels)), labels, (f"{p:.6f}" for p in highest)
+    if options.level is not None:
         assert embedding is not None
-        header, rows = header[:2], enumerate(labels_at(fitted.levels, options.level, labels, embedding))
+        header, cells = header[:2], (cells[0], labels_at(fitted.levels, options.level, labels, embedding))
+    if dataset.names is not None:
+        header, cells = (*header, runs.title_of_names(dataset.named)), (*cells, dataset.names)
+    rows = zip(*cells, strict=True)
     if options.out is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", errors=runs.ERRORS)  # the bytes that --out would have
         runs.print_table(sys.stdout, header, rows)
         return
     _check_parent(options.out)
@@ -153,19 +159,19 @@ def _predicted(
     if options.out is not None:
         _check_parent(options.out)
     config = lifecycle.read_config(options.run)
-    dataset = sources.load(
-        options.data,
-        split=options.split,
-        image_size=options.image_size or config.get("image_size"),
-        skip_bad=options.skip_bad,
-        stream=options.stream,
-        max_pixels=options.max_pixels,
-        depth=config.get("depth") or (8 if fitted.preprocess.high <= 255 else None),
-    )
-    for path in dataset.skipped:
-        print(f"skipped: {path}", file=sys.stderr)
-    for note in dataset.notes:
-        print(note, file=sys.stderr)
+    with plain_log():
+        dataset = sources.load(
+            options.data,
+            split=options.split,
+            image_size=options.image_size or config.get("image_size"),
+            skip_bad=options.skip_bad,
+            stream=options.stream,
+            max_pixels=options.max_pixels,
+            depth=config.get("depth") or (8 if fitted.preprocess.high <= 255 else None),
+        )
+    for path, reason in dataset.skipped:
+        if reason != left_out.OTHER_KIND:  # these are counted only
+            print(f"skipped: {path}: {reason}", file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None
     return models.predict_proba(fitted, dataset.images), dataset, embedding
 

@@ -23,10 +23,10 @@ class Dataset(NamedTuple):
     split:       (n,) int8, 0 train and 1 test; or None where the data states no split.
     names:       (n,) object, str: the file of each example, relative to the folder with '/' between its parts, or what
                  a column of ids or the caller says; None where examples have no names but their places.
-    skipped:     files that were left out, each with the reason: what is no image, and with skip_bad what cannot be read.
+    skipped:     files that were left out, each with the reason: those of other kinds, and with skip_bad what cannot be
+                 read.
     named:       what the names are, the title of their column in listings: 'file', or a table's own title for its ids,
                  else 'name'.
-    notes:       what is to be said of how the files were read, a line each.
     depth:       9 to 16, the bits of image files of which some have 16; None for all else.
     """
 
@@ -38,7 +38,6 @@ class Dataset(NamedTuple):
     names: np.ndarray | None
     skipped: tuple[tuple[str, str], ...]
     named: str
-    notes: tuple[str, ...] = ()
     depth: int | None = None
 
     @property
@@ -56,7 +55,6 @@ def build(
     names: Any = None,
     skipped: tuple[tuple[str, str], ...] = (),
     named: str = "name",
-    notes: tuple[str, ...] = (),
     depth: int | None = None,
     *,
     select: str = "all",
@@ -75,7 +73,7 @@ def build(
     if labels is not None:
         labels, class_names = _class_codes(name, labels, class_names, n)
     if names is not None:
-        names = _names(name, names, n)
+        names = names_of(name, names, n)
     if select != "all":
         if codes is None:
             raise InputError(f"{name}: this data states no train and test parts: use split 'all'")
@@ -85,7 +83,7 @@ def build(
         array, codes = take(array, np.flatnonzero(keep)), codes[keep]
         labels = None if labels is None else labels[keep]
         names = None if names is None else names[keep]
-    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped), named, notes, depth)
+    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped), named, depth)
 
 
 def standard(name: str, images: Images) -> Images:
@@ -183,7 +181,8 @@ def _split_codes(name: str, split: Any, n: int) -> np.ndarray:
     return values.astype(np.int8)
 
 
-def _names(name: str, names: Any, n: int) -> np.ndarray:
+def names_of(name: str, names: Any, n: int) -> np.ndarray:
+    """Names (n,) of examples as text. Raises InputError for another number, and for text that UTF-8 cannot hold."""
     found = np.empty(len(names), object)
     found[:] = [str(one) for one in names]
     if len(found) != n:

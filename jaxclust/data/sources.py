@@ -1,6 +1,7 @@
 """`load`: a data set by name, file, folder or array, in one form."""
 
 import difflib
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ from jaxclust.data.readers import (
     files,
     folders,
     kinds,
+    left_out,
     listing,
+    lists,
     memory,
     pixels,
     shards,
@@ -30,6 +33,8 @@ from jaxclust.data.readers.pixels import Look
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 from jaxclust.system import environment
+
+log = logging.getLogger(__name__)
 
 __all__ = ["BUILT_IN", "BuiltIn", "Dataset", "load"]
 
@@ -60,6 +65,7 @@ def load(
     image_size: int | None = None,
     skip_bad: bool = False,
     stream: str = "off",
+    names: Any = None,
     max_pixels: int | None = None,
     depth: int | None = None,
 ) -> Dataset:
@@ -69,19 +75,23 @@ def load(
         (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
         or `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv,
         .csv.gz or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps
-        with NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c),
-        a matrix of scipy.sparse (n, d), or a data frame of numbers.
+        with NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or
+        (n, h, w, c), a matrix of scipy.sparse (n, d), or a data frame of numbers; a list of paths of images, of PIL
+        images or of arrays of images (`lists.read`); or a `Dataset`.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
-    skip_bad: leaves out images of a folder that cannot be read, and lists them in `skipped`.
-    max_pixels: refuses image files of more pixels; by default Pillow's limit, about 89 million.
-    depth: bits of image files as `Dataset.depth` tells them of another data set, so that these are read alike; 8 reads
-        files of 16 bits as 8 bits. By default what the files hold.
+    skip_bad: leaves out images that cannot be read, and lists them in `skipped`.
     stream: 'on' leaves the images on disk and gives `LazyArray`, 'off' reads them; 'auto' is 'on' where they would take
         more than RESIDENT_SHARE of the memory (`streams`). .npy and .npz are read where they lie; compressed .npz,
         folders of images, resized images and tables are unpacked into a temporary file once. Sparse matrices stay
         sparse in memory and become dense part by part. Other data are read whole, and with 'on' fed to the device part
         by part.
+    names: (n,) what each example of data in memory is called; files have names of their own.
+    max_pixels: refuses image files of more pixels; by default Pillow's limit, about 89 million.
+    depth: bits of image files as `Dataset.depth` tells them of another data set, so that these are read alike; 8 reads
+        files of 16 bits as 8 bits. By default what the files hold.
+
+    Files of a folder that are not read are counted in a line of the log and listed in `skipped`, hidden ones aside.
 
     Raises InputError, in one line that names the file and the remedy. Nothing is ever unpickled.
     """
@@ -89,12 +99,16 @@ def load(
     pixels.check(reading.look)
     if stream not in STREAM:
         raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
-    if not isinstance(data, str | os.PathLike):
-        name, found = "array", Found(_given(data, stream))
-    else:
+    if isinstance(data, str | os.PathLike):
         name = os.fspath(data)
+        if names is not None:
+            raise InputError(f"{name}: files have names of their own: give names with data in memory only")
         found = _read(name, not isinstance(data, str), reading)
+    else:
+        name, found = _given(data, reading, names)
     result = dataset.build(name, *found, select=split)
+    if result.skipped and not isinstance(data, Dataset):
+        log.warning("%s: left out %s", name, left_out.line(result.skipped))
     if image_size is not None:
         result = _resized(result, image_size)
     if not isinstance(result.images, LazyArray) and streams(stream, result.images.shape):
@@ -113,11 +127,21 @@ def streams(stream: str, shape: tuple[int, ...]) -> bool:
     return memory is not None and prepare.n_bytes(shape) > RESIDENT_SHARE * memory
 
 
-def _given(data: Any, stream: str) -> rows.Images:
-    found = memory.read(data)
-    if isinstance(found, LazyArray) and issparse(data) and not streams(stream, found.shape):
-        return sparse.dense(found)
-    return found
+def _given(data: Any, reading: Reading, names: Any) -> tuple[str, Found]:
+    """What a user holds in memory with the names that they give, and what errors call it."""
+    called: dict[str, Any] = {} if names is None else {"names": names, "named": "name"}
+    if isinstance(data, Dataset):
+        return data.name, Found(*data[1:])._replace(**called)
+    data = lists.unrolled(data)
+    if lists.is_list(data):
+        found, kept = lists.read(data, reading.look, reading.skip_bad, partial(streams, reading.stream))
+        if kept is not None and names is not None:
+            called["names"] = dataset.names_of(lists.NAME, names, len(data))[kept]
+        return lists.NAME, found._replace(**called)
+    images = memory.read(data)
+    if isinstance(images, LazyArray) and issparse(data) and not streams(reading.stream, images.shape):
+        images = sparse.dense(images)
+    return "array", Found(images, **called)
 
 
 def _resized(result: Dataset, image_size: int) -> Dataset:
@@ -175,7 +199,8 @@ def _read_directory(path: Path, reading: Reading) -> Found:
         )
     paths = shards.list_shards(path)
     if paths and not listed.files:
-        return _read_shards([shards.find(p) for p in paths], reading, str(path))
+        found = _read_shards([shards.find(p) for p in paths], reading, str(path))
+        return found._replace(skipped=left_out.others(path, paths))
     return _read_images(listed, reading)
 
 

@@ -1,7 +1,7 @@
 """Sets of image files, of a folder or an archive: sorted, bounded, with sub-folders as classes or as parts."""
 
+import logging
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -14,6 +14,8 @@ from jaxclust.data.readers.listing import File, Listing
 from jaxclust.data.readers.pixels import Look, Picture
 from jaxclust.data.rows import Images, prefetched
 from jaxclust.errors import InputError
+
+log = logging.getLogger(__name__)
 
 # Folders that are parts of the data and no classes. Validation is the test part where there is no other.
 PARTS = {
@@ -33,75 +35,38 @@ class _Set:
         self.skipped = list(found.left_out)
         self.forms: list[tuple[int, bool]] = []  # channels, and whether of 16 bits
         self.shape: tuple[int, int] = (0, 0)
-        self.largest = 0.0  # of what has 16 bits
+        self.largest = 0.0
         self.several = self.upper = 0
 
     def add(self, file: File, picture: Picture) -> None:
         """Take an image into the set."""
         array = picture.array
-        deep = array.dtype != np.uint8
         self.names.append(file.name)
-        self.forms.append((3 if array.ndim == 3 else 1, deep))
+        self.forms.append(_form_of(array))
         self.shape = (array.shape[0], array.shape[1])
-        self.largest = max(self.largest, float(array.max())) if deep else self.largest
+        self.largest = max(self.largest, float(array.max()))
         self.several += picture.several
         self.upper += picture.upper
 
-    def form(self, depth: int | None) -> tuple[int, int | None]:
-        """Channels of all, and their bits: None for 8, else those that hold the largest value, or `depth`."""
-        channels = max(channels for channels, _ in self.forms)
-        if depth is not None and depth > 8:
-            return channels, depth
-        deep = any(deep for _, deep in self.forms)
-        return channels, max(SPREAD, int(np.ceil(self.largest)).bit_length()) if deep else None
-
-    def found(self, images: Images, depth: int | None) -> Found:
-        """All that is known, once it is read."""
-        labels, split, note = classes(self.names, self.wrapped)
+    def found(self, images: Images, depth: int | None, labelled: bool) -> Found:
+        """All that is known, once it is read; the log says what is not as one would think."""
+        labels, split, note = classes(self.names, self.wrapped) if labelled else (None, None, "")
         of = f"of {len(self.names)} files"
         shallow = sum(not deep for _, deep in self.forms)
-        notes = {
+        notes: dict[str, object] = {
             f"{self.several} {of} hold several pages or frames: the first of each is read": self.several,
             f"{self.upper} {of} have colours of 16 bits: the upper 8 are read": self.upper,
             f"{shallow} {of} have 8 bits, among others of 16: 0..255 is read as 0..{2 ** (depth or 8) - 1}": depth
             and shallow,
             note: note,
         }
+        for told in (note for note, holds in notes.items() if holds):
+            log.warning("%s: %s", self.root, told)
         names = np.array(self.names, object)
-        told = tuple(note for note, holds in notes.items() if holds)
-        return Found(images, labels, None, split, names, tuple(sorted(self.skipped)), "file", told, depth)
+        return Found(images, labels, None, split, names, tuple(sorted(self.skipped)), "file", depth)
 
 
-def read_folder(
-    root: Path,
-    *,
-    image_size: int | None = None,
-    skip_bad: bool = False,
-    paths: list[Path] | None = None,
-    max_pixels: int | None = None,
-    depth: int | None = None,
-) -> Found:
-    """Reads every image below `root`: see `read`.
-
-    paths: the files to read, all of them below `root`, in this order; by default all images there.
-    """
-    return read(_listed(root, paths), Look(image_size, max_pixels, depth), skip_bad=skip_bad)
-
-
-def open_folder(
-    root: Path,
-    *,
-    image_size: int | None = None,
-    skip_bad: bool = False,
-    paths: list[Path] | None = None,
-    max_pixels: int | None = None,
-    depth: int | None = None,
-) -> Found:
-    """`read_folder` with the pixels in a temporary file: every image is decoded once, whatever its format."""
-    return read(_listed(root, paths), Look(image_size, max_pixels, depth), skip_bad=skip_bad, stored=True)
-
-
-def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = False) -> Found:
+def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = False, labelled: bool = True) -> Found:
     """Reads image files in their order.
 
     Grey images stay at one channel; with a single colour image among them, all become RGB. Transparency is put on
@@ -111,6 +76,7 @@ def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = F
     parts are those of `classes`.
 
     stored: whether the pixels go to a temporary file.
+    labelled: whether folders are classes or parts.
     Raises InputError for no images, for mixed sizes without `image_size`, and for a file that cannot be read unless
     `skip_bad`.
     """
@@ -123,15 +89,9 @@ def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = F
             images, depth = _stored(found, look, skip_bad, known)
         else:
             pictures = (pixels.read(file, look) for file in found.files)
-            arrays = list(_checked(found, look, skip_bad, known, pictures))
-            channels, depth = known.form(look.depth)
-            images = np.stack([_unified(array, channels, depth) for array in arrays])
-    return known.found(images, depth)
-
-
-def size_of(root: Path, image_size: int | None, paths: list[Path] | None = None) -> tuple[int, ...]:
-    """`shape_of` for a folder or its `paths`."""
-    return shape_of(_listed(root, paths), image_size)
+            arrays, depth = unified(list(_checked(found, look, skip_bad, known, pictures)), look.depth)
+            images = np.stack(arrays)
+    return known.found(images, depth, labelled)
 
 
 def shape_of(found: Listing, image_size: int | None) -> tuple[int, ...]:
@@ -171,12 +131,6 @@ def classes(names: list[str], wrapped: bool = False) -> tuple[np.ndarray | None,
     return np.array([p[0] for p in parents]), split, ""
 
 
-def _listed(root: Path, paths: list[Path] | None) -> Listing:
-    if paths is None:
-        return listing.walk(root)
-    return Listing(str(root), [listing.of_path(path, path.relative_to(root).as_posix()) for path in paths], [])
-
-
 def _none(found: Listing) -> str:
     if found.left_out:
         name, reason = found.left_out[0]
@@ -214,7 +168,8 @@ def _checked(
         if look.image_size is None and picture.size != first[1]:
             raise InputError(
                 f"{found.root}: images differ in size, {listing.printable(first[0])} is {_times(first[1])} and "
-                f"{listing.printable(file.name)} is {_times(picture.size)}: pass --image-size N to resize all to N x N"
+                f"{listing.printable(file.name)} is {_times(picture.size)}: pass --image-size N, in Python "
+                "load_data(..., image_size=N), to resize all to N x N"
             )
         known.add(file, picture)
         yield picture.array
@@ -231,7 +186,7 @@ def _stored(found: Listing, look: Look, skip_bad: bool, known: _Set) -> tuple[Im
     read = prefetched(lambda i: pixels.read(found.files[i], look), range(len(found.files)))
     checked = _checked(found, look, skip_bad, known, read, bounded=False)
     file = shards.temporary(array.tobytes() for array in checked)
-    channels, depth = known.form(look.depth)
+    channels, depth = _form(known.forms, known.largest, look.depth)
     shape = (len(known.names), *known.shape, channels)
     dtype = np.float32 if depth else np.uint8
     if all(form == (channels, depth is not None) for form in known.forms):
@@ -248,6 +203,26 @@ def _arrays(file: IO[bytes], known: _Set) -> Iterator[np.ndarray]:
         dtype = np.dtype(np.float32 if deep else np.uint8)
         shape = known.shape if channels == 1 else (*known.shape, 3)
         yield np.frombuffer(file.read(int(np.prod(shape)) * dtype.itemsize), dtype).reshape(shape)
+
+
+def unified(arrays: list[np.ndarray], depth: int | None = None) -> tuple[list[np.ndarray], int | None]:
+    """Images as `Picture.array`, of several sizes too, as (h, w, c) with one c and one dtype, and their bits."""
+    largest = max(float(array.max()) for array in arrays)
+    channels, depth = _form([_form_of(array) for array in arrays], largest, depth)
+    return [_unified(array, channels, depth) for array in arrays], depth
+
+
+def _form_of(array: np.ndarray) -> tuple[int, bool]:
+    """Channels, and whether it is of 16 bits."""
+    return 3 if array.ndim == 3 else 1, array.dtype != np.uint8
+
+
+def _form(forms: list[tuple[int, bool]], largest: float, depth: int | None) -> tuple[int, int | None]:
+    """Channels of all images, and their bits: None for 8, else `depth`, or those that hold the largest value."""
+    channels = max(channels for channels, _ in forms)
+    if depth is not None and depth > 8:
+        return channels, depth
+    return channels, max(SPREAD, int(np.ceil(largest)).bit_length()) if any(deep for _, deep in forms) else None
 
 
 def _unified(array: np.ndarray, channels: int, depth: int | None) -> np.ndarray:

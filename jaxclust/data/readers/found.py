@@ -9,8 +9,7 @@ from jaxclust.data.rows import Images
 
 class Found(NamedTuple):
     """What a reader found: images or features, labels, class names, split, names of examples, files that were left out
-    with the reason of each, what the names are, what is to be said of how they were read, and the bits of image files,
-    as `dataset.build` takes them."""
+    with the reason of each, what the names are, and the bits of image files, as `dataset.build` takes them."""
 
     images: Images
     labels: np.ndarray | None = None
@@ -19,5 +18,4 @@ class Found(NamedTuple):
     names: np.ndarray | None = None
     skipped: tuple[tuple[str, str], ...] = ()
     named: str = "name"
-    notes: tuple[str, ...] = ()
     depth: int | None = None

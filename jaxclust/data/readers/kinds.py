@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import IO, Any
 
+from jaxclust.data.readers.left_out import OTHER_KIND
+
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
     *(".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc", ".avif", ".heic", ".heif"),
@@ -49,13 +51,13 @@ def left_out(name: str, head: Callable[[], bytes]) -> str | None:
     if suffix in SUFFIXES:
         return None
     if suffix in UNREAD:
-        return f"images of kind {suffix} are not read"
+        return OTHER_KIND
     start = head()
     if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
         return None if has_heif() else NO_HEIF
     if start[4:8] == b"ftyp" and start[8:12] in AVIF_BRANDS:
         return None if _has("AVIF") else NO_AVIF
-    return None if MAGIC.match(start) else "not an image"
+    return None if MAGIC.match(start) else OTHER_KIND
 
 
 def has_heif() -> bool:

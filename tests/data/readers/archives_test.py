@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxclust.data import sources
-from jaxclust.data.readers import archives
+from jaxclust.data.readers import archives, left_out
 from jaxclust.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def test_an_archive_is_read_as_the_folder(tmp_path, suffix):
         assert data.images[:][:, 0, 0, 0].tolist() == [1, 2, 0, 3]
         assert data.labels.tolist() == [0, 0, 1, 1]
         assert data.class_names == ("a", "b")
-        assert data.skipped == (("pics/notes.txt", "not an image"),)
+        assert data.skipped == (("pics/notes.txt", left_out.OTHER_KIND),)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 

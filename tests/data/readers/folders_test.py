@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxclust.data import sources
-from jaxclust.data.readers import listing
+from jaxclust.data.readers import left_out, listing
 from jaxclust.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def test_order_hidden_files_and_classes(tmp_path):
     assert data.labels.tolist() == [0, 0, 1, 1]
     assert data.class_names == ("a", "b")
     assert data.split is None
-    assert data.skipped == (("a/readme.txt", "not an image"),)
+    assert data.skipped == (("a/readme.txt", left_out.OTHER_KIND),)
     assert data.fingerprint == sources.load(str(tmp_path)).fingerprint
 
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from jaxclust.data import sources
-from jaxclust.data.readers import kinds, listing
+from jaxclust.data.readers import kinds, left_out, listing
 from jaxclust.errors import InputError
 
 
@@ -47,7 +47,7 @@ def test_a_file_is_taken_once_and_as_itself(tmp_path):
     os.link(tmp_path / "z/1.png", tmp_path / "z/2.png")  # a second name is a file of its own
     found = listing.walk(tmp_path)
     assert names(found) == ["z/1.png", "z/2.png"]
-    assert found.left_out == [("b.png", "the same file as z/1.png")]
+    assert found.left_out == [("b.png", "there already as z/1.png")]
 
 
 def test_kinds_by_suffix_and_by_content(tmp_path):
@@ -61,10 +61,10 @@ def test_kinds_by_suffix_and_by_content(tmp_path):
     assert data.names.tolist() == sorted(written)
     assert np.abs(data.images[:, 0, 0, 0] - 10.0 * np.arange(12)).max() <= 3
     assert dict(data.skipped) == {
-        "labels.csv": "not an image",
-        "notes": "not an image",
-        "empty": "not an image",
-        "x.nef": "images of kind .nef are not read",
+        "labels.csv": left_out.OTHER_KIND,
+        "notes": left_out.OTHER_KIND,
+        "empty": left_out.OTHER_KIND,
+        "x.nef": left_out.OTHER_KIND,
     }
 
 

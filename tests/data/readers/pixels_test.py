@@ -24,7 +24,6 @@ def loaded(root, **options):
     np.testing.assert_array_equal(streamed.images[:], data.images)
     assert streamed.images.dtype == data.images.dtype
     assert streamed[2:4] == data[2:4] or data.labels is not None
-    assert streamed.notes == data.notes
     assert streamed.skipped == data.skipped
     assert streamed.depth == data.depth
     return data
@@ -47,14 +46,14 @@ def test_levels_of_more_than_8_bits_are_kept(tmp_path, bits, suffix):
     np.testing.assert_array_equal(prepare.apply(plan, alone.images), prepare.apply(plan, data.images[1:]))
 
 
-def test_files_of_8_bits_among_deeper_ones_share_their_range(tmp_path):
+def test_files_of_8_bits_among_deeper_ones_share_their_range(tmp_path, caplog):
     deep(tmp_path / "a.png", np.full((4, 4), 4095))
     Image.fromarray(np.full((4, 4), 255, np.uint8)).save(tmp_path / "b.png")
     Image.fromarray(np.full((4, 4, 3), 51, np.uint8)).save(tmp_path / "c.png")
     data = loaded(tmp_path)
     assert data.images.shape == (3, 4, 4, 3)
     np.testing.assert_allclose(data.images[:, 0, 0, 0], [4095, 4095, 819])
-    assert data.notes == ("2 of 3 files have 8 bits, among others of 16: 0..255 is read as 0..4095",)
+    assert f"{tmp_path}: 2 of 3 files have 8 bits, among others of 16: 0..255 is read as 0..4095" in caplog.messages
     (tmp_path / "a.png").unlink()
     np.testing.assert_allclose(loaded(tmp_path, depth=12).images[:, 0, 0, 0], [4095, 819])
     assert loaded(tmp_path).images.dtype == np.uint8
@@ -84,21 +83,21 @@ def png16(array):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def test_colours_of_16_bits_are_said_to_be_cut(tmp_path):
+def test_colours_of_16_bits_are_said_to_be_cut(tmp_path, caplog):
     (tmp_path / "a.png").write_bytes(png16(np.full((4, 4, 3), 0x1234)))
     data = loaded(tmp_path)
     assert (data.images == 0x12).all()
-    assert data.notes == ("1 of 1 files have colours of 16 bits: the upper 8 are read",)
+    assert caplog.messages == [f"{tmp_path}: 1 of 1 files have colours of 16 bits: the upper 8 are read"] * 2
 
 
 @pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp"])
-def test_the_first_page_or_frame_is_read_and_more_are_told(tmp_path, suffix):
+def test_the_first_page_or_frame_is_read_and_more_are_told(tmp_path, caplog, suffix):
     frames = [Image.fromarray(np.full((4, 6), value, np.uint8)) for value in (10, 200)]
     frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / f"b.{suffix}")
     data = loaded(tmp_path)
     assert np.abs(data.images - 10.0).max() <= 2
-    assert data.notes == ("1 of 2 files hold several pages or frames: the first of each is read",)
+    assert caplog.messages == [f"{tmp_path}: 1 of 2 files hold several pages or frames: the first of each is read"] * 2
 
 
 @pytest.mark.parametrize("turned", range(1, 9))
