@@ -20,16 +20,11 @@ def others(root: Path, used: Iterable[Path]) -> tuple[tuple[str, str], ...]:
 
 
 def line(skipped: Sequence[tuple[str, str]]) -> str:
-    """'18 files of kinds that are not read here (12 .heic, 6 .txt), 1 that cannot be read': what was left out."""
-    foreign = [file for file, reason in skipped if reason == OTHER_KIND]
-    parts = []
-    if foreign:
-        kinds = Counter(Path(file).suffix.lower() or "without suffix" for file in foreign).most_common()
-        counts = [f"{times} {kind}" for kind, times in kinds[:SHOWN]]
-        if kinds[SHOWN:]:
-            counts.append(f"{sum(times for _, times in kinds[SHOWN:])} others")
-        what = "file of a kind that is" if len(foreign) == 1 else "files of kinds that are"
-        parts.append(f"{len(foreign)} {what} not read here ({', '.join(counts)})")
-    if len(skipped) > len(foreign):
-        parts.append(f"{len(skipped) - len(foreign)} that cannot be read")
-    return ", ".join(parts)
+    """'left out 18 files (12 .heic, 6 .txt), the first IMG_1.heic: REASON': what was left out, counted by suffix."""
+    kinds = Counter(Path(file).suffix.lower() or "without suffix" for file, _ in skipped).most_common()
+    counts = [f"{times} {kind}" for kind, times in kinds[:SHOWN]]
+    if kinds[SHOWN:]:
+        counts.append(f"{sum(times for _, times in kinds[SHOWN:])} others")
+    file, reason = skipped[0]
+    first = f"{'' if len(skipped) == 1 else 'the first '}{file}: {reason}"
+    return f"left out {len(skipped)} file{'s' * (len(skipped) > 1)} ({', '.join(counts)}), {first}"

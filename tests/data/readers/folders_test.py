@@ -48,7 +48,7 @@ def test_order_hidden_files_and_classes(tmp_path):
     assert data.labels.tolist() == [0, 0, 1, 1]
     assert data.class_names == ("a", "b")
     assert data.split is None
-    assert data.skipped == ()
+    assert [file for file, _ in data.skipped] == ["a/readme.txt"]
     assert data.fingerprint == sources.load(str(tmp_path)).fingerprint
 
 
