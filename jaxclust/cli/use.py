@@ -14,7 +14,6 @@ from jaxclust import models, runs
 from jaxclust.cli.tables import columns, plain_log, score_rows
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
-from jaxclust.data.readers import left_out
 from jaxclust.errors import InputError
 from jaxclust.levels import check_level, labels_at
 from jaxclust.runs import lifecycle
@@ -23,6 +22,7 @@ from jaxclust.system import atomic, environment
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Data = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+SHOWN = 20  # files that were left out
 SMALL, ENLARGED = 32, 4  # images up to this side are enlarged that many times in a grid
 T = TypeVar("T")
 
@@ -169,9 +169,10 @@ def _predicted(
             max_pixels=options.max_pixels,
             depth=config.get("depth") or (8 if fitted.preprocess.high <= 255 else None),
         )
-    for path, reason in dataset.skipped:
-        if reason != left_out.OTHER_KIND:  # these are counted only
-            print(f"skipped: {path}: {reason}", file=sys.stderr)
+    for path, reason in dataset.skipped[:SHOWN]:
+        print(f"skipped: {path}: {reason}", file=sys.stderr)
+    if dataset.skipped[SHOWN:]:
+        print(f"skipped: {len(dataset.skipped) - SHOWN} more", file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None
     return models.predict_proba(fitted, dataset.images), dataset, embedding
 

@@ -22,6 +22,7 @@ from jaxclust.data.readers import (
     listing,
     lists,
     memory,
+    path_tables,
     pixels,
     shards,
     sparse,
@@ -74,10 +75,10 @@ def load(
     data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder, .zip or .tar of images
         (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
         or `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv,
-        .csv.gz or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps
-        with NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or
-        (n, h, w, c), a matrix of scipy.sparse (n, d), or a data frame of numbers; a list of paths of images, of PIL
-        images or of arrays of images (`lists.read`); or a `Dataset`.
+        .csv.gz or .parquet (`tables.read`), or one that lists image files (`path_tables.find`); a sparse matrix of
+        features as scipy.sparse.save_npz writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it
+        (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), or a data frame
+        of numbers; a list of paths of images, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images that cannot be read, and lists them in `skipped`.
@@ -108,7 +109,7 @@ def load(
         name, found = _given(data, reading, names)
     result = dataset.build(name, *found, select=split)
     if result.skipped and not isinstance(data, Dataset):
-        log.warning("%s: left out %s", name, left_out.line(result.skipped))
+        log.warning("%s: %s", name, left_out.line(result.skipped))
     if image_size is not None:
         result = _resized(result, image_size)
     if not isinstance(result.images, LazyArray) and streams(stream, result.images.shape):
@@ -225,6 +226,9 @@ def _read_file(path: Path, reading: Reading) -> Found:
     if archives.is_archive(path):
         return _read_images(archives.unpacked(path), reading)
     if tables.is_table(path):
+        listed = path_tables.find(path)
+        if listed is not None:
+            return path_tables.read(listed, reading.look, reading.skip_bad, partial(streams, reading.stream))
         return tables.read(path, partial(streams, reading.stream))
     if suffix == ".npz" and sparse.is_sparse(path):
         return sparse.read(path, partial(streams, reading.stream))

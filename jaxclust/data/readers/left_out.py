@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 OTHER_KIND = "of a kind that is not read here"
-TWICE = "there already as"
 SHOWN = 5  # kinds of files that the line counts one by one
 
 
@@ -21,20 +20,11 @@ def others(root: Path, used: Iterable[Path]) -> tuple[tuple[str, str], ...]:
 
 
 def line(skipped: Sequence[tuple[str, str]]) -> str:
-    """What was left out, as '18 files of kinds that are not read here (12 .nef, 6 .txt), 1 that cannot be read (why)'."""
-    foreign = [file for file, reason in skipped if reason == OTHER_KIND]
-    parts = []
-    if foreign:
-        kinds = Counter(Path(file).suffix.lower() or "without suffix" for file in foreign).most_common()
-        counts = [f"{times} {kind}" for kind, times in kinds[:SHOWN]]
-        if kinds[SHOWN:]:
-            counts.append(f"{sum(times for _, times in kinds[SHOWN:])} others")
-        what = "file of a kind that is" if len(foreign) == 1 else "files of kinds that are"
-        parts.append(f"{len(foreign)} {what} not read here ({', '.join(counts)})")
-    twice = [file for file, reason in skipped if reason.startswith(TWICE)]
-    if twice:
-        parts.append(f"{len(twice)} that {'is' if len(twice) == 1 else 'are'} there already by another path")
-    bad = Counter(reason for _, reason in skipped if reason != OTHER_KIND and not reason.startswith(TWICE))
-    if bad:
-        parts.append(f"{bad.total()} that cannot be read ({'first: ' if len(bad) > 1 else ''}{next(iter(bad))})")
-    return ", ".join(parts)
+    """'left out 18 files (12 .heic, 6 .txt), the first IMG_1.heic: REASON': what was left out, counted by suffix."""
+    kinds = Counter(Path(file).suffix.lower() or "without suffix" for file, _ in skipped).most_common()
+    counts = [f"{times} {kind}" for kind, times in kinds[:SHOWN]]
+    if kinds[SHOWN:]:
+        counts.append(f"{sum(times for _, times in kinds[SHOWN:])} others")
+    file, reason = skipped[0]
+    first = f"{'' if len(skipped) == 1 else 'the first '}{file}: {reason}"
+    return f"left out {len(skipped)} file{'s' * (len(skipped) > 1)} ({', '.join(counts)}), {first}"

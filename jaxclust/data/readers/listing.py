@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from jaxclust.data.readers import kinds, left_out
+from jaxclust.data.readers import kinds
 
+TWICE = "there already as"
 IGNORED = ("thumbs.db", "desktop.ini", "__macosx")  # what systems leave
 
 
@@ -45,7 +46,7 @@ def walk(root: Path) -> Listing:
         name = path.relative_to(root).as_posix()
         reason = _left_out(path)
         if reason is None and real in taken:
-            reason = f"{left_out.TWICE} {taken[real]}"
+            reason = f"{TWICE} {taken[real]}"
         if reason is None:
             taken[real] = name
             files.append(of_path(path, name))

