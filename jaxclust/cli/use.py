@@ -162,7 +162,7 @@ def _predicted(
             options.data, split=options.split, image_size=size, skip_bad=options.skip_bad, stream=options.stream
         )
     for path, reason in dataset.skipped[:SHOWN]:
-        print(f"skipped: {path}: {reason}", file=sys.stderr)
+        print(f"skipped: {path!r}: {reason}", file=sys.stderr)
     if dataset.skipped[SHOWN:]:
         print(f"skipped: {len(dataset.skipped) - SHOWN} more", file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None
