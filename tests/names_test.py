@@ -80,6 +80,22 @@ def test_names_go_with_what_is_left_out_and_with_splits(tmp_path, stream):
     assert found.named == "file"
 
 
+@pytest.mark.parametrize("stream", ["off", "on"])
+def test_names_in_npz_files_and_shards(tmp_path, stream):
+    names = [f"p{i}" for i in range(6)]
+    np.savez(tmp_path / "1.npz", images=X[:4], names=names[:4], split=[0, 1, 0, 1])
+    assert load_data(tmp_path / "1.npz", stream=stream, split="test").names.tolist() == ["p1", "p3"]
+    np.savez(tmp_path / "2.npz", images=X[4:6], names=names[4:], split=[1, 1])
+    found = load_data(tmp_path, stream=stream)
+    assert found.names.tolist() == names
+    assert found.named == "name"
+    assert load_data(tmp_path, stream=stream, split="test").names.tolist() == ["p1", "p3", "p4", "p5"]
+    for names in (["cat", "dog"], np.array(list("abcd"), object), np.zeros(4)):  # those of classes; a pickle; numbers
+        np.savez(tmp_path / "1.npz", images=X[:4], names=names, split=[0, 1, 0, 1])
+        assert load_data(tmp_path / "1.npz", stream=stream).names is None
+        assert load_data(tmp_path, stream=stream).names is None
+
+
 def test_listings_name_files_whatever_they_are_called(here, capsysbinary):
     """Bytes that are no UTF-8 too; and the run that is loaded knows them."""
     names = sorted([f"2023/{name}" for name in ODD] + [f"{i}.png" for i in range(22)], key=lambda n: n.split("/"))

@@ -30,8 +30,8 @@ usage: jaxclust fit METHOD DATA [options]
 
 METHOD is one of {methods} (jaxclust methods tells more).
 DATA is a built-in name (jaxclust data lists them), a folder, .zip or .tar of images, a folder of .npy or .npz shards,
-an .npz, .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet), or a sparse matrix (.npz of
-scipy.sparse.save_npz).
+an .npz, .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet) of features or of paths of
+images, or a sparse matrix (.npz of scipy.sparse.save_npz).
 
 jaxclust fit METHOD --help lists all options, with the values of the preset; add --preset paper to see that one's.
 """

@@ -170,7 +170,7 @@ def _predicted(
             depth=config.get("depth") or (8 if fitted.preprocess.high <= 255 else None),
         )
     for path, reason in dataset.skipped[:SHOWN]:
-        print(f"skipped: {path}: {reason}", file=sys.stderr)
+        print(f"skipped: {path!r}: {reason}", file=sys.stderr)
     if dataset.skipped[SHOWN:]:
         print(f"skipped: {len(dataset.skipped) - SHOWN} more", file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None

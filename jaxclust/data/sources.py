@@ -22,6 +22,7 @@ from jaxclust.data.readers import (
     listing,
     lists,
     memory,
+    npz_names,
     path_tables,
     pixels,
     shards,
@@ -74,9 +75,9 @@ def load(
 
     data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder, .zip or .tar of images
         (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
-        or `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv,
-        .csv.gz or .parquet (`tables.read`), or one that lists image files (`path_tables.find`); a sparse matrix of
-        features as scipy.sparse.save_npz writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it
+        or `features`, optional `labels`, `split` and `names`), .npy, idx or idx.gz file; a table of features, .csv,
+        .tsv, .csv.gz or .parquet (`tables.read`), or one that lists image files (`path_tables.find`); a sparse matrix
+        of features as scipy.sparse.save_npz writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it
         (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), or a data frame
         of numbers; a list of paths of images, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
@@ -218,7 +219,10 @@ def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Foun
     if not streams(reading.stream, shape):
         files.check_size(what, files.n_bytes(shape, images.dtype))
         images = images[:]
-    return Found(images, shards.beside(found, "labels"), None, shards.beside(found, "split"))
+    labels, split = shards.beside(found, "labels"), shards.beside(found, "split")
+    packed = all(shard.member for shard in found)
+    names = npz_names.read([s.path for s in found], [s.shape[0] for s in found]) if packed else None
+    return Found(images, labels, None, split, names)
 
 
 def _read_file(path: Path, reading: Reading) -> Found:
@@ -239,7 +243,8 @@ def _read_file(path: Path, reading: Reading) -> Found:
     if suffix == ".npz":
         arrays = files.read_npz(path)
         images = arrays["images"] if "images" in arrays else _as_features(path, arrays["features"])
-        return Found(images, arrays.get("labels"), None, arrays.get("split"))
+        names = npz_names.read([path], [len(images)] if images.ndim else [0])
+        return Found(images, arrays.get("labels"), None, arrays.get("split"), names)
     if suffix == ".npy":
         return Found(files.read_npy(path))
     if files.is_idx(path):

@@ -20,11 +20,11 @@ def others(root: Path, used: Iterable[Path]) -> tuple[tuple[str, str], ...]:
 
 
 def line(skipped: Sequence[tuple[str, str]]) -> str:
-    """'left out 18 files (12 .heic, 6 .txt), the first IMG_1.heic: REASON': what was left out, counted by suffix."""
+    """What was left out, counted by suffix: left out 18 files (12 .heic, 6 .txt), the first 'IMG_1.heic': REASON."""
     kinds = Counter(Path(file).suffix.lower() or "without suffix" for file, _ in skipped).most_common()
     counts = [f"{times} {kind}" for kind, times in kinds[:SHOWN]]
     if kinds[SHOWN:]:
         counts.append(f"{sum(times for _, times in kinds[SHOWN:])} others")
     file, reason = skipped[0]
-    first = f"{'' if len(skipped) == 1 else 'the first '}{file}: {reason}"
+    first = f"{'' if len(skipped) == 1 else 'the first '}{file!r}: {reason}"
     return f"left out {len(skipped)} file{'s' * (len(skipped) > 1)} ({', '.join(counts)}), {first}"

@@ -26,13 +26,12 @@ def unrolled(data: Any) -> Any:
 
 def is_list(data: Any) -> bool:
     """Whether it is a list, tuple, or array of one axis whose first is a path, a PIL image or an array of an image."""
-    kinds = list | tuple | np.ndarray
-    if not isinstance(data, kinds) and not (getattr(data, "ndim", 0) == 1 and hasattr(data, "tolist")):
+    plain = isinstance(data, list | tuple | np.ndarray) and not isinstance(data, dataset.Dataset)
+    if not plain and not hasattr(data, "to_list"):  # which series of pandas and polars have
         return False
-    if isinstance(data, dataset.Dataset) or getattr(data, "ndim", 1) != 1 or not len(data):
+    if len(getattr(data, "shape", (1,))) != 1 or not len(data):
         return False
-    first = data[0] if isinstance(data, kinds) else data.tolist()[0]  # a pandas.Series may have no row 0
-    return _kind(first) is not None
+    return _kind(data[0] if plain else data.to_list()[0]) is not None
 
 
 def read(
@@ -48,7 +47,7 @@ def read(
     Raises InputError, naming the example, for another kind than the first's, and for sizes that differ without
     `look.image_size`.
     """
-    items = list(data) if isinstance(data, list | tuple) else data.tolist()
+    items = data.to_list() if hasattr(data, "to_list") else list(data)
     kind = _kind(items[0])
     for place, item in enumerate(items):
         if _kind(item) != kind:

@@ -23,7 +23,7 @@ def test_files_of_other_kinds_are_counted_and_listed(tmp_path, caplog):
     assert [file for file, _ in found.skipped] == ["3.png", "README", "a/x.MOV", "a/y.mov", "f.npy", "notes.txt"]
     assert {reason for _, reason in found.skipped[1:]} == {left_out.OTHER_KIND}
     assert "no image" in found.skipped[0][1]
-    said = f"{tmp_path}: left out 6 files (2 .mov, 1 .png, 1 without suffix, 1 .npy, 1 .txt), the first 3.png: "
+    said = f"{tmp_path}: left out 6 files (2 .mov, 1 .png, 1 without suffix, 1 .npy, 1 .txt), the first '3.png': "
     assert said in caplog.text
     assert len(caplog.records) == 1
 
@@ -42,6 +42,6 @@ def test_beside_shards(tmp_path):
 def test_many_kinds_are_one_line():
     skipped = [(f"x.{kind}", left_out.OTHER_KIND) for kind in "aabcdefg"]
     assert left_out.line(skipped) == (
-        "left out 8 files (2 .a, 1 .b, 1 .c, 1 .d, 1 .e, 2 others), the first x.a: of a kind that is not read here"
+        "left out 8 files (2 .a, 1 .b, 1 .c, 1 .d, 1 .e, 2 others), the first 'x.a': of a kind that is not read here"
     )
-    assert left_out.line([("x.png", "broken")]) == "left out 1 file (1 .png), x.png: broken"
+    assert left_out.line([("x.png", "broken")]) == "left out 1 file (1 .png), 'x.png': broken"
