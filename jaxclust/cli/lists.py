@@ -9,7 +9,8 @@ from jaxclust.methods.base import PRESETS, Method
 
 OWN_DATA = """
 or your own:
-  a folder of images       sub-folders, if there are any, are classes, for evaluation only
+  a folder of images       sub-folders, if there are any, are classes, for evaluation only, or parts (train, val, test);
+                           an archive of such a folder: .zip, .tar, .tar.gz
   a folder of shards       .npy or .npz files of one shape and type, one after the other by name
   an .npz file             images (n, h, w[, c]) or features (n, d); optional labels, split, names
   a sparse .npz file       features, as scipy.sparse.save_npz writes them; NAME.labels.npy may lie beside it
