@@ -10,6 +10,7 @@ from jaxclust.errors import InputError
 
 TRAIN, TEST = 0, 1
 SPLITS = ("all", "train", "test")
+ONE = 8  # rows and columns, at least, of bytes (h, w, 3) that are taken for one colour image
 
 
 class Dataset(NamedTuple):
@@ -107,6 +108,11 @@ def standard(name: str, images: Images) -> Images:
         raise InputError(f"{name}: the data is empty (shape {images.shape}): give at least one example")
     if images.ndim == 4 and images.shape[-1] not in (1, 3):
         raise InputError(f"{name}: images of shape {images.shape[1:]} {_channel_remedy(images.shape)}")
+    if images.ndim == 3 and images.dtype == np.uint8 and images.shape[2] in (3, 4) and min(images.shape[:2]) >= ONE:
+        raise InputError(
+            f"{name}: an array of shape {images.shape} looks like one colour image, not like {images.shape[0]} grey "
+            f"ones {images.shape[2]} pixels wide: give (n, h, w, 3), or for grey ones x[..., None]"
+        )
     array = _narrow(images)
     if images.dtype.kind == "f" and not all(np.isfinite(block).all() for _, block in blocks(array)):
         _refuse(name, images, ": remove or replace these examples")

@@ -25,13 +25,22 @@ def unrolled(data: Any) -> Any:
 
 
 def is_list(data: Any) -> bool:
-    """Whether it is a list, tuple, or array of one axis whose first is a path, a PIL image or an array of an image."""
+    """Whether it is a list, tuple, or array of one axis whose first is a path, a PIL image or an array of an image.
+
+    Raises InputError for dictionaries.
+    """
     plain = isinstance(data, list | tuple | np.ndarray) and not isinstance(data, dataset.Dataset)
     if not plain and not hasattr(data, "to_list"):  # which series of pandas and polars have
         return False
     if len(getattr(data, "shape", (1,))) != 1 or not len(data):
         return False
-    return _kind(data[0] if plain else data.to_list()[0]) is not None
+    first = data[0] if plain else data.to_list()[0]
+    if isinstance(first, dict):
+        keys = ", ".join(map(repr, list(first)[:5]))
+        raise InputError(
+            f"{NAME}: examples are dictionaries of {keys}: give one value of each, such as [row['image'] for row in X]"
+        )
+    return _kind(first) is not None
 
 
 def read(
@@ -75,6 +84,8 @@ def read_paths(
     files = [(base / Path(path).expanduser()).absolute() for path in paths]
     gone = [place for place, file in enumerate(files) if not file.is_file()]  # no pipes either
     if gone and (not skip_bad or len(gone) == len(files)):
+        if files[gone[0]].is_dir():
+            raise InputError(f"{paths[gone[0]]}: is a folder among files: give one folder alone, or the files in it")
         raise InputError(f"{paths[gone[0]]}: there is no such file: check the path (relative to {base.absolute()})")
     left_out = [(paths[place], "there is no such file") for place in gone]
     there = [of_path(file, path) for file, path in zip(files, paths, strict=True) if file.is_file()]

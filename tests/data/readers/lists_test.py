@@ -118,6 +118,8 @@ def test_what_is_no_list_of_images_is_said():
         ([np.zeros((8, 8, 4), np.uint8)] * 2, "drop the alpha channel"),
         ([Image.fromarray(COLOUR[0]), broken], "example 1 cannot be read as an image"),
         ([Image.fromarray(np.eye(8, dtype=np.float32))], "example 0 cannot be read as an image"),
+        ([{"image": COLOUR[0], "label": 1}], r"dictionaries of 'image', 'label'.*row\['image'\]"),
+        (["/tmp", "/usr"], "/tmp: is a folder among files"),
         (["nowhere.png"], "nowhere.png: there is no such file"),
         ([[1, 2], [1, 2, 3]], "example 0 holds 2 values and example 1 3: give all one shape"),
         ([[1, 2], 3], "example 0 holds 2 values and example 1 1"),
