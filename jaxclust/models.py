@@ -44,13 +44,18 @@ class Fitted(NamedTuple):
 
 
 class Assignments(NamedTuple):
-    """What is kept about the n examples of a fit: as in `Result`; reconstruction (n,) is None if there is none."""
+    """What is kept about the n examples of a fit: as in `Result`; reconstruction (n,) is None if there is none.
+
+    names, named: of the examples, as in `Dataset`.
+    """
 
     labels: np.ndarray
     probabilities: np.ndarray
     noise: np.ndarray
     embedding: np.ndarray
     reconstruction: np.ndarray | None
+    names: np.ndarray | None = None
+    named: str = "name"
 
 
 @dataclass(frozen=True)

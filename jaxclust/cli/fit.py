@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxclust import methods, runs
-from jaxclust.cli.tables import run_table
+from jaxclust.cli.tables import plain_log, run_table
 from jaxclust.data import prepare, sources
 from jaxclust.data.dataset import Dataset
 from jaxclust.data.rows import Images, LazyArray
@@ -29,8 +29,9 @@ HELP = """\
 usage: jaxclust fit METHOD DATA [options]
 
 METHOD is one of {methods} (jaxclust methods tells more).
-DATA is a built-in name (jaxclust data lists them), a folder of images or of .npy or .npz shards, an .npz, .npy, idx or
-idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet), or a sparse matrix (.npz of scipy.sparse.save_npz).
+DATA is a built-in name (jaxclust data lists them), a folder, .zip or .tar of images, a folder of .npy or .npz shards,
+an .npz, .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet) of features or of paths of
+images, or a sparse matrix (.npz of scipy.sparse.save_npz).
 
 jaxclust fit METHOD --help lists all options, with the values of the preset; add --preset paper to see that one's.
 """
@@ -41,8 +42,8 @@ class Options:
     """What `fit` needs beside the method's config."""
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
-    """A built-in name, a folder of images or of .npy or .npz shards, an .npz (dense or sparse), .npy, idx or idx.gz
-    file, or a table (.csv, .tsv, .csv.gz or .parquet)."""
+    """A built-in name, a folder, .zip or .tar of images, a folder of .npy or .npz shards, an .npz (dense or sparse),
+    .npy, idx or idx.gz file, or a table (.csv, .tsv, .csv.gz or .parquet)."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Run directory; runs/METHOD-DATA-SEED if not given."""
     seed: int = 0
@@ -55,8 +56,11 @@ class Options:
     """Part of the data to cluster, where the data states its parts."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None
     """Resize images to SIDE x SIDE; needed where they differ in size."""
+    max_pixels: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Refuse image files of more pixels; about 89 million if not given. With --image-size large scans are shrunk while
+    they are read."""
     skip_bad: bool = False
-    """Leave out images that cannot be read, and list them."""
+    """Leave out images that cannot be read; skipped.csv lists them."""
     stream: Literal["auto", "on", "off"] = "auto"
     """Read images from disk while training, in bounded memory; 'auto' does where they would take more than an eighth
     of the memory. The result is the same."""
@@ -133,19 +137,22 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     environment.enable_compilation_cache()
     mesh = choose_mesh(options.devices, options.mesh)
     report = Terminal() if leads and not options.quiet else Silent()
-    dataset = sources.load(
-        options.data,
-        split=options.split,
-        image_size=options.image_size,
-        skip_bad=options.skip_bad,
-        stream=options.stream,
-    )
-    for path in dataset.skipped:
-        report.note(f"skipped: {path}")
+    with plain_log():
+        dataset = sources.load(
+            options.data,
+            split=options.split,
+            image_size=options.image_size,
+            skip_bad=options.skip_bad,
+            stream=options.stream,
+            max_pixels=options.max_pixels,
+        )
+    if dataset.skipped:
+        report.note(f"what was left out, and why: {out / runs.SKIPPED}")
     shape = "x".join(map(str, dataset.images.shape[1:]))
     how = "streamed; " if isinstance(dataset.images, LazyArray) else ""
     report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; {how}preset {options.preset}; run {out}")
     stated = {name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad", "stream")}
+    stated["depth"] = dataset.depth
     request = Request(method, config, options.seed)
     if not leads:
         runs.follow(request, dataset, mesh)

@@ -9,12 +9,14 @@ from jaxclust.methods.base import PRESETS, Method
 
 OWN_DATA = """
 or your own:
-  a folder of images       sub-folders, if there are any, are classes, for evaluation only
+  a folder of images       sub-folders, if there are any, are classes, for evaluation only, or parts (train, val, test);
+                           an archive of such a folder: .zip, .tar, .tar.gz
   a folder of shards       .npy or .npz files of one shape and type, one after the other by name
-  an .npz file             images (n, h, w[, c]) or features (n, d); optional labels and split
+  an .npz file             images (n, h, w[, c]) or features (n, d); optional labels, split, names
   a sparse .npz file       features, as scipy.sparse.save_npz writes them; NAME.labels.npy may lie beside it
   a table                  .csv, .tsv, .csv.gz or .parquet with a header: columns of numbers are features; one called
                            label, labels, class or target is for evaluation only, one called split is train or test
+  a table of paths         the same with a column of image files and none of numbers
   an .npy file             images or features
   an idx or idx.gz file    as MNIST's; labels are found beside it
   tfds:NAME, openml:NAME   any data set of TensorFlow Datasets or OpenML"""

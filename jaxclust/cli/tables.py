@@ -1,11 +1,28 @@
-"""What commands print: short tables of plain text."""
+"""What commands print: short tables of plain text, and notes."""
 
+import logging
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 SCORES = (("acc", "ACC"), ("acc_labelled", "ACC without noise"), ("nmi", "NMI"), ("ari", "ARI"))
+
+
+@contextmanager
+def plain_log() -> Iterator[None]:
+    """Within it the package's log is plain lines on standard error, whatever handlers other packages have set up."""
+    log, handler = logging.getLogger("jaxclust"), logging.StreamHandler(sys.stderr)
+    before = log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = before
 
 
 def columns(rows: Iterable[Sequence[Any]], indent: str = "") -> str:

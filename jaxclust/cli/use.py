@@ -1,5 +1,6 @@
 """`jaxclust predict`, `sample` and `evaluate`: what a fitted run is good for."""
 
+import io
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import tyro
 
 from jaxclust import models, runs
-from jaxclust.cli.tables import columns, score_rows
+from jaxclust.cli.tables import columns, plain_log, score_rows
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
@@ -21,6 +22,7 @@ from jaxclust.system import atomic, environment
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Data = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+SHOWN = 20  # files that were left out
 SMALL, ENLARGED = 32, 4  # images up to this side are enlarged that many times in a grid
 T = TypeVar("T")
 
@@ -36,6 +38,8 @@ class _OnData:
     """Part of the data, where it states its parts."""
     image_size: Annotated[int | None, tyro.conf.arg(metavar="SIDE")] = None
     """Resize images to SIDE x SIDE; the run's own value if not given."""
+    max_pixels: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Refuse image files of more pixels; about 89 million if not given."""
     skip_bad: bool = False
     """Leave out images that cannot be read, and list them."""
     stream: Literal["auto", "on", "off"] = "auto"
@@ -45,7 +49,7 @@ class _OnData:
 
 @dataclass(frozen=True)
 class Predict(_OnData):
-    """Label new data: one line an example, with index, label and probability."""
+    """Label new data: one line an example, with index, label, probability and, where it has one, its file or name."""
 
     out: File = None
     """CSV to write; standard output if not given."""
@@ -83,16 +87,20 @@ def predict(argv: list[str]) -> None:
     fitted = _load(options.run)
     if options.level is not None:
         check_level(fitted.levels, options.level)
-    probabilities, _, embedding = _predicted(fitted, options, embed=options.level is not None)
+    probabilities, dataset, embedding = _predicted(fitted, options, embed=options.level is not None)
     header: tuple[str, ...] = ("index", "label", "probability")
     labels, highest = probabilities.argmax(1), probabilities.max(1)
-    rows: Iterable[tuple[object, ...]]
-    if options.level is None:
-        rows = ((index, labels[index], f"{highest[index]:.6f}") for index in range(len(labels)))
-    else:
+    cells: tuple[Iterable[object], ...]
+    cells = range(len(labels)), labels, (f"{p:.6f}" for p in highest)
+    if options.level is not None:
         assert embedding is not None
-        header, rows = header[:2], enumerate(labels_at(fitted.levels, options.level, labels, embedding))
+        header, cells = header[:2], (cells[0], labels_at(fitted.levels, options.level, labels, embedding))
+    if dataset.names is not None:
+        header, cells = (*header, runs.title_of_names(dataset.named)), (*cells, dataset.names)
+    rows = zip(*cells, strict=True)
     if options.out is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", errors=runs.ERRORS)  # the bytes that --out would have
         runs.print_table(sys.stdout, header, rows)
         return
     _check_parent(options.out)
@@ -150,12 +158,21 @@ def _predicted(
 ) -> tuple[np.ndarray, Dataset, np.ndarray | None]:
     if options.out is not None:
         _check_parent(options.out)
-    size = options.image_size or lifecycle.read_config(options.run).get("image_size")
-    dataset = sources.load(
-        options.data, split=options.split, image_size=size, skip_bad=options.skip_bad, stream=options.stream
-    )
-    for path in dataset.skipped:
-        print(f"skipped: {path}", file=sys.stderr)
+    config = lifecycle.read_config(options.run)
+    with plain_log():
+        dataset = sources.load(
+            options.data,
+            split=options.split,
+            image_size=options.image_size or config.get("image_size"),
+            skip_bad=options.skip_bad,
+            stream=options.stream,
+            max_pixels=options.max_pixels,
+            depth=config.get("depth") or (8 if fitted.preprocess.high <= 255 else None),
+        )
+    for path, reason in dataset.skipped[:SHOWN]:
+        print(f"skipped: {path!r}: {reason}", file=sys.stderr)
+    if dataset.skipped[SHOWN:]:
+        print(f"skipped: {len(dataset.skipped) - SHOWN} more", file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None
     return models.predict_proba(fitted, dataset.images), dataset, embedding
 

@@ -10,6 +10,7 @@ from jaxclust.errors import InputError
 
 TRAIN, TEST = 0, 1
 SPLITS = ("all", "train", "test")
+ONE = 8  # rows and columns, at least, of bytes (h, w, 3) that are taken for one colour image
 
 
 class Dataset(NamedTuple):
@@ -23,7 +24,11 @@ class Dataset(NamedTuple):
     split:       (n,) int8, 0 train and 1 test; or None where the data states no split.
     names:       (n,) object, str: the file of each example, relative to the folder with '/' between its parts, or what
                  a column of ids or the caller says; None where examples have no names but their places.
-    skipped:     files that could not be read and were left out (only with skip_bad).
+    skipped:     files that were left out, each with the reason: those of other kinds, and with skip_bad what cannot be
+                 read.
+    named:       what the names are, the title of their column in listings: 'file', or a table's own title for its ids,
+                 else 'name'.
+    depth:       9 to 16, the bits of image files of which some have 16; None for all else.
     """
 
     name: str
@@ -32,7 +37,9 @@ class Dataset(NamedTuple):
     class_names: tuple[str, ...] | None
     split: np.ndarray | None
     names: np.ndarray | None
-    skipped: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+    named: str
+    depth: int | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -47,15 +54,17 @@ def build(
     class_names: tuple[str, ...] | None = None,
     split: Any = None,
     names: Any = None,
-    skipped: tuple[str, ...] = (),
+    skipped: tuple[tuple[str, str], ...] = (),
+    named: str = "name",
+    depth: int | None = None,
     *,
     select: str = "all",
 ) -> Dataset:
     """Checks and brings into one form what a reader found, and keeps the part `select` ('all', 'train', 'test').
 
     images: (n, h, w), (n, h, w, 1 or 3) or (n, d), any real dtype. labels: (n,) whole numbers or strings.
-    split: (n,) of 0/1 or of 'train'/'test'. names: (n,) of anything that is told by its text. Raises InputError in
-    words that start with `name`.
+    split: (n,) of 0/1 or of 'train'/'test'. names: (n,) of anything that is told by its text. named: what they are.
+    Raises InputError in words that start with `name`.
     """
     if select not in SPLITS:
         raise InputError(f"split {select!r} is unknown: choose one of {', '.join(SPLITS)}")
@@ -65,7 +74,7 @@ def build(
     if labels is not None:
         labels, class_names = _class_codes(name, labels, class_names, n)
     if names is not None:
-        names = _names(name, names, n)
+        names = names_of(name, names, n)
     if select != "all":
         if codes is None:
             raise InputError(f"{name}: this data states no train and test parts: use split 'all'")
@@ -75,7 +84,7 @@ def build(
         array, codes = take(array, np.flatnonzero(keep)), codes[keep]
         labels = None if labels is None else labels[keep]
         names = None if names is None else names[keep]
-    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped))
+    return Dataset(name, array, labels, class_names, codes, names, tuple(skipped), named, depth)
 
 
 def standard(name: str, images: Images) -> Images:
@@ -99,6 +108,11 @@ def standard(name: str, images: Images) -> Images:
         raise InputError(f"{name}: the data is empty (shape {images.shape}): give at least one example")
     if images.ndim == 4 and images.shape[-1] not in (1, 3):
         raise InputError(f"{name}: images of shape {images.shape[1:]} {_channel_remedy(images.shape)}")
+    if images.ndim == 3 and images.dtype == np.uint8 and images.shape[2] in (3, 4) and min(images.shape[:2]) >= ONE:
+        raise InputError(
+            f"{name}: an array of shape {images.shape} looks like one colour image, not like {images.shape[0]} grey "
+            f"ones {images.shape[2]} pixels wide: give (n, h, w, 3), or for grey ones x[..., None]"
+        )
     array = _narrow(images)
     if images.dtype.kind == "f" and not all(np.isfinite(block).all() for _, block in blocks(array)):
         _refuse(name, images, ": remove or replace these examples")
@@ -173,11 +187,17 @@ def _split_codes(name: str, split: Any, n: int) -> np.ndarray:
     return values.astype(np.int8)
 
 
-def _names(name: str, names: Any, n: int) -> np.ndarray:
+def names_of(name: str, names: Any, n: int) -> np.ndarray:
+    """Names (n,) of examples as text. Raises InputError for another number, and for text that UTF-8 cannot hold."""
     found = np.empty(len(names), object)
     found[:] = [str(one) for one in names]
     if len(found) != n:
         raise InputError(f"{name}: {len(found)} names do not match {n} examples: give one for each")
+    try:
+        "".join(found).encode("utf-8", "surrogateescape")  # as listings are written
+    except UnicodeEncodeError as error:
+        text = error.object[error.start : error.end]
+        raise InputError(f"{name}: the names hold {text!a}, which is no character: give other names") from error
     return found
 
 

@@ -1,6 +1,7 @@
 """`load`: a data set by name, file, folder or array, in one form."""
 
 import difflib
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,31 @@ from scipy.sparse import issparse
 
 from jaxclust.data import dataset, prepare, rows
 from jaxclust.data.dataset import Dataset
-from jaxclust.data.readers import built_in, files, folders, memory, shards, sparse, tables
+from jaxclust.data.readers import (
+    archives,
+    built_in,
+    files,
+    folders,
+    kinds,
+    left_out,
+    listing,
+    lists,
+    memory,
+    npz_names,
+    path_tables,
+    pixels,
+    shards,
+    sparse,
+    tables,
+)
 from jaxclust.data.readers.built_in import BUILT_IN, BuiltIn
 from jaxclust.data.readers.found import Found
+from jaxclust.data.readers.pixels import Look
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 from jaxclust.system import environment
+
+log = logging.getLogger(__name__)
 
 __all__ = ["BUILT_IN", "BuiltIn", "Dataset", "load"]
 
@@ -31,40 +51,66 @@ class Reading(NamedTuple):
     image_size: int | None
     skip_bad: bool
     stream: str
+    max_pixels: int | None = None
+    depth: int | None = None
+
+    @property
+    def look(self) -> Look:
+        """How image files are looked at."""
+        return Look(self.image_size, self.max_pixels, self.depth)
 
 
 def load(
-    data: Any, *, split: str = "all", image_size: int | None = None, skip_bad: bool = False, stream: str = "off"
+    data: Any,
+    *,
+    split: str = "all",
+    image_size: int | None = None,
+    skip_bad: bool = False,
+    stream: str = "off",
+    names: Any = None,
+    max_pixels: int | None = None,
+    depth: int | None = None,
 ) -> Dataset:
     """Reads images or features from wherever they are, or opens what is to be streamed: standard data, checked once.
 
-    data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder of images (see
-        `folders.read_folder`), of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images` or
-        `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv, .csv.gz
-        or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps with
-        NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a
-        matrix of scipy.sparse (n, d), or a data frame of numbers.
+    data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder, .zip or .tar of images
+        (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
+        or `features`, optional `labels`, `split` and `names`), .npy, idx or idx.gz file; a table of features, .csv,
+        .tsv, .csv.gz or .parquet (`tables.read`), or one that lists image files (`path_tables.find`); a sparse matrix
+        of features as scipy.sparse.save_npz writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it
+        (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), or a data frame
+        of numbers; a list of paths of images, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
-    skip_bad: leaves out images of a folder that cannot be read, and lists them in `skipped`.
+    skip_bad: leaves out images that cannot be read, and lists them in `skipped`.
     stream: 'on' leaves the images on disk and gives `LazyArray`, 'off' reads them; 'auto' is 'on' where they would take
         more than RESIDENT_SHARE of the memory (`streams`). .npy and .npz are read where they lie; compressed .npz,
         folders of images, resized images and tables are unpacked into a temporary file once. Sparse matrices stay
         sparse in memory and become dense part by part. Other data are read whole, and with 'on' fed to the device part
         by part.
+    names: (n,) what each example of data in memory is called; files have names of their own.
+    max_pixels: refuses image files of more pixels; by default Pillow's limit, about 89 million.
+    depth: bits of image files as `Dataset.depth` tells them of another data set, so that these are read alike; 8 reads
+        files of 16 bits as 8 bits. By default what the files hold.
+
+    Files of a folder that are not read are counted in a line of the log and listed in `skipped`, hidden ones aside.
 
     Raises InputError, in one line that names the file and the remedy. Nothing is ever unpickled.
     """
-    folders.check_image_size(image_size)
+    reading = Reading(image_size, skip_bad, stream, max_pixels, depth)
+    pixels.check(reading.look)
     if stream not in STREAM:
         raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
-    if not isinstance(data, str | os.PathLike):
-        name, found = "array", Found(_given(data, stream))
-    else:
+    if isinstance(data, str | os.PathLike):
         name = os.fspath(data)
-        reading = Reading(image_size, skip_bad, stream)
+        if names is not None:
+            raise InputError(f"{name}: files have names of their own: give names with data in memory only")
         found = _read(name, not isinstance(data, str), reading)
+    else:
+        name, found = _given(data, reading, names)
     result = dataset.build(name, *found, select=split)
+    if result.skipped and not isinstance(data, Dataset):
+        log.warning("%s: %s", name, left_out.line(result.skipped))
     if image_size is not None:
         result = _resized(result, image_size)
     if not isinstance(result.images, LazyArray) and streams(stream, result.images.shape):
@@ -83,11 +129,21 @@ def streams(stream: str, shape: tuple[int, ...]) -> bool:
     return memory is not None and prepare.n_bytes(shape) > RESIDENT_SHARE * memory
 
 
-def _given(data: Any, stream: str) -> rows.Images:
-    found = memory.read(data)
-    if isinstance(found, LazyArray) and issparse(data) and not streams(stream, found.shape):
-        return sparse.dense(found)
-    return found
+def _given(data: Any, reading: Reading, names: Any) -> tuple[str, Found]:
+    """What a user holds in memory with the names that they give, and what errors call it."""
+    called: dict[str, Any] = {} if names is None else {"names": names, "named": "name"}
+    if isinstance(data, Dataset):
+        return data.name, Found(*data[1:])._replace(**called)
+    data = lists.unrolled(data)
+    if lists.is_list(data):
+        found, kept = lists.read(data, reading.look, reading.skip_bad, partial(streams, reading.stream))
+        if kept is not None and names is not None:
+            called["names"] = dataset.names_of(lists.NAME, names, len(data))[kept]
+        return lists.NAME, found._replace(**called)
+    images = memory.read(data)
+    if isinstance(images, LazyArray) and issparse(data) and not streams(reading.stream, images.shape):
+        images = sparse.dense(images)
+    return "array", Found(images, **called)
 
 
 def _resized(result: Dataset, image_size: int) -> Dataset:
@@ -97,11 +153,11 @@ def _resized(result: Dataset, image_size: int) -> Dataset:
     if isinstance(images, LazyArray):
         ends, shape = rows.limits(images), (len(images), image_size, image_size, images.shape[3])
         if images.shape != shape:
-            resized = (folders.resize(block, image_size, ends) for _, block in rows.blocks(images))
+            resized = (pixels.resize(block, image_size, ends) for _, block in rows.blocks(images))
             images = shards.stored((block.tobytes() for block in resized), shape, images.dtype)
             images.checked = True
     else:
-        images = folders.resize(images, image_size)
+        images = pixels.resize(images, image_size)
     return result._replace(images=images)
 
 
@@ -132,9 +188,9 @@ def _read(name: str, is_path: bool, reading: Reading) -> Found:
 
 
 def _read_directory(path: Path, reading: Reading) -> Found:
-    has_images = bool(folders.list_images(path))
+    listed = listing.walk(path)
     pairs = [(p, code) for prefix, code in IDX_PAIRS for p in sorted(path.glob(f"{prefix}[-.]idx3-ubyte*"))[:1]]
-    if pairs and not has_images:
+    if pairs and not listed.files:
         parts = [(files.read_idx_pair(p), code) for p, code in pairs]
         labels = [part[1] for part, _ in parts]
         return Found(
@@ -144,13 +200,16 @@ def _read_directory(path: Path, reading: Reading) -> Found:
             np.concatenate([np.full(len(part[0]), code, np.int8) for part, code in parts]),
         )
     paths = shards.list_shards(path)
-    if paths and not has_images:
-        return _read_shards([shards.find(p) for p in paths], reading, str(path))
-    streamed = reading.stream == "on" or (
-        reading.stream == "auto" and streams("auto", folders.size_of(path, reading.image_size))
-    )
-    read = folders.open_folder if streamed else folders.read_folder
-    return read(path, image_size=reading.image_size, skip_bad=reading.skip_bad)
+    if paths and not listed.files:
+        found = _read_shards([shards.find(p) for p in paths], reading, str(path))
+        return found._replace(skipped=left_out.others(path, paths))
+    return _read_images(listed, reading)
+
+
+def _read_images(listed: listing.Listing, reading: Reading) -> Found:
+    """Image files, in a temporary file where they are to be streamed."""
+    stored = streams(reading.stream, folders.shape_of(listed, reading.image_size))
+    return folders.read(listed, reading.look, skip_bad=reading.skip_bad, stored=stored)
 
 
 def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Found:
@@ -160,12 +219,20 @@ def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Foun
     if not streams(reading.stream, shape):
         files.check_size(what, files.n_bytes(shape, images.dtype))
         images = images[:]
-    return Found(images, shards.beside(found, "labels"), None, shards.beside(found, "split"))
+    labels, split = shards.beside(found, "labels"), shards.beside(found, "split")
+    packed = all(shard.member for shard in found)
+    names = npz_names.read([s.path for s in found], [s.shape[0] for s in found]) if packed else None
+    return Found(images, labels, None, split, names)
 
 
 def _read_file(path: Path, reading: Reading) -> Found:
     suffix = path.suffix.lower()
+    if archives.is_archive(path):
+        return _read_images(archives.unpacked(path), reading)
     if tables.is_table(path):
+        listed = path_tables.find(path)
+        if listed is not None:
+            return path_tables.read(listed, reading.look, reading.skip_bad, partial(streams, reading.stream))
         return tables.read(path, partial(streams, reading.stream))
     if suffix == ".npz" and sparse.is_sparse(path):
         return sparse.read(path, partial(streams, reading.stream))
@@ -176,16 +243,17 @@ def _read_file(path: Path, reading: Reading) -> Found:
     if suffix == ".npz":
         arrays = files.read_npz(path)
         images = arrays["images"] if "images" in arrays else _as_features(path, arrays["features"])
-        return Found(images, arrays.get("labels"), None, arrays.get("split"))
+        names = npz_names.read([path], [len(images)] if images.ndim else [0])
+        return Found(images, arrays.get("labels"), None, arrays.get("split"), names)
     if suffix == ".npy":
         return Found(files.read_npy(path))
     if files.is_idx(path):
         return Found(*files.read_idx_pair(path))
-    if suffix in folders.SUFFIXES:
+    if suffix in kinds.SUFFIXES:
         raise InputError(f"{path}: a single image cannot be clustered: give the folder that holds the images")
     raise InputError(
         f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, idx, idx.gz or a "
-        "folder of images"
+        "folder, .zip or .tar of images"
     )
 
 

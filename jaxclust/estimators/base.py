@@ -93,8 +93,9 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
       verbose: draws progress bars.
 
     X is images (n, h, w) or (n, h, w, c) with c 1 or 3, uint8 or float, or features (n, d), dense, of scipy.sparse or a
-    data frame of numbers; y is ignored. What is
-    larger than memory is streamed: `load_data(PATH, stream="on").images`.
+    data frame of numbers; a list of paths of images, of PIL images or of arrays, of one size; or what `load_data`
+    gives, where images may be resized. y is ignored. What is larger than memory is streamed:
+    `load_data(PATH, stream="on")`.
 
     Attributes:
       labels_: (n,) int32, in [0, n_clusters_).
@@ -109,6 +110,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
       seconds_: seconds by phase; only after `fit`.
       n_features_in_: columns, where X is features.
       feature_names_in_: their names, where X is a DataFrame with strings as names; only after `fit`.
+      names_: (n,) object, str: which example is which, as `names` told `fit` or the paths in X; None if neither did.
     """
 
     method: ClassVar[str]
@@ -123,23 +125,27 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
             intro = "Parameters, where None stands for the preset's value, in brackets:"
             cls.__doc__ = f"{cls.__doc__}\n\n    {intro}\n{_parameters(found)}\n\n    {shared}\n    "
 
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
-        """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered."""
+    def fit(self, X: Any, y: Any = None, *, names: Any = None) -> Self:  # noqa: N803
+        """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered.
+
+        names: (n,) what each example is called, which `names_` keeps and `save` writes; paths in X are names anyway.
+        """
         data = inputs.as_training(X)
         features = inputs.features(X, data)
         request = self._request()
-        dataset = sources.load(data)
+        dataset = sources.load(data, names=names)
         preprocess, images = models.prepared(request.config, dataset.images)
         phases = Phases(None, Terminal() if self.verbose else Silent())
         result = models.fit(request, images, preprocess, phases)
-        self._adopt(models.fitted(request, preprocess, result), models.assignments(result), features)
+        assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
+        self._adopt(models.fitted(request, preprocess, result), assigned, features)
         self.opinions_, self.summary_, self.seconds_ = result.opinions, result.summary, phases.seconds
         self.clear_ = result.summary.get("clear")
         return self
 
-    def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> np.ndarray:  # noqa: N803
-        """`fit(X).labels_`."""
-        return self.fit(X).labels_
+    def fit_predict(self, X: Any, y: Any = None, *, names: Any = None, **kwargs: Any) -> np.ndarray:  # noqa: N803
+        """`fit(X, names=names).labels_`."""
+        return self.fit(X, names=names).labels_
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Labels of new data, (n,) int32."""
@@ -177,7 +183,15 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
         fitted = self._fitted()
-        assigned = Assignments(self.labels_, self.probabilities_, self.noise_, self.embedding_, self._reconstruction)
+        assigned = Assignments(
+            self.labels_,
+            self.probabilities_,
+            self.noise_,
+            self.embedding_,
+            self._reconstruction,
+            self.names_,
+            self._named,
+        )
         parameters = {name: getattr(self, name) for name in OWN}
         runs.save(Path(directory), fitted, assigned, parameters, overwrite=overwrite)
 
@@ -232,6 +246,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         self.labels_, self.probabilities_, self.noise_, self.embedding_ = assigned[:4]
         self.n_clusters_ = fitted.n_clusters
         self._reconstruction = assigned.reconstruction
+        self.names_, self._named = assigned.names, assigned.named
         self.fitted_ = fitted
         for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
             self.__dict__.pop(name, None)

@@ -1,5 +1,6 @@
 """What estimators are given as X, looked at as scikit-learn's conventions ask; errors are lines of ours."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,9 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 
-from jaxclust.data.readers import frames
+from jaxclust.data import sources
+from jaxclust.data.dataset import Dataset
+from jaxclust.data.readers import frames, lists, memory
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 
@@ -17,17 +20,21 @@ class WrongType(InputError, TypeError):
 
 
 def as_input(X: Any) -> Any:  # noqa: N803
-    """X as `sources.load` takes it: `LazyArray` and matrices of scipy.sparse as they are, else a numeric array.
+    """X as `sources.load` takes it: `LazyArray` and matrices of scipy.sparse as they are, else a numeric array; or a
+    `Dataset`, where X is one, a path or a list of images.
 
     The array is (n, d), (n, h, w) or (n, h, w, c), of any number type; its values are not looked at.
     Raises InputError for what is complex, of one dimension or without columns; WrongType for objects that are no
     numbers.
     """
-    if isinstance(X, LazyArray) or issparse(X):
+    X = lists.unrolled(X)  # noqa: N806
+    if isinstance(X, LazyArray | Dataset) or issparse(X):
         return X
+    if isinstance(X, str | os.PathLike) or lists.is_list(X):
+        return sources.load(X)
     if frames.is_frame(X):  # its values are looked at later: names are compared first
         frames.refuse_classes(X)
-    array = _numbers(np.asarray(X))
+    array = _numbers(memory.as_array(X))
     if array.dtype.kind == "c":
         raise InputError(f"X: Complex data not supported: its type is {array.dtype}: give real numbers, such as abs(X)")
     if array.ndim == 1:
@@ -43,8 +50,9 @@ def as_input(X: Any) -> Any:  # noqa: N803
 def as_training(X: Any) -> Any:  # noqa: N803
     """`as_input` of what is to be fitted: a single example is an InputError."""
     data = as_input(X)
-    if data.shape[:1] == (1,):
-        raise InputError(f"X holds 1 sample (shape {data.shape}): clustering needs at least 2")
+    shape = data.images.shape if isinstance(data, Dataset) else data.shape
+    if shape[:1] == (1,):
+        raise InputError(f"X holds 1 sample (shape {shape}): clustering needs at least 2")
     return data
 
 
@@ -67,6 +75,8 @@ def check_features(estimator: Any, X: Any, data: Any) -> None:  # noqa: N803
 
 
 def _validate(estimator: Any, X: Any, data: Any, reset: bool) -> None:  # noqa: N803
+    if isinstance(data, Dataset):
+        X = data = data.images  # noqa: N806
     try:
         validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=data.ndim == 2)
     except TypeError as error:

@@ -35,8 +35,10 @@ def colours(indices: NDArray[np.integer]) -> NDArray[np.float64]:
 
 
 def shorten(text: str, length: int = 16) -> str:
-    """The text, cut to `length` characters with an ellipsis."""
-    return text if len(text) <= length else text[: length - 1].rstrip() + "…"
+    """The text, cut to `length` characters with an ellipsis, in one line and without mathematics for matplotlib."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    cut = text if len(text) <= length else text[: length - 1].rstrip() + "…"
+    return cut.replace("$", r"\$")
 
 
 def plain(axes: "Axes", title: str = "", x: str = "", y: str = "") -> None:

@@ -1,5 +1,6 @@
 """All the figures of a run, as PNG files in its directory. They are drawn without labels too."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -69,7 +70,9 @@ def draw_run(
         try:
             figure = draw()
             if figure is not None:
-                figure.savefig(target / f"{name}.png", dpi=DPI)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # boxes stand for them
+                    figure.savefig(target / f"{name}.png", dpi=DPI)
                 written.append(target / f"{name}.png")
         except Exception as error:
             error.add_note(f"while drawing {name}.png")

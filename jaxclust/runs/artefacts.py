@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -21,8 +21,10 @@ from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
 from jaxclust.train.checkpoint import load_dicts, save_dicts
 
+SKIPPED = "skipped.csv"  # what was left out, and why
 LEVELS = "levels.npz"  # beside model.json
 COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
+ERRORS = "surrogateescape"  # of listings: bytes of a file's name that are no UTF-8 are written and read as they are
 
 
 def save(
@@ -74,8 +76,10 @@ def load(directory: Path) -> Fitted:
 def load_assignments(directory: Path) -> Assignments:
     """What a complete run keeps about the examples that it was fitted to."""
     try:
-        with open(directory / "assignments.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
+        with open(directory / "assignments.csv", encoding="utf-8", errors=ERRORS, newline="") as file:
+            reader = csv.DictReader(file)
+            rows, titles = list(reader), reader.fieldnames or ()
+        named = next((title for title in titles if title not in COLUMNS), None)
         opinion = [row["label_by_reconstruction"] for row in rows]
         return Assignments(
             np.array([int(row["label"]) for row in rows], np.int32),
@@ -83,6 +87,8 @@ def load_assignments(directory: Path) -> Assignments:
             np.array([row["noise"] == "1" for row in rows], bool),
             np.load(directory / "embedding.npy", allow_pickle=False),
             np.array(opinion, np.int32) if all(opinion) else None,
+            None if named is None else np.array([row[named] for row in rows], object),
+            named or "name",
         )
     except (KeyError, ValueError, OSError) as error:
         raise InputError(f"{directory}: assignments are damaged ({error}): fit again") from error
@@ -92,7 +98,7 @@ def write_table(path: Path, header: tuple[str, ...], rows: Iterator[tuple[Any, .
     """Rows as a CSV file, one at a time: the text of all of them would take more memory than they do."""
 
     def fill(file: BinaryIO) -> None:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        text = io.TextIOWrapper(file, encoding="utf-8", errors=ERRORS, newline="")
         print_table(text, header, rows)
         text.detach()
 
@@ -101,23 +107,32 @@ def write_table(path: Path, header: tuple[str, ...], rows: Iterator[tuple[Any, .
 
 def print_table(text: TextIO, header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> None:
     """Rows as CSV lines."""
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    plain, quoted = (csv.writer(text, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    for row in chain((header,), rows):  # before Python 3.13 a carriage return alone is not quoted
+        (quoted if any(isinstance(cell, str) and "\r" in cell for cell in row) else plain).writerow(row)
+
+
+def title_of_names(named: str) -> str:
+    """The title of the column of names: `named`, or 'name' where a listing has a column of its own called so."""
+    return "name" if named in COLUMNS or not named.strip() else named
 
 
 def write_assignments(out: Path, assigned: Assignments) -> None:
+    """assignments.csv, its names in the last column, and the arrays beside it."""
     n = len(assigned.labels)
-    columns = (
+    columns: tuple[Iterable[object], ...] = (
         range(n),
         assigned.labels,
         (f"{p:.6f}" for p in assigned.probabilities.max(1)),
         assigned.noise.astype(np.int8),
         repeat("", n) if assigned.reconstruction is None else assigned.reconstruction,
     )
+    header: tuple[str, ...] = COLUMNS
+    if assigned.names is not None:
+        header, columns = (*COLUMNS, title_of_names(assigned.named)), (*columns, assigned.names)
     atomic.write_array(out / "embedding.npy", np.asarray(assigned.embedding, np.float32))
     atomic.write_array(out / "probabilities.npy", np.asarray(assigned.probabilities, np.float32))
-    write_table(out / "assignments.csv", COLUMNS, zip(*columns, strict=True))
+    write_table(out / "assignments.csv", header, zip(*columns, strict=True))
 
 
 def _read_levels(path: Path) -> Levels | None:

@@ -17,7 +17,7 @@ from jaxclust.data.rows import Images
 from jaxclust.methods.base import Result
 from jaxclust.models import Request
 from jaxclust.runs import lifecycle
-from jaxclust.runs.artefacts import write_assignments, write_model
+from jaxclust.runs.artefacts import SKIPPED, write_assignments, write_model, write_table
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
 from jaxclust.train import hosts
@@ -65,10 +65,13 @@ def fit(
     if hosts.shared(begin)["complete"]:
         return lifecycle.read_json(out / "metrics.json")
     with lifecycle.marked(begun[0]):
+        if dataset.skipped:
+            write_table(out / SKIPPED, ("file", "reason"), iter(dataset.skipped))
         phases = Phases(out, report, mesh=mesh)
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
-        write_assignments(out, models.assignments(result))
+        assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
+        write_assignments(out, assigned)
         if result.levels is not None:
             atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
         write_model(out / "model", models.fitted(request, preprocess, result))
@@ -139,7 +142,7 @@ def _describe(
         "data_fingerprint": dataset.fingerprint,
         "n_samples": len(dataset.images),
         "shape": dataset.images.shape[1:],
-        "skipped": dataset.skipped,
+        "skipped": len(dataset.skipped),
         "preprocess": asdict(preprocess),
         "versions": environment.versions(),
         "devices": environment.devices(),

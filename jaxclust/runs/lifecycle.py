@@ -13,8 +13,8 @@ from jaxclust.train import history
 
 RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"
 ENTRIES = (
-    "config.json", "metrics.json", "assignments.csv", "embedding.npy", "probabilities.npy", "levels.npz", history.NAME,
-    "model", "figures", "phases",
+    "config.json", "metrics.json", "assignments.csv", "skipped.csv", "embedding.npy", "probabilities.npy", "levels.npz",
+    history.NAME, "model", "figures", "phases",
 )  # fmt: skip
 REPLACED = ".replaced"  # where an overwritten run waits until the new one is complete
 IDENTITY = ("method", "data_fingerprint", "seed", "preprocess", "config")  # what a resumed run must share

@@ -83,6 +83,15 @@ def test_labels():
             dataset.build("x", IMAGES, bad)
 
 
+def test_one_colour_image_is_not_taken_for_many_grey_ones():
+    for channels in (3, 4):
+        with pytest.raises(InputError, match="looks like one colour image"):
+            dataset.build("x", np.zeros((16, 12, channels), np.uint8))
+    for shape in ((16, 12, 3, 1), (16, 12, 5), (6, 8, 3)):
+        assert len(dataset.build("x", np.zeros(shape, np.uint8)).images) == shape[0]
+    assert len(dataset.build("x", np.zeros((16, 12, 3))).images) == 16
+
+
 def test_split_selects_rows_of_everything():
     images, labels = np.arange(8, dtype=np.float32).reshape(4, 2), np.arange(4)
     for split in ([0, 1, 0, 1], np.array(["train", "test", "train", "test"])):

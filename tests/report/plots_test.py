@@ -152,6 +152,16 @@ def test_confusion_of_many_clusters_and_of_noise_alone(tmp_path):
     assert plots.confusion([-1, -1], [0, 1]) is None
 
 
+def test_any_class_name_is_drawn_as_it_is(tmp_path):
+    names = ["$money & _x^2", "$a$b", "caf\udce9 latin-1", "two\nlines"]
+    figure = plots.confusion(np.arange(8) % 4, np.arange(8) % 4, names)
+    assert draw(figure, tmp_path)
+    (axes,) = figure.axes
+    shown = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert shown == [r"\$money & _x^2", r"\$a\$b", r"caf\udce9 latin-1", r"two\nlines"]
+    assert draw(plots.cluster_map(np.eye(8)[:, :2], np.arange(8) % 4, None, np.arange(8) % 4, names), tmp_path)
+
+
 def test_expert_maps(tmp_path):
     rng = np.random.default_rng(0)
     points = [rng.normal(size=(n, 2)) for n in (5, 1, 8)]

@@ -1,271 +1,236 @@
-"""A folder of images, read with Pillow: sorted, bounded, with the top sub-folders as classes for evaluation."""
+"""Sets of image files, of a folder or an archive: sorted, bounded, with sub-folders as classes or as parts."""
 
-import os
-import warnings
+import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from functools import partial
-from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from jaxclust.data.readers import shards
+from jaxclust.data.readers import kinds, listing, pixels, shards
 from jaxclust.data.readers.files import check_size
 from jaxclust.data.readers.found import Found
+from jaxclust.data.readers.kinds import Unreadable
+from jaxclust.data.readers.listing import File, Listing
+from jaxclust.data.readers.pixels import Look, Picture
 from jaxclust.data.rows import Images, prefetched
 from jaxclust.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # nothing that calls another program
-GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
-SPLIT_FOLDERS = {"train": 0, "test": 1}
-MIN_SIZE, MAX_SIZE = 4, 1024
+log = logging.getLogger(__name__)
+
+# Folders that are parts of the data and no classes. Validation is the test part where there is no other.
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+SPREAD = 9  # bits, at least, of files of 16 bits
 
 
-def read_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Found:
-    """Reads every image below `root`, in the order of their paths; hidden files and folders are left out.
+class _Set:
+    """What is known of a set of image files while it is read."""
+
+    def __init__(self, found: Listing):
+        self.root, self.wrapped = found.root, found.wrapped
+        self.names: list[str] = []
+        self.skipped = list(found.left_out)
+        self.forms: list[tuple[int, bool]] = []  # channels, and whether of 16 bits
+        self.shape: tuple[int, int] = (0, 0)
+        self.largest = 0.0
+        self.several = self.upper = 0
+
+    def add(self, file: File, picture: Picture) -> None:
+        """Take an image into the set."""
+        array = picture.array
+        self.names.append(file.name)
+        self.forms.append(_form_of(array))
+        self.shape = (array.shape[0], array.shape[1])
+        self.largest = max(self.largest, float(array.max()))
+        self.several += picture.several
+        self.upper += picture.upper
+
+    def found(self, images: Images, depth: int | None, labelled: bool) -> Found:
+        """All that is known, once it is read; the log says what is not as one would think."""
+        labels, split, note = classes(self.names, self.wrapped) if labelled else (None, None, "")
+        of = f"of {len(self.names)} files"
+        shallow = sum(not deep for _, deep in self.forms)
+        notes: dict[str, object] = {
+            f"{self.several} {of} hold several pages or frames: the first of each is read": self.several,
+            f"{self.upper} {of} have colours of 16 bits: the upper 8 are read": self.upper,
+            f"{shallow} {of} have 8 bits, among others of 16: 0..255 is read as 0..{2 ** (depth or 8) - 1}": depth
+            and shallow,
+            note: note,
+        }
+        for told in (note for note, holds in notes.items() if holds):
+            log.warning("%s: %s", self.root, told)
+        names = np.array(self.names, object)
+        return Found(images, labels, None, split, names, tuple(sorted(self.skipped)), "file", depth)
+
+
+def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = False, labelled: bool = True) -> Found:
+    """Reads image files in their order.
 
     Grey images stay at one channel; with a single colour image among them, all become RGB. Transparency is put on
-    white, EXIF orientation applied, 16-bit grey scaled to 8 bits, the first frame of several taken. Classes are the top
-    sub-folders; if these are named 'train' and 'test' they are the split, and the folders below them the classes.
-    Raises InputError for mixed sizes without `image_size`, and for a file that cannot be read unless `skip_bad`.
+    white, EXIF orientation applied, the first page or frame of several taken. Files of 8 bits give uint8. With a single
+    grey file of 16 bits among them all become float32: it keeps its numbers, and files of 8 bits are spread over the
+    smallest range 0..2^k - 1 that holds the largest number of all files, or over that of `look.depth` bits. Classes and
+    parts are those of `classes`.
+
+    stored: whether the pixels go to a temporary file.
+    labelled: whether folders are classes or parts.
+    Raises InputError for no images, for mixed sizes without `image_size`, and for a file that cannot be read unless
+    `skip_bad`.
     """
-    check_image_size(image_size)
-    paths = _listed(root)
-    kept: list[Path] = []
-    skipped: list[str] = []
-    pixels = _checked(root, paths, image_size, skip_bad, kept, skipped, map(partial(_try, image_size), paths))
-    images = _stack(list(pixels))
-    return _found(root, images, kept, skipped)
+    pixels.check(look)
+    if not found.files:
+        raise InputError(_none(found))
+    known = _Set(found)
+    with pixels.quiet():
+        if stored:
+            images, depth = _stored(found, look, skip_bad, known)
+        else:
+            pictures = (pixels.read(file, look) for file in found.files)
+            arrays, depth = unified(list(_checked(found, look, skip_bad, known, pictures)), look.depth)
+            images = np.stack(arrays)
+    return known.found(images, depth, labelled)
 
 
-def open_folder(root: Path, *, image_size: int | None = None, skip_bad: bool = False) -> Found:
-    """`read_folder` with the pixels in a temporary file: every image is decoded once, whatever its format."""
-    check_image_size(image_size)
-    paths = _listed(root)
-    kept: list[Path] = []
-    skipped: list[str] = []
-    colours: list[bool] = []
-    shape: tuple[int, ...] = ()
-    read = prefetched(lambda i: _try(image_size, paths[i]), range(len(paths)))
-
-    def pixels() -> Iterator[bytes]:
-        nonlocal shape
-        for array in _checked(root, paths, image_size, skip_bad, kept, skipped, read, bounded=False):
-            colours.append(array.ndim == 3)
-            shape = array.shape[:2]
-            yield array.tobytes()
-
-    file = shards.temporary(pixels())
-    if any(colours) and not all(colours):
-        with file:
-            images = shards.stored(_as_rgb(file, colours, shape), (len(kept), *shape, 3), np.uint8)
-    else:
-        images = shards.rows_of(file, (len(kept), *shape, 3 if any(colours) else 1), np.uint8)
-    return _found(root, images, kept, skipped)
-
-
-def _found(root: Path, images: Images, kept: list[Path], skipped: list[str]) -> Found:
-    paths = [path.relative_to(root) for path in kept]
-    labels, split = _classes(paths)
-    names = np.array([path.as_posix() for path in paths], object)
-    return Found(images, labels, None, split, names, tuple(skipped))
-
-
-def size_of(root: Path, image_size: int | None) -> tuple[int, ...]:
-    """The shape (n, h, w, 3) of a folder's images, colour assumed, as the first that can be read tells it."""
-    from PIL import Image
-
-    paths = _listed(root)
+def shape_of(found: Listing, image_size: int | None) -> tuple[int, ...]:
+    """The shape (n, h, w, 3) of images, colour assumed, as the first that can be read tells it."""
     if image_size is not None:
-        return (len(paths), image_size, image_size, 3)
-    for path in paths:
-        with suppress(Exception), Image.open(path, formats=FORMATS) as image:  # damaged ones are named when read
-            return (len(paths), image.height, image.width, 3)
-    return (len(paths), 0, 0, 3)
+        return (len(found.files), image_size, image_size, 3)
+    sizes = (pixels.size_of(file) for file in found.files)
+    width, height = next((size for size in sizes if size is not None), (0, 0))
+    return (len(found.files), height, width, 3)
 
 
-def _listed(root: Path) -> list[Path]:
-    paths = list_images(root)
-    if not paths:
-        raise InputError(
-            f"{root}: no images in this folder (looked for {', '.join(s[1:] for s in SUFFIXES)}) and no shards (.npy, "
-            ".npz): check the path"
-        )
-    return paths
+def classes(names: list[str], wrapped: bool = False) -> tuple[np.ndarray | None, np.ndarray | None, str]:
+    """Class names by top folder, the split (0 train, 1 test), and what is to be said of them; None where there is none.
+
+    There are classes where every image lies in a folder and there are two or more. Where all top folders are called as
+    in PARTS, they are the split, and the folders below are the classes. Validation is the test part, or where there is
+    a test part too, belongs to train. Where two or more of several top folders are called so, nothing is known.
+
+    wrapped: folders that hold all images are passed over, as archives have them.
+    """
+    parents = [name.split("/")[:-1] for name in names]
+    while wrapped and all(parents) and len({p[0] for p in parents}) == 1 and parents[0][0].lower() not in PARTS:
+        parents = [p[1:] for p in parents]
+    tops = {p[0] for p in parents} if all(parents) else set()
+    parts = {PARTS[top.lower()] for top in tops if top.lower() in PARTS}
+    others = sorted(top for top in tops if top.lower() not in PARTS)
+    split = None
+    if parts and not others:
+        test = "test" if "test" in parts else "validation"
+        split = np.array([PARTS[p[0].lower()] == test for p in parents], np.int8)
+        parents = [p[1:] for p in parents]
+    elif len(parts) > 1:
+        of = f"{' and '.join(sorted(parts))} are parts of data, {listing.printable(others[0])} is none"
+        return None, None, f"the folders tell neither parts nor classes: {of}"
+    if not all(parents) or len({p[0] for p in parents}) < 2:
+        return None, split, ""
+    return np.array([p[0] for p in parents]), split, ""
+
+
+def _none(found: Listing) -> str:
+    if found.left_out:
+        name, reason = found.left_out[0]
+        some = f"{len(found.left_out)} other files, first {listing.printable(name)}: {reason}"
+        return f"{found.root}: holds no images that can be read, and no shards (.npy, .npz) ({some}): check the path"
+    looked = ", ".join(suffix[1:] for suffix in kinds.SUFFIXES)
+    return f"{found.root}: no images in this folder (looked for {looked}) and no shards (.npy, .npz): check the path"
 
 
 def _checked(
-    root: Path,
-    paths: list[Path],
-    image_size: int | None,
+    found: Listing,
+    look: Look,
     skip_bad: bool,
-    kept: list[Path],
-    skipped: list[str],
-    read: Iterable["tuple[np.ndarray, tuple[int, int]] | _Unreadable"],
+    known: _Set,
+    pictures: Iterable[Picture | Unreadable],
     *,
     bounded: bool = True,
 ) -> Iterator[np.ndarray]:
-    """The images that can be used, their paths put into `kept`, those of others into `skipped`.
+    """The images that can be used, which `known` gets to know, and the others too.
 
     bounded: whether all must fit into memory.
     """
-    first_size: tuple[int, int] | None = None
-    for path, result in zip(paths, read, strict=True):
-        if isinstance(result, _Unreadable):
+    first: tuple[str, tuple[int, int]] | None = None
+    for file, picture in zip(found.files, pictures, strict=True):
+        if isinstance(picture, Unreadable):
             if not skip_bad:
-                raise InputError(
-                    f"{path}: cannot be read as an image ({result}): mend it, or pass --skip-bad"
-                ) from result
-            skipped.append(path.relative_to(root).as_posix())
+                raise InputError(f"{file.place}: cannot be read as an image ({picture}): {picture.remedy}") from picture
+            known.skipped.append((file.name, str(picture)))
             continue
-        array, size = result
-        if first_size is None:
-            first_size, grey = size, array.ndim == 2
+        if first is None:
+            first = (file.name, picture.size)
             if bounded:
-                needed = len(paths) * array.size * (3 if grey else 1)
-                check_size(str(root), needed, "pass --image-size N to shrink them, or --stream on")
-        if image_size is None and size != first_size:
+                needed = len(found.files) * picture.array.nbytes * (3 if picture.array.ndim == 2 else 1)
+                check_size(found.root, needed, "pass --image-size N to shrink them, or --stream on")
+        if look.image_size is None and picture.size != first[1]:
             raise InputError(
-                f"{root}: images differ in size, {kept[0].relative_to(root)} is {_times(first_size)} and "
-                f"{path.relative_to(root)} is {_times(size)}: pass --image-size N to resize all to N x N"
+                f"{found.root}: images differ in size, {listing.printable(first[0])} is {_times(first[1])} and "
+                f"{listing.printable(file.name)} is {_times(picture.size)}: pass --image-size N, in Python "
+                "load_data(..., image_size=N), to resize all to N x N"
             )
-        kept.append(path)
-        yield array
-    if not kept:
-        raise InputError(f"{root}: none of the {len(paths)} images can be read (first: {skipped[0]}): mend the files")
+        known.add(file, picture)
+        yield picture.array
+    if not known.names:
+        name, reason = known.skipped[-len(found.files)]
+        raise InputError(
+            f"{found.root}: none of the {len(found.files)} images can be read (first: {listing.printable(name)}, "
+            f"{reason}): mend the files"
+        )
 
 
-def list_images(root: Path) -> list[Path]:
-    """Image files below `root`, sorted by their relative path, part by part. Links to folders are not followed."""
-    found: list[Path] = []
-    for directory, folders, names in os.walk(root):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        found.extend(Path(directory, n) for n in names if not n.startswith(".") and n.lower().endswith(SUFFIXES))
-    files = [p for p in found if p.is_file()]  # no pipes, no broken links
-    return sorted(files, key=lambda p: p.relative_to(root).parts)
+def _stored(found: Listing, look: Look, skip_bad: bool, known: _Set) -> tuple[Images, int | None]:
+    """The images in a temporary file, and their bits."""
+    read = prefetched(lambda i: pixels.read(found.files[i], look), range(len(found.files)))
+    checked = _checked(found, look, skip_bad, known, read, bounded=False)
+    file = shards.temporary(array.tobytes() for array in checked)
+    channels, depth = _form(known.forms, known.largest, look.depth)
+    shape = (len(known.names), *known.shape, channels)
+    dtype = np.float32 if depth else np.uint8
+    if all(form == (channels, depth is not None) for form in known.forms):
+        return shards.rows_of(file, shape, dtype), depth
+    with file:
+        unified = (_unified(array, channels, depth).tobytes() for array in _arrays(file, known))
+        return shards.stored(unified, shape, dtype), depth
 
 
-def check_image_size(image_size: int | None) -> None:
-    """Raises InputError unless None or a whole number from 4 to 1024."""
-    if image_size is not None and not MIN_SIZE <= image_size <= MAX_SIZE:
-        raise InputError(f"image_size {image_size} is out of range: give {MIN_SIZE} to {MAX_SIZE}")
-
-
-def resize(images: np.ndarray, side: int, ends: tuple[float, float] | None = None) -> np.ndarray:
-    """(n, h, w, c) uint8 or float32 -> (n, side, side, c), same dtype: Lanczos, which averages when it shrinks.
-
-    ends: the lowest and highest value that may come out; those of `images` if not given.
-    """
-    from PIL import Image
-
-    check_image_size(side)
-    if images.shape[1:3] == (side, side):
-        return images
-    out = np.empty((len(images), side, side, images.shape[3]), images.dtype)
-    low, high = ends or (images.min(), images.max())
-    for i, image in enumerate(images):
-        for channel in range(images.shape[3]):
-            plane = Image.fromarray(np.ascontiguousarray(image[..., channel]))
-            out[i, ..., channel] = np.asarray(plane.resize((side, side), Image.Resampling.LANCZOS))
-    return np.clip(out, low, high)  # Lanczos overshoots at edges
-
-
-class _Unreadable(Exception):
-    """An image that cannot be used, with the reason."""
-
-
-def _read_image(path: Path, image_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """((h, w) or (h, w, 3) uint8, (width, height) as stored). Any failure of a decoder is an _Unreadable."""
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                _check_pixels(image)
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                size = upright.size
-                plain = _plain(upright)
-                if image_size is not None:
-                    plain = plain.resize((image_size, image_size), Image.Resampling.LANCZOS)
-                return np.asarray(plain, np.uint8), size
-    except _Unreadable:
-        raise
-    except Exception as error:  # decoders fail in many ways on damaged files: OSError, SyntaxError, struct.error, ...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _Unreadable(reason) from error
-
-
-def _try(image_size: int | None, path: Path) -> "tuple[np.ndarray, tuple[int, int]] | _Unreadable":
-    """`_read_image`, or why it cannot be used."""
-    try:
-        return _read_image(path, image_size)
-    except _Unreadable as error:
-        return error
-
-
-def _check_pixels(image: Any) -> None:
-    """Refuses more pixels than Pillow's MAX_IMAGE_PIXELS (which warns only, up to twice that number)."""
-    from PIL import Image
-
-    width, height = image.size
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and width * height > limit:
-        raise _Unreadable(f"{width} x {height} pixels exceed the limit of {limit}")
-
-
-def _plain(image: Any) -> Any:
-    """A Pillow image of mode 'L' or 'RGB'."""
-    from PIL import Image
-
-    grey = image.mode in GREY_MODES or (image.mode == "P" and _is_grey(image))
-    if image.mode == "F":
-        raise _Unreadable("pixels are 32-bit floats, whose range is unknown; convert to 8 bits or to .npy")
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise _Unreadable("whole numbers beyond 16 bits; convert to 8 bits or to .npy")
-        return Image.fromarray(np.rint(values / 257.0).astype(np.uint8))
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer)
-    return image.convert("L" if grey else "RGB")
-
-
-def _is_grey(image: Any) -> bool:
-    """Whether a palette image shows grey levels only, as a grey GIF does."""
-    red, green, blue = (np.asarray(c) for c in image.convert("RGB").split())
-    return bool((red == green).all() and (green == blue).all())
-
-
-def _stack(pixels: list[np.ndarray]) -> np.ndarray:
-    if all(p.ndim == 2 for p in pixels):
-        return np.stack(pixels)[..., None]
-    return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pixels])
-
-
-def _as_rgb(file: IO[bytes], colours: list[bool], shape: tuple[int, ...]) -> Iterator[bytes]:
-    """Images of one and of three channels, one after the other in a file, all with three."""
+def _arrays(file: IO[bytes], known: _Set) -> Iterator[np.ndarray]:
+    """Images one after the other in a file, each in its own form."""
     file.seek(0)
-    for colour in colours:
-        pixels = file.read(shape[0] * shape[1] * (3 if colour else 1))
-        yield pixels if colour else np.repeat(np.frombuffer(pixels, np.uint8), 3).tobytes()
+    for channels, deep in known.forms:
+        dtype = np.dtype(np.float32 if deep else np.uint8)
+        shape = known.shape if channels == 1 else (*known.shape, 3)
+        yield np.frombuffer(file.read(int(np.prod(shape)) * dtype.itemsize), dtype).reshape(shape)
 
 
-def _classes(paths: list[Path]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Class names by top sub-folder (None unless every image lies in one, and there are two or more), and the split."""
-    parents = [p.parts[:-1] for p in paths]
-    split = None
-    if all(parents) and {p[0].lower() for p in parents} == set(SPLIT_FOLDERS):
-        split = np.array([SPLIT_FOLDERS[p[0].lower()] for p in parents], np.int8)
-        parents = [p[1:] for p in parents]
-    if not all(parents) or len({p[0] for p in parents}) < 2:
-        return None, split
-    return np.array([p[0] for p in parents]), split
+def unified(arrays: list[np.ndarray], depth: int | None = None) -> tuple[list[np.ndarray], int | None]:
+    """Images as `Picture.array`, of several sizes too, as (h, w, c) with one c and one dtype, and their bits."""
+    largest = max(float(array.max()) for array in arrays)
+    channels, depth = _form([_form_of(array) for array in arrays], largest, depth)
+    return [_unified(array, channels, depth) for array in arrays], depth
+
+
+def _form_of(array: np.ndarray) -> tuple[int, bool]:
+    """Channels, and whether it is of 16 bits."""
+    return 3 if array.ndim == 3 else 1, array.dtype != np.uint8
+
+
+def _form(forms: list[tuple[int, bool]], largest: float, depth: int | None) -> tuple[int, int | None]:
+    """Channels of all images, and their bits: None for 8, else `depth`, or those that hold the largest value."""
+    channels = max(channels for channels, _ in forms)
+    if depth is not None and depth > 8:
+        return channels, depth
+    return channels, max(SPREAD, int(np.ceil(largest)).bit_length()) if any(deep for _, deep in forms) else None
+
+
+def _unified(array: np.ndarray, channels: int, depth: int | None) -> np.ndarray:
+    """(h, w) or (h, w, 3) as (h, w, channels), uint8 or, with a depth, float32."""
+    if depth is not None and array.dtype == np.uint8:
+        array = array * np.float32((2**depth - 1) / 255)
+    array = array if array.ndim == 3 else array[..., None]
+    return np.repeat(array, channels, 2) if array.shape[2] < channels else array
 
 
 def _times(size: tuple[int, int]) -> str:
