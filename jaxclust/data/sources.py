@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import issparse
 
 from jaxclust.data import dataset, prepare, rows
 from jaxclust.data.dataset import Dataset
-from jaxclust.data.readers import built_in, files, folders, memory, shards, sparse, tables
+from jaxclust.data.readers import annotated, built_in, files, folders, memory, shards, sparse, tables
 from jaxclust.data.readers.built_in import BUILT_IN, BuiltIn
 from jaxclust.data.readers.found import Found
 from jaxclust.data.rows import LazyArray
@@ -40,10 +39,12 @@ def load(
 
     data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder of images (see
         `folders.read_folder`), of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images` or
-        `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv, .csv.gz
-        or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps with
-        NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a
-        matrix of scipy.sparse (n, d), or a data frame of numbers.
+        `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv, .csv.gz,
+        .parquet, .feather or .arrow (`tables.read_table`); AnnData's .h5ad (`annotated.read`); a sparse matrix of
+        features as scipy.sparse.save_npz writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it
+        (`sparse.read`); or what is in memory: an array or tensor of any package, (n, d), (n, h, w) or (n, h, w, c), a
+        matrix of scipy.sparse (n, d), a data frame of pandas or polars, a table of pyarrow, a data set of Hugging Face
+        or AnnData (`memory.found`).
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images of a folder that cannot be read, and lists them in `skipped`.
@@ -59,7 +60,7 @@ def load(
     if stream not in STREAM:
         raise InputError(f"stream {stream!r} is unknown: choose {', '.join(STREAM[:-1])} or {STREAM[-1]}")
     if not isinstance(data, str | os.PathLike):
-        name, found = "array", Found(_given(data, stream))
+        name, found = "array", _given(data, stream)
     else:
         name = os.fspath(data)
         reading = Reading(image_size, skip_bad, stream)
@@ -83,10 +84,16 @@ def streams(stream: str, shape: tuple[int, ...]) -> bool:
     return memory is not None and prepare.n_bytes(shape) > RESIDENT_SHARE * memory
 
 
-def _given(data: Any, stream: str) -> rows.Images:
-    found = memory.read(data)
-    if isinstance(found, LazyArray) and issparse(data) and not streams(stream, found.shape):
-        return sparse.dense(found)
+def _given(data: Any, stream: str) -> Found:
+    found = memory.found(data)
+    return found if isinstance(data, LazyArray) else _resident(found, "data", stream)
+
+
+def _resident(found: Found, what: str, stream: str) -> Found:
+    """Rows of a sparse matrix become dense unless they are streamed."""
+    images = found.images
+    if isinstance(images, LazyArray) and not streams(stream, images.shape):
+        return found._replace(images=sparse.dense(images, what))
     return found
 
 
@@ -165,8 +172,11 @@ def _read_shards(found: list[shards.Shard], reading: Reading, what: str) -> Foun
 
 def _read_file(path: Path, reading: Reading) -> Found:
     suffix = path.suffix.lower()
+    files.refuse_pickled(path)
     if tables.is_table(path):
         return tables.read(path, partial(streams, reading.stream))
+    if suffix == annotated.SUFFIX:
+        return _resident(annotated.read(path), str(path), reading.stream)
     if suffix == ".npz" and sparse.is_sparse(path):
         return sparse.read(path, partial(streams, reading.stream))
     if suffix in shards.SUFFIXES and reading.stream != "off":
@@ -184,8 +194,8 @@ def _read_file(path: Path, reading: Reading) -> Found:
     if suffix in folders.SUFFIXES:
         raise InputError(f"{path}: a single image cannot be clustered: give the folder that holds the images")
     raise InputError(
-        f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, idx, idx.gz or a "
-        "folder of images"
+        f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, .feather, .h5ad, "
+        "idx, idx.gz or a folder of images"
     )
 
 
