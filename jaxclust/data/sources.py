@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import issparse
 
 from jaxclust.data import dataset, prepare, rows
 from jaxclust.data.dataset import Dataset
 from jaxclust.data.readers import (
+    annotated,
     archives,
     built_in,
     files,
@@ -76,10 +76,12 @@ def load(
     data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder, .zip or .tar of images
         (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
         or `features`, optional `labels`, `split` and `names`), .npy, idx or idx.gz file; a table of features, .csv,
-        .tsv, .csv.gz or .parquet (`tables.read`), or one that lists image files (`path_tables.find`); a sparse matrix
-        of features as scipy.sparse.save_npz writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it
-        (`sparse.read`); or an array (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), or a data frame
-        of numbers; a list of paths of images, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
+        .tsv, .csv.gz, .parquet, .feather or .arrow (`tables.read_table`), or one that lists image files
+        (`path_tables.find`); AnnData's .h5ad (`annotated.read`); a sparse matrix of features as scipy.sparse.save_npz
+        writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or what is in memory: an
+        array or tensor of any package, (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), a data frame
+        of pandas or polars, a table of pyarrow, a data set of Hugging Face or AnnData (`memory.found`); a list of paths
+        of images, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images that cannot be read, and lists them in `skipped`.
@@ -140,10 +142,18 @@ def _given(data: Any, reading: Reading, names: Any) -> tuple[str, Found]:
         if kept is not None and names is not None:
             called["names"] = dataset.names_of(lists.NAME, names, len(data))[kept]
         return lists.NAME, found._replace(**called)
-    images = memory.read(data)
-    if isinstance(images, LazyArray) and issparse(data) and not streams(reading.stream, images.shape):
-        images = sparse.dense(images)
-    return "array", Found(images, **called)
+    found = memory.found(data)
+    if not isinstance(data, LazyArray):
+        found = _resident(found, "data", reading.stream)
+    return "array", found._replace(**called)
+
+
+def _resident(found: Found, what: str, stream: str) -> Found:
+    """Rows of a sparse matrix become dense unless they are streamed."""
+    images = found.images
+    if isinstance(images, LazyArray) and not streams(stream, images.shape):
+        return found._replace(images=sparse.dense(images, what))
+    return found
 
 
 def _resized(result: Dataset, image_size: int) -> Dataset:
@@ -229,11 +239,14 @@ def _read_file(path: Path, reading: Reading) -> Found:
     suffix = path.suffix.lower()
     if archives.is_archive(path):
         return _read_images(archives.unpacked(path), reading)
+    files.refuse_pickled(path)
     if tables.is_table(path):
         listed = path_tables.find(path)
         if listed is not None:
             return path_tables.read(listed, reading.look, reading.skip_bad, partial(streams, reading.stream))
         return tables.read(path, partial(streams, reading.stream))
+    if suffix == annotated.SUFFIX:
+        return _resident(annotated.read(path), str(path), reading.stream)
     if suffix == ".npz" and sparse.is_sparse(path):
         return sparse.read(path, partial(streams, reading.stream))
     if suffix in shards.SUFFIXES and reading.stream != "off":
@@ -252,8 +265,8 @@ def _read_file(path: Path, reading: Reading) -> Found:
     if suffix in kinds.SUFFIXES:
         raise InputError(f"{path}: a single image cannot be clustered: give the folder that holds the images")
     raise InputError(
-        f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, idx, idx.gz or a "
-        "folder, .zip or .tar of images"
+        f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, .feather, .h5ad, "
+        "idx, idx.gz or a folder, .zip or .tar of images"
     )
 
 

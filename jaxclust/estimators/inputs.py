@@ -11,6 +11,7 @@ from sklearn.utils.validation import validate_data
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
 from jaxclust.data.readers import frames, lists, memory
+from jaxclust.data.readers.arrays import as_array
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 
@@ -20,8 +21,8 @@ class WrongType(InputError, TypeError):
 
 
 def as_input(X: Any) -> Any:  # noqa: N803
-    """X as `sources.load` takes it: `LazyArray` and matrices of scipy.sparse as they are, else a numeric array; or a
-    `Dataset`, where X is one, a path or a list of images.
+    """X as `sources.load` takes it: `LazyArray`, matrices of scipy.sparse and tables as they are, else a numeric array;
+    or a `Dataset`, where X is one, a path or a list of images.
 
     The array is (n, d), (n, h, w) or (n, h, w, c), of any number type; its values are not looked at.
     Raises InputError for what is complex, of one dimension or without columns; WrongType for objects that are no
@@ -32,9 +33,11 @@ def as_input(X: Any) -> Any:  # noqa: N803
         return X
     if isinstance(X, str | os.PathLike) or lists.is_list(X):
         return sources.load(X)
-    if frames.is_frame(X):  # its values are looked at later: names are compared first
-        frames.refuse_classes(X)
-    array = _numbers(memory.as_array(X))
+    if memory.is_table(X):  # its values are looked at later: names are compared first
+        if frames.is_frame(X):
+            frames.refuse_classes(X)
+        return X
+    array = _numbers(as_array(X, "X"))
     if array.dtype.kind == "c":
         raise InputError(f"X: Complex data not supported: its type is {array.dtype}: give real numbers, such as abs(X)")
     if array.ndim == 1:
@@ -77,8 +80,10 @@ def check_features(estimator: Any, X: Any, data: Any) -> None:  # noqa: N803
 def _validate(estimator: Any, X: Any, data: Any, reset: bool) -> None:  # noqa: N803
     if isinstance(data, Dataset):
         X = data = data.images  # noqa: N806
+    elif memory.is_table(X):
+        X = data = memory.described(X)  # noqa: N806
     try:
-        validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=data.ndim == 2)
+        validate_data(estimator, X, reset=reset, skip_check_array=True, ensure_2d=len(data.shape) == 2)
     except TypeError as error:
         raise WrongType(str(error)) from error
     except ValueError as error:

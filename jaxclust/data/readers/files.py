@@ -11,12 +11,29 @@ from typing import IO, cast
 
 import numpy as np
 
+from jaxclust.data.readers.arrays import as_numbers, standard_type
 from jaxclust.errors import InputError
 from jaxclust.system import environment
 
 GIB = 1024**3
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 NPZ_NAMES = ("images", "features", "labels", "split")
+AS_ARRAY, AS_TABLE = "numpy.save('x.npy', numpy.asarray(x))", "frame.to_parquet('x.parquet')"
+PICKLED = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt"), "numpy.save('x.npy', torch.load(...).float().numpy())"),
+    **dict.fromkeys((".pkl", ".pickle"), f"{AS_ARRAY}, or of a data frame {AS_TABLE}"),
+    **dict.fromkeys((".joblib", ".sav", ".dill"), AS_ARRAY),
+}  # files that are pickled, and how what they hold is saved instead
+
+
+def refuse_pickled(path: Path) -> None:
+    """Raises InputError for a file whose name says that it is pickled, as those of PyTorch and joblib are."""
+    remedy = PICKLED.get(path.suffix.lower())
+    if remedy is not None:
+        raise InputError(
+            f"{path}: {path.suffix} files are pickled and can run any program when read; nothing is unpickled here: "
+            f"save what it holds by {remedy}"
+        )
 
 
 def memory_limit() -> int:
@@ -174,12 +191,12 @@ def _read_array(what: str, stream: IO[bytes], size: int) -> np.ndarray:
     """Reads one array in .npy form from a stream that claims to hold `size` bytes."""
     shape, _, dtype = read_header(what, stream)
     announced = n_bytes(shape, dtype)
-    check_size(what, announced)
+    check_size(what, max(announced, n_bytes(shape, standard_type(dtype, what)[1])))
     if announced > size:
         raise InputError(f"{what}: the file is truncated: {announced} bytes announced, {size} there; write it again")
     stream.seek(0)
     try:
-        return np.load(stream, allow_pickle=False)
+        return as_numbers(np.load(stream, allow_pickle=False), what)
     except (ValueError, OSError, EOFError) as error:
         raise InputError(f"{what}: the file is truncated or damaged: {error}; write it again") from error
 

@@ -1,61 +1,106 @@
-"""Data frames of pandas or polars as features. Neither package is imported."""
+"""Tables in memory: data frames of pandas, polars or cuDF, tables of pyarrow, data sets of Hugging Face.
+
+Their columns become pyarrow's, which `tables` reads as it does those of files. Only pyarrow is imported.
+"""
 
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
+from jaxclust.data.readers import arrow, tables
+from jaxclust.data.readers.arrays import package
+from jaxclust.data.readers.columns import CLASSES
+from jaxclust.data.readers.found import Found
 from jaxclust.errors import InputError
-
-CLASSES = ("label", "labels", "class", "target")  # names of columns that hold classes, in any case
 
 
 def is_frame(data: Any) -> bool:
     """Whether it is a data frame: columns with a name and a type each."""
-    return all(hasattr(data, name) for name in ("columns", "dtypes", "to_numpy"))
+    if package(data) == "pyarrow":
+        return hasattr(data, "column_names")
+    return is_hugging_face(data) or all(hasattr(data, name) for name in ("to_numpy", "dtypes", "columns"))
 
 
-def given(frame: Any) -> np.ndarray:
-    """(n, d) float32 of a data frame's columns; its index is not looked at.
+def is_hugging_face(data: Any) -> bool:
+    """Whether it is a `datasets.Dataset`, all of which is there: one part, with an index perhaps."""
+    listed = package(data) == "datasets" and isinstance(getattr(data, "column_names", None), list)
+    return listed and hasattr(data, "shape")
 
-    Raises InputError, naming the column, for one that is not numeric or lacks a value, for a name that is there twice,
-    and for one that a table's classes would have (CLASSES), which fitting must not see.
+
+def given(frame: Any) -> Found:
+    """Features (n, d) float32 of a frame's columns, as `tables.read_table` takes them; its index is not looked at.
+
+    The classes of a Hugging Face data set are for scores only, as those of a file. Those of other frames, which
+    estimators are given as X, are refused. Raises InputError, naming the column, for that, and as `tables.read_table`.
     """
-    names = list(frame.columns)
-    times = Counter(names)
+    return tables.read_table(_table(frame), _never)
+
+
+def described(frame: Any) -> Any:
+    """What scikit-learn's conventions compare of a frame: its columns of features, or (n, d) where they are lists."""
+    seen = tables.look(_table(frame), _never)
+    if seen.roles.lists or is_hugging_face(frame):
+        return np.broadcast_to(np.float32(0), (seen.n, seen.d))
+    names = [name for name in _names(frame) if str(name) in seen.features]
+    return frame if len(names) == len(_names(frame)) else _select(frame, names)
+
+
+def refuse_classes(frame: Any) -> None:
+    """Raises InputError for a column that a table's classes would have, but in a data set of Hugging Face."""
+    for name in [] if is_hugging_face(frame) else _names(frame):
+        if str(name).strip().casefold() in CLASSES:
+            raise InputError(f"data: column {name!r} has a name that classes have: drop it, or rename it")
+
+
+def _names(frame: Any) -> list[Any]:
+    return list(frame.column_names if hasattr(frame, "column_names") else frame.columns)
+
+
+def _select(frame: Any, names: list[Any]) -> Any:
+    return frame.select(names) if hasattr(frame, "select") else frame[names]
+
+
+def _never(shape: tuple[int, ...]) -> bool:
+    return False
+
+
+def _table(frame: Any) -> arrow.Table:
+    """The frame's columns as those of a `pyarrow.Table`. Raises InputError where it is empty, and for its names."""
+    names = _names(frame)
     if not names or not len(frame):
         raise InputError(
             f"data: the data frame is empty, {len(frame)} x {len(names)}: give at least one row and column"
         )
     refuse_classes(frame)
-    out = np.empty((len(frame), len(names)), np.float32)
-    for place, name in enumerate(names):
-        if times[name] > 1:
-            raise InputError(f"data: column {name!r} is there {times[name]} times: rename or drop one")
-        out[:, place] = _numbers(name, frame[name])
-    return out
+    for name, times in Counter(map(str, names)).items():
+        if times > 1:
+            raise InputError(f"data: column {name!r} is there {times} times: rename or drop one")
+    return arrow.in_memory(_columns(frame))
 
 
-def refuse_classes(frame: Any) -> None:
-    """Raises InputError for a column that a table's classes would have."""
-    for name in frame.columns:
-        if str(name).strip().casefold() in CLASSES:
-            raise InputError(f"data: column {name!r} has a name that classes have: drop it, or rename it")
+def _columns(frame: Any) -> Any:
+    """The frame as a `pyarrow.Table`."""
+    import pyarrow as pa
+
+    if package(frame) == "pyarrow":
+        return frame if isinstance(frame, pa.Table) else pa.table(frame)
+    if is_hugging_face(frame):
+        return frame.with_format("arrow")[:]
+    return pa.table({str(name): _column(name, frame[name]) for name in frame.columns})
 
 
-def _numbers(name: Any, column: Any) -> np.ndarray:
-    kind = getattr(column.dtype, "kind", None)  # pandas has it, polars has not
-    values = column.to_numpy(np.float64, na_value=np.nan) if kind and kind in "buif" else np.asarray(column)
-    if (kind or values.dtype.kind) not in "buif":
-        raise InputError(f"data: column {name!r} holds {column.dtype}, not numbers: encode it as numbers, or drop it")
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(narrow))
-    if bad.size:
-        value = values[bad[0]]
-        problem = "no value" if np.isnan(value) else f"{value:g}"
+def _column(name: Any, column: Any) -> Any:
+    """A column as pyarrow's. Raises InputError for objects that are neither numbers, text nor lists of them."""
+    import pyarrow as pa
+
+    try:
+        if hasattr(column, "to_arrow"):
+            return column.to_arrow()
+        if hasattr(column.dtype, "fill_value"):  # sparse
+            column = np.asarray(column)
+        return pa.array(column, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError) as error:
         raise InputError(
-            f"data: column {name!r} has {problem} in row {bad[0]} (from 0): numbers within float32 are needed: "
-            "replace it, or drop row or column"
-        )
-    return narrow
+            f"data: column {name!r} holds {column.dtype}, not numbers: encode it as numbers, or drop it"
+        ) from error

@@ -1,38 +1,41 @@
-"""What a user holds in memory: arrays, matrices of scipy.sparse, data frames."""
+"""What a user holds in memory: arrays and tensors, matrices of scipy.sparse, tables, AnnData."""
 
 from typing import Any
 
 import numpy as np
 
-from jaxclust.data.readers import frames, sparse
+from jaxclust.data.readers import annotated, frames, sparse
+from jaxclust.data.readers.arrays import as_array
+from jaxclust.data.readers.found import Found
 from jaxclust.data.rows import Images, LazyArray
-from jaxclust.errors import InputError
 
 
 def read(images: Any) -> Images:
-    """`images` as an array, or as `LazyArray` where they are in parts, or sparse.
+    """`images` as an array, or as `LazyArray` where they are in parts, or sparse: `found`."""
+    return found(images).images
 
-    A matrix of scipy.sparse (n, d) and a data frame of numbers become float32: see `sparse.as_rows` and `frames.given`.
+
+def found(data: Any) -> Found:
+    """Arrays and tensors as `as_array` takes them, tables as `frames.given`, AnnData as `annotated.given`.
+
+    A matrix of scipy.sparse (n, d) becomes `LazyArray` of float32, which stays sparse: `sparse.as_rows`.
     """
-    if isinstance(images, LazyArray | np.ndarray):
-        return images
     from scipy.sparse import issparse
 
-    if issparse(images):
-        return sparse.as_rows(images)
-    return frames.given(images) if frames.is_frame(images) else as_array(images)
+    if isinstance(data, LazyArray):
+        return Found(data)
+    if issparse(data):
+        return Found(sparse.as_rows(data))
+    if annotated.is_annotated(data):
+        return annotated.given(data)
+    return frames.given(data) if frames.is_frame(data) else Found(as_array(data))
 
 
-def as_array(data: Any) -> np.ndarray:
-    """`numpy.asarray`. Raises InputError where rows differ in length."""
-    try:
-        return np.asarray(data)
-    except ValueError as error:
-        if "inhomogeneous" not in str(error):
-            raise
-        lengths = [len(row) if hasattr(row, "__len__") else 1 for row in data]
-        place = next((i for i, length in enumerate(lengths) if length != lengths[0]), 1)
-        what = f"example 0 holds {lengths[0]} values and example {place} {lengths[place]}"
-        raise InputError(
-            f"array: {what if lengths[place] != lengths[0] else 'examples differ in shape'}: give all one shape"
-        ) from error
+def is_table(data: Any) -> bool:
+    """Whether its rows have more than numbers: names, ids, classes."""
+    return frames.is_frame(data) or annotated.is_annotated(data)
+
+
+def described(table: Any) -> Any:
+    """What scikit-learn's conventions compare of what `is_table`."""
+    return frames.described(table) if frames.is_frame(table) else np.broadcast_to(np.float32(0), table.shape)

@@ -1,5 +1,6 @@
 """Tables that list image files: a column of paths, and perhaps columns of classes and of the split."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,7 +102,7 @@ def _is_file(table: Path, cell: str) -> bool:
     if not cell or "\n" in cell or len(cell) > 4096 or _is_number(cell):
         return False
     path = Path(cell).expanduser()
-    return cell.lower().endswith(kinds.SUFFIXES) or (table.parent / path).is_file() or path.is_file()
+    return cell.lower().endswith(kinds.SUFFIXES) or any(map(os.path.isfile, (table.parent / path, path)))
 
 
 def _is_feature(title: str, cell: str) -> bool:

@@ -6,13 +6,14 @@ import tempfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from jaxclust.data.readers import files
+from jaxclust.data.readers.arrays import as_numbers, standard_type
 from jaxclust.data.rows import LazyArray, joined
 from jaxclust.errors import InputError
 
@@ -65,6 +66,7 @@ def find(path: Path) -> Shard:
 def _shard(path: Path, name: str, stream: IO[bytes], size: int, *, stored: bool) -> Shard:
     what, start = f"{path} ({name})" if name else str(path), stream.tell()
     shape, fortran, dtype = files.read_header(what, stream)
+    standard_type(dtype, what)
     announced = stream.tell() - start + files.n_bytes(shape, dtype)
     if announced > size:
         raise InputError(f"{what}: the file is truncated: {announced} bytes announced, {size} there; write it again")
@@ -93,7 +95,13 @@ def check_alike(shards: list[Shard]) -> tuple[int, ...]:
 def open_rows(shards: list[Shard]) -> LazyArray:
     """The rows of all shards in their order. Compressed ones are unpacked into a temporary file first."""
     check_alike(shards)
-    return joined([_open(shard) for shard in shards])
+    return joined([_as_numbers(_open(shard)) for shard in shards])
+
+
+def _as_numbers(rows: LazyArray) -> LazyArray:
+    """Rows of a type that NumPy does not have as `as_numbers` gives them."""
+    target = standard_type(rows.dtype)[1]
+    return rows if target == rows.dtype else rows.map(as_numbers, rows.shape[1:], target)
 
 
 def _open(shard: Shard) -> LazyArray:
@@ -106,9 +114,16 @@ def _open(shard: Shard) -> LazyArray:
     try:
         with zipfile.ZipFile(shard.path) as archive, archive.open(f"{shard.member}.npy") as stream:
             files.read_header(str(shard.path), stream)
-            return stored(iter(lambda: stream.read(1 << 20), b""), shard.shape, shard.dtype)
+            return stored(_first(stream, files.n_bytes(shard.shape, shard.dtype)), shard.shape, shard.dtype)
     except DAMAGED as error:
         raise InputError(f"{shard.path}: the file is truncated or damaged: {error}; write it again") from error
+
+
+def _first(stream: IO[bytes], n_bytes: int) -> Iterator[bytes]:
+    """The first bytes of a stream in pieces: what lies behind them is not unpacked."""
+    while n_bytes and (piece := stream.read(min(n_bytes, 1 << 20))):
+        n_bytes -= len(piece)
+        yield piece
 
 
 def beside(shards: list[Shard], name: str) -> np.ndarray | None:
@@ -153,7 +168,18 @@ def stored(pieces: Iterable[bytes], shape: tuple[int, ...], dtype: Any) -> LazyA
 
     Raises InputError where the disk has no room.
     """
+    check_disk(files.n_bytes(shape, np.dtype(dtype)))
     return rows_of(temporary(pieces), shape, dtype)
+
+
+def check_disk(n_bytes: int) -> None:
+    """Raises InputError if a temporary file of that size has no room, before anything is written."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if n_bytes > free:
+        raise InputError(
+            f"{tempfile.gettempdir()}: cannot hold the unpacked data ({n_bytes / files.GIB:.1f} GiB, "
+            f"{free / files.GIB:.1f} GiB free): set TMPDIR to a directory with more room"
+        )
 
 
 def temporary(pieces: Iterable[bytes]) -> IO[bytes]:

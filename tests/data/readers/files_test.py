@@ -4,6 +4,7 @@ import pickle
 import struct
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -80,8 +81,11 @@ def test_nothing_is_unpickled(tmp_path):
     refused(tmp_path / "o.npy", "pickle")
     (tmp_path / "p.npy").write_bytes(pickle.dumps(trap))
     refused(tmp_path / "p.npy", "nothing is unpickled")
-    (tmp_path / "p.pkl").write_bytes(pickle.dumps(trap))
-    refused(tmp_path / "p.pkl", "not known")
+    for suffix in ("pkl", "pt", "pth", "ckpt", "joblib", "pickle"):
+        (tmp_path / f"p.{suffix}").write_bytes(pickle.dumps(trap))
+        refused(
+            tmp_path / f"p.{suffix}", rf"\.{suffix} files are pickled .*nothing is unpickled here: save .* by numpy"
+        )
     assert not (tmp_path / "sprung").exists()
 
 
@@ -120,6 +124,35 @@ def test_npz_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch):
     assert (tmp_path / "real.npz").stat().st_size < 10**4
     monkeypatch.setattr(np, "load", lambda *a, **k: pytest.fail("read although too large"))
     refused(tmp_path / "real.npz", "GiB of memory")
+
+
+@pytest.mark.parametrize("stream", ["off", "on"])
+def test_bfloat16_of_jax(tmp_path, stream):
+    """NumPy stores it as two bytes without a type."""
+    x = np.arange(12).reshape(4, 3).astype(ml_dtypes.bfloat16)
+    np.save(tmp_path / "x.npy", x)
+    np.savez(tmp_path / "x.npz", features=x)
+    np.savez_compressed(tmp_path / "z.npz", features=x)
+    np.save(tmp_path / "f.npy", np.asfortranarray(x))
+    assert np.load(tmp_path / "x.npy").dtype == "V2"
+    for name in ("x.npy", "x.npz", "z.npz", *(["f.npy"] if stream == "off" else [])):
+        data = sources.load(tmp_path / name, stream=stream)
+        assert data.images.dtype == np.float32
+        assert data.images[:].tolist() == x.tolist()
+    np.save(tmp_path / "x.npy", x.astype(ml_dtypes.float8_e4m3fn))
+    refused(tmp_path / "x.npy", r"values of type \|V1 .*float8 and int4 .*: save x.astype", stream=stream)
+    np.save(tmp_path / "x.npy", np.zeros(3, [("a", "f4"), ("b", "f4")]))
+    refused(tmp_path / "x.npy", "a structured array of the fields a, b: .*structured_to_unstructured", stream=stream)
+
+
+def test_what_lies_behind_a_compressed_array_is_not_unpacked(tmp_path):
+    bomb_npz(tmp_path / "x.npz", (20, 10), 10**8)
+    taken = []
+    read = zipfile.ZipExtFile.read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zipfile.ZipExtFile, "read", lambda self, n=-1: taken.append(n) or read(self, n))
+        assert sources.load(tmp_path / "x.npz", stream="on").images.shape == (20, 10)
+    assert sum(taken) < 10**4
 
 
 def test_npy(tmp_path):

@@ -121,7 +121,7 @@ def test_what_is_no_list_of_images_is_said():
         ([{"image": COLOUR[0], "label": 1}], r"dictionaries of 'image', 'label'.*row\['image'\]"),
         (["/tmp", "/usr"], "/tmp: is a folder among files"),
         (["nowhere.png"], "nowhere.png: there is no such file"),
-        ([[1, 2], [1, 2, 3]], "example 0 holds 2 values and example 1 3: give all one shape"),
+        ([[1, 2], [1, 2, 3]], "example 0 holds 2 values and example 1 3: give all examples one shape"),
         ([[1, 2], 3], "example 0 holds 2 values and example 1 1"),
         ([[[1, 2], [1]], [[1, 2], [1, 2]]], "examples differ in shape"),
     ):

@@ -1,4 +1,4 @@
-"""Sparse matrices and data frames: the same features as their dense arrays, block by block, and nothing unpickled."""
+"""Sparse matrices: the same features as their dense arrays, block by block, and nothing unpickled."""
 
 import tracemalloc
 
@@ -8,7 +8,7 @@ from scipy import sparse as sp
 
 from jaxclust.cli import main as cli
 from jaxclust.data import prepare, rows, sources
-from jaxclust.data.readers import files, frames
+from jaxclust.data.readers import files
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 
@@ -184,64 +184,6 @@ def test_given_in_python():
     matrix.data[0] = np.inf
     with pytest.raises(InputError, match="1 values are NaN or infinite, first in example"):
         sources.load(matrix)
-
-
-class Column(np.ndarray):
-    """As much of a column as is looked at."""
-
-    def to_numpy(self, dtype, na_value):
-        return np.asarray(self, dtype)
-
-
-class Frame(dict):
-    """As much of a data frame as is looked at, where pandas is not installed."""
-
-    dtypes = to_numpy = None
-    columns = property(list)
-
-    def __len__(self):
-        return len(next(iter(self.values()), ()))
-
-
-def frame(**columns):
-    return Frame({name: np.asarray(column).view(Column) for name, column in columns.items()})
-
-
-def test_a_frame_of_numbers():
-    data = sources.load(frame(a=[1, 2], b=[0.5, 1.0], c=[True, False]))
-    assert data.images.tolist() == [[1, 0.5, 1], [2, 1, 0]]
-    assert data.images.dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("columns", "words"),
-    [
-        ({"a": [1, 2], "b": ["x", "y"]}, "column 'b' holds <U1, not numbers: encode"),
-        ({"a": [1.0, np.nan]}, "column 'a' has no value in row 1"),
-        ({"a": [1.0, 1e300]}, r"column 'a' has 1e\+300 in row 1"),
-        ({"a": [1], "Target": [1]}, "column 'Target' has a name that classes have"),
-        ({}, "empty, 0 x 0"),
-    ],
-)
-def test_bad_frames_are_refused(columns, words):
-    with pytest.raises(InputError, match=words):
-        sources.load(frame(**columns))
-
-
-def test_frames_of_pandas():
-    pd = pytest.importorskip("pandas")
-    good = pd.DataFrame({"a": [1, 2], 3: pd.array([1, 2], "Int64"), "c": [True, False]}, index=["x", "y"])
-    assert sources.load(good).images.tolist() == [[1, 1, 1], [2, 2, 0]]
-    assert frames.is_frame(good)
-    for column, words in (
-        (pd.array([1, None], "Int64"), "column 'a' has no value in row 1"),
-        (pd.Categorical(["x", "y"]), "column 'a' holds category"),
-        (["x", "y"], "column 'a' holds (object|str)"),
-    ):
-        with pytest.raises(InputError, match=words):
-            sources.load(pd.DataFrame({"a": column}))
-    with pytest.raises(InputError, match="column 'a' is there 2 times"):
-        sources.load(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 
 def test_the_lists_name_them(capsys):

@@ -1,13 +1,14 @@
 """Tables: which columns are features, numbers as they are written, and one clear line for what is not so."""
 
 import gzip
+import shutil
 import sys
 import tracemalloc
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
+from pyarrow import feather, parquet
 
 from jaxclust.data import prepare, sources
 from jaxclust.data.readers import arrow, files
@@ -30,6 +31,11 @@ def csv(path, columns, mark=","):
 def write(path, columns):
     if path.suffix == ".parquet":
         parquet.write_table(pa.table(columns), path)
+    elif path.suffix == ".feather":
+        feather.write_feather(pa.table(columns), path, chunksize=170)
+    elif path.suffix == ".arrow":  # a stream, as Hugging Face keeps data sets
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, pa.table(columns).schema) as writer:
+            writer.write_table(pa.table(columns), max_chunksize=170)
     else:
         csv(path, columns, "\t" if ".tsv" in path.name.lower() else ",")
 
@@ -53,7 +59,7 @@ def small_batches(monkeypatch):
     monkeypatch.setattr(arrow, "BATCH_BYTES", 2000)
 
 
-@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.csv.gz", "x.TSV.gz", "x.parquet"])
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.csv.gz", "x.TSV.gz", "x.parquet", "x.feather", "x.arrow"])
 @pytest.mark.usefixtures("small_batches")
 def test_all_kinds_hold_the_same(tmp_path, name, caplog):
     write(tmp_path / name, COLUMNS)
@@ -62,6 +68,7 @@ def test_all_kinds_hold_the_same(tmp_path, name, caplog):
         np.testing.assert_array_equal(data.images, X[keep])
         assert data.images.dtype == np.float32
         np.testing.assert_array_equal(data.labels, 1 - np.arange(500)[keep] % 2)
+        assert data.names.tolist() == [str(i) for i in np.arange(500)[keep]]
         assert data.class_names == ("a", "b")
         streamed = sources.load(tmp_path / name, split=split, stream="on")
         assert isinstance(streamed.images, LazyArray)
@@ -69,7 +76,7 @@ def test_all_kinds_hold_the_same(tmp_path, name, caplog):
         assert streamed.fingerprint == data.fingerprint
         plan = prepare.plan(data.images)
         assert prepare.plan(streamed.images) == plan
-    assert "column 'id' counts the rows: it is left out" in caplog.text
+    assert "column 'id' names the examples: it is not a feature" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -82,7 +89,9 @@ def test_all_kinds_hold_the_same(tmp_path, name, caplog):
         (",a\n5,1\n6,3\n", [[1], [3]]),
         ("ID,a\n1,1\n2,3\n", [[1], [3]]),
         ("index,a\n2,1\n1,3\n", [[2, 1], [1, 3]]),
-        ("a,id\n1,1\n3,2\n", [[1, 1], [3, 2]]),
+        ("a,id\n1,10\n3,2\n", [[1], [3]]),
+        ("user_id,a\n5,1\n5,2\n", [[1], [2]]),
+        ("a,kind\n1,u\n3,\n", [[1], [3]]),
     ],
 )
 def test_features_by_hand(tmp_path, text, features):
@@ -120,6 +129,10 @@ def test_classes_by_hand(tmp_path, column, cells, codes, names):
         ("a,b\n1,2\n3,inf\n", "column 'b' holds inf in row 3"),
         ("a,b\n1,2\n3,1e300\n", r"column 'b' holds 1e\+300 in row 3, beyond float32: rescale"),
         ("a,b\n1,1_0\n", "column 'b' is not numeric, '1_0'"),
+        ('a,b\n1,"0,5"\n2,"1,5"\n', "column 'b' is not numeric, '0,5' in row 2"),
+        ("a,b\n1,12 %\n", "column 'b' is not numeric, '12 %'"),
+        ("a,b\n1,red\n2,7\n", "column 'b' is not numeric: beside words it holds '7' in row 3"),
+        ('a,b\n1,"[0.5, 1]"\n', "column 'b' holds lists as text, .* lists into a .parquet file"),
         ("a,b,a\n1,2,3\n", "column 'a' is there 2 times"),
         ("a,b\n1,2\n3\n4,5\n", "row 3 has 1 cells where the header has 2"),
         ("a,b\n1,2\n3,4,5\n", "row 3 has 3 cells where the header has 2"),
@@ -130,7 +143,7 @@ def test_classes_by_hand(tmp_path, column, cells, codes, names):
         ("a,label,Class\n1,2,3\n", "'label' and 'Class' could all be the classes"),
         ("a,target\n1,2.5\n", "'target' is for classes but holds fractions"),
         ("a,split\n1,train\n2,dev\n", "column 'split' holds 'dev' in row 3: give train or test"),
-        ("id,label\n1,2\n", "no columns beside classes"),
+        ("id,label\n1,2\n", "no columns of numbers beside classes and split, 'id' holds names"),
         ("é,b\n1,2\n".encode("latin1"), "header is not UTF-8"),
         ("a,b\n1,2\n1,é\n".encode("latin1"), "not UTF-8"),
         ("a\n" + "1" * 5000, "straddling"),
@@ -155,10 +168,20 @@ def test_the_row_is_counted_over_batches(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"a": ["1", "2"]}, "column 'a' holds values of type string"),
-        ({"a": pa.array(["1", "2"], pa.large_string())}, "column 'a' holds values of type string"),
-        ({"a": [[1.0], [2.0]]}, "column 'a' holds values of type list.* one a column"),
-        ({"a": pa.array([1, 2], pa.timestamp("s"))}, "column 'a' holds values of type timestamp"),
+        ({"a": ["1", "2"]}, "no columns of numbers .*'a' holds text"),
+        ({"a": pa.array(["1", "2"], pa.large_string())}, "no columns of numbers .*'a' holds text"),
+        ({"a": pa.array([1, 2], pa.timestamp("s"))}, "'a' holds values of type timestamp"),
+        ({"a": [[[1.0]], [[2.0]]]}, "column 'a' holds lists of lists: give each row one list"),
+        ({"a": [["x"], ["y"]]}, "'a' holds lists of type string"),
+        ({"a": pa.nulls(2)}, "'a' holds no values"),
+        ({"a": ["[1, 2]", "[3, 4]"]}, "column 'a' holds lists as text"),
+        ({"a": [[1.0, 2.0], [3.0]]}, "column 'a' holds 1 numbers in row 2 where row 1 has 2: give all rows as many"),
+        ({"a": [[1.0, 2.0], None]}, "column 'a' has no value in row 2"),
+        ({"a": [None, [1.0, 2.0]]}, "column 'a' has no value in row 1"),
+        ({"a": [[1.0, 2.0], [3.0, None]]}, "column 'a' has no value in row 2"),
+        ({"a": [[1.0, 2.0], [3.0, 1e300]]}, r"column 'a' holds 1e\+300 in row 2, beyond float32"),
+        ({"a": [[], []]}, "empty"),
+        ({"a": [[1], [2]], "b": [[1], [2]]}, "the columns 'a' and 'b' hold lists of numbers: keep one, or call it"),
         ({"a": [1, None]}, "column 'a' has no value in row 2"),
         ({"a": [1.0, float("nan")]}, "column 'a' has no value in row 2"),
         ({"a": [1.0, 2.0], "label": [[1], [2]]}, "column 'label' holds lists"),
@@ -185,6 +208,90 @@ def test_types_of_parquet(tmp_path):
     assert (data.labels.tolist(), data.class_names) == ([0, -1], ("y",))
 
 
+WIDE = {f"f{i}": X[:, i] for i in range(3)}
+PATHS = [f"img/{i:03}.jpg" for i in range(500)]
+
+
+def fixed(values):
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+LISTS = {
+    "list": pa.array(X.tolist(), pa.list_(pa.float32())),
+    "large_list": pa.array(X.tolist(), pa.large_list(pa.float64())),
+    "fixed_size_list": fixed(X),
+    "sliced": fixed(np.concatenate([X[:7], X]))[7:],
+    "float16": fixed(X.astype(np.float16)),
+}
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.usefixtures("small_batches")
+def test_a_column_of_lists_is_the_features(tmp_path, caplog, kind, suffix):
+    columns = {"image_path": PATHS, "width": np.arange(500), "embedding": LISTS[kind], "label": ["a", "b"] * 250}
+    write(tmp_path / f"x.{suffix}", columns)
+    wanted = X.astype(np.float16).astype(np.float32) if kind == "float16" else X
+    for stream in ("off", "on"):
+        data = sources.load(tmp_path / f"x.{suffix}", stream=stream)
+        np.testing.assert_array_equal(data.images[:], wanted)
+        assert data.names.tolist() == PATHS
+        assert data.class_names == ("a", "b")
+    assert "column 'width' holds numbers: left out (the lists of 'embedding' are the features)" in caplog.text
+
+
+def test_of_several_columns_of_lists_one_is_called_embedding(tmp_path):
+    write(tmp_path / "x.parquet", {"box": [[1, 2]] * 500, "embedding": LISTS["list"]})
+    np.testing.assert_array_equal(sources.load(tmp_path / "x.parquet").images, X)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_the_row_of_a_list_is_counted_over_batches(tmp_path):
+    write(tmp_path / "x.parquet", {"a": [[1.0, 2.0]] * 4000 + [[1.0]] + [[1.0, 2.0]] * 10})
+    for stream in ("off", "on"):
+        with pytest.raises(InputError, match="column 'a' holds 1 numbers in row 4001 where row 1 has 2"):
+            sources.load(tmp_path / "x.parquet", stream=stream)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ({"file": PATHS, "kind": ["u", "v"] * 250}, PATHS),
+        ({"kind": ["u", "v"] * 250, "file": PATHS}, PATHS),
+        ({"patient_id": [7, 8] * 250, "image_path": PATHS}, PATHS),
+        ({"remark": PATHS, "kind": ["u", "v"] * 250}, PATHS),
+        ({"kind": ["u", "v"] * 250}, None),
+        ({"id": np.arange(500) * 3}, [str(3 * i) for i in range(500)]),
+        ({"": np.arange(500) + 1}, [str(i + 1) for i in range(500)]),
+        ({"file": [*PATHS[:-1], ""]}, None),
+        ({"name": ["", "12", *PATHS[2:]]}, None),
+        ({"file": range(500)}, [str(i) for i in range(500)]),
+        ({"kind": ["u", "v"] * 250, "word": PATHS}, None),
+    ],
+)
+@pytest.mark.usefixtures("small_batches")
+def test_what_names_the_examples(tmp_path, caplog, suffix, columns, names):
+    write(tmp_path / f"x.{suffix}", {**columns, **WIDE})
+    data = sources.load(tmp_path / f"x.{suffix}")
+    np.testing.assert_array_equal(data.images, X)
+    assert (None if data.names is None else data.names.tolist()) == names
+    for name in columns:
+        assert repr(name) in caplog.text or "without a name counts the rows" in caplog.text
+
+
+def test_what_has_no_numbers_is_left_out_and_said(tmp_path, caplog):
+    columns = {
+        "when": pa.array(np.arange(500).astype("datetime64[D]")),
+        "kind": pa.array(["u", "v"] * 250).dictionary_encode(),
+        "empty": pa.nulls(500), "tags": [["x"]] * 500, "raw": [b"1"] * 500, "box": [{"x": 1}] * 500,
+    }  # fmt: skip
+    write(tmp_path / "x.parquet", {**columns, **WIDE})
+    np.testing.assert_array_equal(sources.load(tmp_path / "x.parquet").images, X)
+    for name in columns:
+        assert f"column '{name}' holds" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv.gz"])
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
 def test_truncated(tmp_path, name, share):
@@ -203,6 +310,28 @@ def test_size_is_checked_before_memory_is_taken(tmp_path, monkeypatch, name):
     monkeypatch.setattr(np, "empty", lambda *a, **k: pytest.fail("memory was taken"))
     with pytest.raises(InputError, match=r"GiB of memory, the limit is .*--stream on"):
         sources.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("stream", ["on", "off"])
+@pytest.mark.parametrize("name", ["x.csv.gz", "x.parquet", "lists.parquet", "text.parquet"])
+def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch, name, stream):
+    """Small files that unpack to more than memory, or to more than the disk for temporary files."""
+    n, path = 200_000, tmp_path / name
+    if name == "text.parquet":
+        write(path, {"name": pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), ["x" * 1000]), "a": np.zeros(n)})
+    elif name == "lists.parquet":
+        write(path, {"a": fixed(np.zeros((n, 20), np.float32))})
+    else:
+        write(path, {f"c{i}": np.zeros(n, int) for i in range(20)})
+    assert path.stat().st_size < 10**5
+    monkeypatch.setattr(files, "memory_limit", lambda: 2_000_000)
+    monkeypatch.setattr(sources.shards.shutil, "disk_usage", lambda where: shutil._ntuple_diskusage(10**9, 0, 10**6))
+    monkeypatch.setattr(sources.shards, "temporary", lambda pieces: pytest.fail("the disk was taken"))
+    pool = pa.default_memory_pool()
+    with pytest.raises(InputError, match=r"GiB of memory|cannot hold the unpacked data") as info:
+        sources.load(path, stream=stream)
+    assert "\n" not in str(info.value)
+    assert pool.bytes_allocated() < 10**8
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv"])
