@@ -149,6 +149,8 @@ def _check_pixels(image: Any, look: Look) -> None:
 
 def _check_memory(image: Any) -> None:
     """Refuses what would take half of the memory once it is unpacked."""
+    if image.width * image.height <= LARGE:
+        return
     needed = image.width * image.height * (1 if image.mode in ("1", "L", "P") else 4)
     limit = files.memory_limit() // 2
     if needed > limit:
