@@ -1,8 +1,10 @@
 """Trees of arrays on disk, by orbax: nothing is pickled, and the devices may be others when they are read."""
 
 import errno
+import os
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,7 +36,9 @@ class Checkpoints:
         )
         handlers = {"state": ocp.StandardCheckpointHandler(multiprocessing_options=multiprocessing)}
         self.args = ocp.args
-        self.manager = ocp.CheckpointManager(directory.resolve(), options=options, item_handlers=handlers)
+        self._links = ExitStack()
+        place = self._links.enter_context(_named_in_utf8(directory.resolve()))
+        self.manager = ocp.CheckpointManager(place, options=options, item_handlers=handlers)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -42,7 +46,8 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.manager.close()
+        with self._links:
+            self.manager.close()
 
     @property
     def latest(self) -> int | None:
@@ -121,6 +126,21 @@ def _with_key(leaf: Any, saved: jax.Array) -> jax.Array:
 def _on_first_device(leaf: Any) -> jax.ShapeDtypeStruct:
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+@contextmanager
+def _named_in_utf8(directory: Path) -> Iterator[Path]:
+    """The directory, by a link where its path is no UTF-8, which is all that tensorstore takes."""
+    try:
+        os.fspath(directory).encode()
+    except UnicodeEncodeError:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="jaxclust-") as place:
+            link = Path(place, directory.name.encode("ascii", "replace").decode().replace("?", "_"))
+            link.symlink_to(directory)
+            yield link
+    else:
+        yield directory
 
 
 @contextmanager

@@ -64,6 +64,16 @@ def test_a_model_holds_nothing_but_dicts_of_arrays(tmp_path, tree):
         checkpoint.save_dicts(tmp_path / "arrays", tree)
 
 
+def test_a_path_that_is_no_utf8(tmp_path):
+    """As all that is not ASCII is in the C locale."""
+    directory = tmp_path / os.fsdecode(b"run\xff")
+    checkpoint.save_dicts(directory, {"a": np.arange(3, dtype=np.int32)})
+    same(checkpoint.load_dicts(directory), {"a": np.arange(3, dtype=np.int32)})
+    assert [path.name for path in tmp_path.iterdir()] == [directory.name]
+    with pytest.raises(FileNotFoundError):
+        checkpoint.load_dicts(tmp_path / os.fsdecode(b"none\xff"))
+
+
 def test_missing_arrays_are_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         checkpoint.load_dicts(tmp_path / "arrays")

@@ -55,7 +55,7 @@ class _Set:
         shallow = sum(not deep for _, deep in self.forms)
         notes: dict[str, object] = {
             f"{self.several} {of} hold several pages or frames: the first of each is read": self.several,
-            f"{self.upper} {of} have colours of 16 bits: the upper 8 are read": self.upper,
+            f"{self.upper} {of} have colours of 16 bits and transparency: the upper 8 are read": self.upper,
             f"{shallow} {of} have 8 bits, among others of 16: 0..255 is read as 0..{2 ** (depth or 8) - 1}": depth
             and shallow,
             note: note,
@@ -71,7 +71,7 @@ def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = F
 
     Grey images stay at one channel; with a single colour image among them, all become RGB. Transparency is put on
     white, EXIF orientation applied, the first page or frame of several taken. Files of 8 bits give uint8. With a single
-    grey file of 16 bits among them all become float32: it keeps its numbers, and files of 8 bits are spread over the
+    file of 16 bits among them all become float32: it keeps its numbers, and files of 8 bits are spread over the
     smallest range 0..2^k - 1 that holds the largest number of all files, or over that of `look.depth` bits. Classes and
     parts are those of `classes`.
 

@@ -81,10 +81,10 @@ def read_paths(
     streamed: Callable[[tuple[int, ...]], bool],
 ) -> tuple[Found, np.ndarray]:
     """Images by their paths, relative to `base`, in the order given; and which of them were kept: their places."""
-    files = [(base / Path(path).expanduser()).absolute() for path in paths]
-    gone = [place for place, file in enumerate(files) if not file.is_file()]  # no pipes either
+    files = [(base / os.path.expanduser(path)).absolute() for path in paths]
+    gone = [place for place, file in enumerate(files) if not os.path.isfile(file)]  # no pipes either
     if gone and (not skip_bad or len(gone) == len(files)):
-        if files[gone[0]].is_dir():
+        if os.path.isdir(files[gone[0]]):
             raise InputError(f"{paths[gone[0]]}: is a folder among files: give one folder alone, or the files in it")
         raise InputError(f"{paths[gone[0]]}: there is no such file: check the path (relative to {base.absolute()})")
     left_out = [(paths[place], "there is no such file") for place in gone]

@@ -15,6 +15,7 @@ from jaxclust.data.readers.pixels import Look
 from jaxclust.errors import InputError
 
 IDS = ("id", "uuid", "guid", "index")  # titles of numbers that are no features; and what ends in _id
+LONGEST = 4096  # characters of a path
 SPLIT_CODES = {"0": "train", "1": "test"}
 
 
@@ -45,8 +46,8 @@ def find(path: Path) -> Listed | None:
     if len(found) > 1:
         titles = " and ".join(map(repr, found))
         raise InputError(f"{path}: the columns {titles} both list files: keep the one whose images are to be clustered")
-    first = Path(cells[found[0]]).expanduser()
-    base = path.parent if (path.parent / first).is_file() or not first.is_file() else Path()
+    first = os.path.expanduser(cells[found[0]])
+    base = path.parent if os.path.isfile(path.parent / first) or not os.path.isfile(first) else Path()
     return Listed(table, found[0], roles.classes, roles.split, base)
 
 
@@ -99,10 +100,10 @@ def _text(cell: Any) -> str:
 
 
 def _is_file(table: Path, cell: str) -> bool:
-    if not cell or "\n" in cell or len(cell) > 4096 or _is_number(cell):
+    if not cell or "\n" in cell or len(cell) > LONGEST or _is_number(cell):
         return False
-    path = Path(cell).expanduser()
-    return cell.lower().endswith(kinds.SUFFIXES) or any(map(os.path.isfile, (table.parent / path, path)))
+    path = os.path.expanduser(cell)
+    return cell.lower().endswith(kinds.SUFFIXES) or os.path.isfile(table.parent / path) or os.path.isfile(path)
 
 
 def _is_feature(title: str, cell: str) -> bool:

@@ -1,10 +1,11 @@
 """One image file becomes pixels: upright, on white, grey or RGB, of 8 bits or more, in bounded memory."""
 
 import re
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ STRIP = 1 << 22  # pixels of a strip
 GAP = 3  # times the side that is asked for: no shrinking in strips below that
 PAGED = ("TIFF", "GIF", "PNG", "WEBP", "AVIF")  # several images are pages or frames; in MPO and HEIC, other views
 UPPER = re.compile("(LA|RGB|RGBA|RGBX|CMYK);16[BLN]")  # how Pillow calls colours of 16 bits that it cuts to 8
+BYTES = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}  # the other order has the lower 8
 TURNED = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_270", "TRANSVERSE", "ROTATE_90")
 
 
@@ -73,7 +75,12 @@ def read(file: File, look: Look) -> Picture | Unreadable:
     """The image of a file, its first page or frame, or why it cannot be used."""
     try:
         with file.open() as stream:
-            return _read(stream, look)
+            image = kinds.opened(stream)
+            cut = any(UPPER.search(str(tile[3])) for tile in image.tile)
+            if not cut or image.mode != "RGB" or "transparency" in image.info or look.depth == 8:
+                return of_image(image, look)._replace(upper=cut)
+            with file.open() as again:
+                return of_image(image, look, _lower(kinds.opened(again)))
     except Unreadable as error:
         return error
     except Exception as error:  # decoders fail in many ways on damaged files: OSError, SyntaxError, struct.error, ...
@@ -91,8 +98,11 @@ def size_of(file: File) -> tuple[int, int] | None:
     return None
 
 
-def of_image(image: Any, look: Look) -> Picture:
-    """A Pillow image: as `read`. Raises Unreadable, and what its decoder raises."""
+def of_image(image: Any, look: Look, lower: Any = None) -> Picture:
+    """A Pillow image: as `read`. Raises Unreadable, and what its decoder raises.
+
+    lower: the lower 8 bits of an RGB image of 16 bits, of which `image` has the upper ones.
+    """
     several = False
     with suppress(Exception):  # a page that is damaged says nothing about the first
         several = image.format in PAGED and bool(getattr(image, "is_animated", False))
@@ -105,14 +115,22 @@ def of_image(image: Any, look: Look) -> Picture:
     image.load()
     turned = image.getexif().get(0x0112, 1)
     size = image.size if turned < 5 else image.size[::-1]
-    plain = _plain(image, look.depth) if shrunk is None else _shrunk(image, shrunk, look.depth)
-    return Picture(_finished(plain, turned, side), size, several)
+    images = [image] if lower is None else [image, lower]
+    planes = _planes(images, look.depth) if shrunk is None else _shrunk(images, shrunk, look.depth)
+    arrays = [_finished(plane, turned, side) for plane in planes]
+    return Picture(arrays[0] if len(arrays) == 1 else np.stack(arrays, -1), size, several)
 
 
-def _read(stream: IO[bytes], look: Look) -> Picture:
-    image = kinds.opened(stream)
-    upper = any(UPPER.search(str(tile[3])) for tile in image.tile)
-    return of_image(image, look)._replace(upper=upper)
+def _lower(image: Any) -> Any:
+    """An image whose decoder takes the lower 8 of 16 bits, where Pillow takes the upper ones."""
+
+    def swapped(mode: str) -> str:
+        return mode[:-1] + BYTES[mode[-1]]
+
+    for place, tile in enumerate(image.tile):
+        args = swapped(tile[3]) if isinstance(tile[3], str) else (swapped(tile[3][0]), *tile[3][1:])
+        image.tile[place] = tile._replace(args=args)
+    return image
 
 
 def _check_pixels(image: Any, look: Look) -> None:
@@ -131,6 +149,8 @@ def _check_pixels(image: Any, look: Look) -> None:
 
 def _check_memory(image: Any) -> None:
     """Refuses what would take half of the memory once it is unpacked."""
+    if image.width * image.height <= LARGE:
+        return
     needed = image.width * image.height * (1 if image.mode in ("1", "L", "P") else 4)
     limit = files.memory_limit() // 2
     if needed > limit:
@@ -139,6 +159,16 @@ def _check_memory(image: Any) -> None:
             f"{limit / files.GIB:.1f} GiB",
             "shrink it, or pass --skip-bad",
         )
+
+
+def _planes(images: Sequence[Any], depth: int | None) -> list[Any]:
+    """`_plain` of an image; or of its upper and its lower 8 bits three images of mode 'F', one a colour."""
+    from PIL import Image
+
+    if len(images) == 1:
+        return [_plain(images[0], depth)]
+    upper, lower = (np.asarray(image).astype(np.float32) for image in images)
+    return [Image.fromarray(np.ascontiguousarray(values)) for values in np.moveaxis(256 * upper + lower, 2, 0)]
 
 
 def _plain(image: Any, depth: int | None) -> Any:
@@ -168,19 +198,22 @@ def _is_grey(image: Any) -> bool:
     return bool((used == used[:, :1]).all())
 
 
-def _shrunk(image: Any, side: int, depth: int | None) -> Any:
-    """`_plain`, at least GAP x side pixels wide and high: means of blocks, taken strip by strip, so that what a large
+def _shrunk(images: Sequence[Any], side: int, depth: int | None) -> list[Any]:
+    """`_planes`, at least GAP x side pixels wide and high: means of blocks, taken strip by strip, so that what a large
     image takes is little more than its own pixels."""
     from PIL import Image
 
+    image = images[0]
     across, down = (max(1, length // (GAP * side)) for length in image.size)
     rows = down * max(1, STRIP // (image.width * down))
     mode = "RGB" if image.mode == "P" and not _is_grey(image) else None
     strips = []
     for top in range(0, image.height, rows):
-        strip = _plain(image.crop((0, top, image.width, min(top + rows, image.height))), depth)
-        strips.append(np.asarray((strip.convert(mode) if mode else strip).reduce((across, down))))
-    return Image.fromarray(np.concatenate(strips))
+        box = (0, top, image.width, min(top + rows, image.height))
+        planes = _planes([each.crop(box) for each in images], depth)
+        reduced = [(plane.convert(mode) if mode else plane).reduce((across, down)) for plane in planes]
+        strips.append([np.asarray(plane) for plane in reduced])
+    return [Image.fromarray(np.concatenate(plane)) for plane in zip(*strips, strict=True)]
 
 
 def _finished(plain: Any, turned: int, side: int | None) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jaxclust.data import sources
-from jaxclust.data.readers import left_out, listing
+from jaxclust.data.readers import kinds, left_out, listing
 from jaxclust.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -229,7 +229,7 @@ def test_stand_in_for_a_stream_is_not_opened(tmp_path):
 def test_damaged_bytes_never_escape(tmp_path):
     """Whatever a decoder makes of damaged bytes, the answer is an image or an InputError."""
     target = tmp_path / "a"
-    for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"):
+    for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", *(["AVIF"] if kinds._has("AVIF") else [])):
         stream = io.BytesIO()
         Image.fromarray(RNG.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(stream, kind)
         raw = stream.getvalue()
@@ -237,7 +237,7 @@ def test_damaged_bytes_never_escape(tmp_path):
             damaged = bytearray(raw)
             for place in RNG.integers(0, len(raw), 6):
                 damaged[place] = RNG.integers(256)
-            path = target.with_suffix(f".{kind.lower()}")
+            path = target.with_suffix(".jp2" if kind == "JPEG2000" else f".{kind.lower()}")
             path.write_bytes(damaged)
             with contextlib.suppress(InputError):
                 assert sources.load(tmp_path, image_size=8).images.shape[:3] == (1, 8, 8)

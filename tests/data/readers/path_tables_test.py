@@ -99,6 +99,9 @@ def test_unclear_tables_are_refused(here):
 def test_a_table_with_numbers_is_features(here):
     found = sources.load(table(here / "x.csv", {"width": [1.0, 2.0], "height": [3.0, 4.0]}))
     assert found.images.tolist() == [[1, 3], [2, 4]]
+    for text in ("a" * 300, "~nobody/a", "a" * 5000):  # no names of files
+        with pytest.raises(InputError, match=r"x\.csv"):
+            sources.load(table(here / "x.csv", {"text": [text]}))
     found = sources.load(table(here / "x.csv", {"file": NAMES, "width": range(6)}))
     assert (found.images.tolist(), found.names.tolist()) == ([[i] for i in range(6)], list(NAMES))
     assert found.named == "file"

@@ -72,22 +72,61 @@ def test_deep_images_are_resized_within_their_values(tmp_path):
 
 
 def png16(array):
-    """A colour PNG of 16 bits, which Pillow does not write."""
+    """A colour PNG of 16 bits (h, w, 3 or 4), which Pillow does not write."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    height, width, _ = array.shape
+    height, width, channels = array.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def test_colours_of_16_bits_are_said_to_be_cut(tmp_path, caplog):
-    (tmp_path / "a.png").write_bytes(png16(np.full((4, 4, 3), 0x1234)))
+def tiff16(array, order, compression):
+    """A colour TIFF of 16 bits, byte order '<' or '>', raw (1) or deflated (8)."""
+    height, width, _ = array.shape
+    data = array.astype(f"{order}u2").tobytes()
+    data = zlib.compress(data) if compression == 8 else data
+    fields = {256: width, 257: height, 258: None, 259: compression, 262: 2, 273: None, 277: 3, 278: height}
+    fields[279] = len(data)
+    after = 8 + 2 + 12 * len(fields) + 4
+    out = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IH", 8, len(fields))
+    for tag, value in fields.items():
+        if tag == 258:
+            out += struct.pack(f"{order}HHII", tag, 3, 3, after)
+        else:
+            out += struct.pack(f"{order}HHII", tag, 4, 1, after + 6 if value is None else value)
+    return out + struct.pack(f"{order}IHHH", 0, 16, 16, 16) + data
+
+
+COLOURS = (np.arange(5 * 4 * 3).reshape(5, 4, 3) * 1000 + 7).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    "content", [png16(COLOURS), *(tiff16(COLOURS, order, kind) for order in "<>" for kind in (1, 8))]
+)
+def test_colours_of_16_bits_are_kept(tmp_path, content, monkeypatch):
+    (tmp_path / "a").write_bytes(content)
+    data = loaded(tmp_path)
+    np.testing.assert_array_equal(data.images[0], COLOURS)
+    assert data.depth == 16
+    np.testing.assert_array_equal(loaded(tmp_path, depth=8).images[0], COLOURS >> 8)
+    whole = loaded(tmp_path, image_size=4).images
+    monkeypatch.setattr(pixels, "LARGE", 1)
+    np.testing.assert_allclose(loaded(tmp_path, image_size=4).images, whole)
+
+
+def test_colours_of_16_bits_with_transparency_are_said_to_be_cut(tmp_path, caplog):
+    array = np.full((4, 4, 4), 0x1234)
+    array[..., 3] = 0xFFFF
+    (tmp_path / "a.png").write_bytes(png16(array))
     data = loaded(tmp_path)
     assert (data.images == 0x12).all()
-    assert caplog.messages == [f"{tmp_path}: 1 of 1 files have colours of 16 bits: the upper 8 are read"] * 2
+    assert (
+        caplog.messages
+        == [f"{tmp_path}: 1 of 1 files have colours of 16 bits and transparency: the upper 8 are read"] * 2
+    )
 
 
 @pytest.mark.parametrize("suffix", ["tif", "gif", "png", "webp"])
@@ -140,6 +179,7 @@ def test_more_pixels_are_read_where_that_is_asked_for(tmp_path, monkeypatch):
         sources.load(tmp_path, max_pixels=2999)
     with pytest.raises(InputError, match="max_pixels 0 is out of range"):
         sources.load(tmp_path, max_pixels=0)
+    monkeypatch.setattr(pixels, "LARGE", 1000)
     monkeypatch.setattr(files, "memory_limit", lambda: 5000)
     with pytest.raises(InputError, match=r"GiB of memory.*shrink it"):
         sources.load(tmp_path, max_pixels=3000)
