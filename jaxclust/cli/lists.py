@@ -14,9 +14,11 @@ or your own:
   a folder of shards       .npy or .npz files of one shape and type, one after the other by name
   an .npz file             images (n, h, w[, c]) or features (n, d); optional labels, split, names
   a sparse .npz file       features, as scipy.sparse.save_npz writes them; NAME.labels.npy may lie beside it
-  a table                  .csv, .tsv, .csv.gz or .parquet with a header: columns of numbers are features; one called
-                           label, labels, class or target is for evaluation only, one called split is train or test
+  a table                  .csv, .tsv, .csv.gz, .parquet or .feather with a header: columns of numbers are features, or
+                           one of lists of numbers; one called label, labels, class or target is for evaluation only,
+                           one called split is train or test, one called id, file, path or name names the examples
   a table of paths         the same with a column of image files and none of numbers
+  an .h5ad file            AnnData's X and obs_names; needs anndata
   an .npy file             images or features
   an idx or idx.gz file    as MNIST's; labels are found beside it
   tfds:NAME, openml:NAME   any data set of TensorFlow Datasets or OpenML"""

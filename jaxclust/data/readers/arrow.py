@@ -118,15 +118,16 @@ def _open_parquet(path: Path) -> Table:
         texts = [name for name in names if pa.types.is_string(types[name])]  # repeated text is held once
         with opened(texts) as file:
             size = max(_unpacked_size(path, file.metadata, names), 8 * len(names) * rows)
-            yield from file.iter_batches(_rows_in_a_batch(size, rows), columns=names, use_threads=False)
+            for batch in file.iter_batches(_rows_in_a_batch(size, rows), columns=names, use_threads=False):
+                batch.validate(full=True)
+                yield batch
 
     def header() -> Iterator[Any]:
         with opened() as file:
-            yield file.schema_arrow, file.metadata.num_rows
+            yield file.schema_arrow.names, _types(file.schema_arrow), file.metadata.num_rows
 
-    [(schema, rows)] = _explained(path, header)
-    types = _types(schema)
-    names = tuple(name for name in schema.names if not name.startswith(OWN_COLUMNS))
+    [(every, types, rows)] = _explained(path, header)
+    names = tuple(name for name in every if not name.startswith(OWN_COLUMNS))
     if not names:
         raise InputError(f"{path}: the table has no columns: give at least one feature")
     return Table(path, names, 1, types, rows, lambda names: _explained(path, lambda: batches(names)))
@@ -167,19 +168,21 @@ def _open_arrow(path: Path) -> Table:
     def batches(names: list[str]) -> Iterator[Any]:
         with pa.OSFile(str(path)) as stream:
             for batch in whole(opened(stream)):
+                batch.validate(full=True)
                 rows = _rows_in_a_batch(batch.nbytes, batch.num_rows)
                 for start in range(0, batch.num_rows, rows):
                     yield batch.select(names).slice(start, rows)
 
     def header() -> Iterator[Any]:
         with pa.OSFile(str(path)) as stream:
-            yield opened(stream).schema
+            schema = opened(stream).schema
+            yield schema.names, _types(schema)
 
-    [schema] = _explained(path, header)
-    names = tuple(name for name in schema.names if not name.startswith(OWN_COLUMNS))
+    [(every, types)] = _explained(path, header)
+    names = tuple(name for name in every if not name.startswith(OWN_COLUMNS))
     if not names:
         raise InputError(f"{path}: the table has no columns: give at least one feature")
-    return Table(path, names, 1, _types(schema), None, lambda names: _explained(path, lambda: batches(names)))
+    return Table(path, names, 1, types, None, lambda names: _explained(path, lambda: batches(names)))
 
 
 def _open_csv(path: Path) -> Table:
@@ -238,6 +241,6 @@ def _explained(path: Path, read: Callable[[], Iterator[Any]]) -> Iterator[Any]:
         if getattr(error, "errno", None):
             raise
         text = " ".join(str(error).split())[:120]
-        if "invalid UTF8" in text:
+        if "invalid utf8" in text.lower():
             raise InputError(f"{path}: a cell is not UTF-8 ({text}): save the table as UTF-8") from error
         raise InputError(f"{path}: the table is empty, truncated or damaged: {text}; write it again") from error

@@ -16,7 +16,8 @@ NAME_ENDS = ("_id", "_name", "_file", "_path", "_url", "_uri")
 VECTORS = ("features", "feature", "embedding", "embeddings", "vector", "vectors")  # which of several columns of lists
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # cells without a number, in lower case
 LOOKED_AT = 1000  # cells of a column, among which one has a value
-NUMBER, TEXT, NAME, LIST = "numbers", "text", "names", "lists of numbers"  # kinds of values, beside those of no use
+NUMBER, TEXT, NAME, LIST = "numbers", "text", "names", "lists of numbers"
+PICTURES = "encoded images"  # as data sets of Hugging Face hold them; kinds of values, beside those of no use
 
 _WRITTEN_NUMBER = re.compile(r"[-+$€£(]?\s*\d[\d_,.' ]*\s*%?\)?")  # 0,5 and 1_000 and 12 %: meant as numbers
 _WRITTEN_LIST = re.compile(r"[\[(]\s*[-+.\d]")  # [0.1, 0.2] and [0.1 0.2]
@@ -152,6 +153,8 @@ def _kind(table: Table, name: str, kind: Any) -> str:
                 f"{table.path}: {called(name)} holds lists of lists: give each row one list of numbers, or drop it"
             )
         return LIST if _is_numeric(inner) or pt.is_null(inner) else f"lists of type {inner}"
+    if pt.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        return PICTURES
     if pt.is_null(kind):
         return "no values"
     return NUMBER if _is_numeric(kind) else f"values of type {str(kind)[:40]}"

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxclust.data.readers import arrow, shards
 from jaxclust.data.readers.arrow import Table
-from jaxclust.data.readers.columns import MISSING, Roles, called, is_list, is_number, roles
+from jaxclust.data.readers.columns import MISSING, PICTURES, Roles, called, is_list, is_number, roles
 from jaxclust.data.readers.files import check_size, n_bytes
 from jaxclust.data.readers.found import Found
 from jaxclust.data.rows import Images
@@ -56,12 +56,10 @@ def read_table(table: Table, streamed: Streamed) -> Found:
     included.
     """
     seen = look(table, streamed)
-    path, found, n, texts = table.path, seen.roles, seen.n, seen.texts
+    found, n, texts = seen.roles, seen.n, seen.texts
     _say(table, seen)
     if not seen.features or not n:
-        held = "".join(f", {name!r} holds {kind}" for name, kind in list(found.aside.items())[:3])
-        what = f"no columns of numbers beside classes and split{held}" if n else "a header and no rows"
-        raise InputError(f"{path}: the table has {what}: give at least one example of one number")
+        raise _nothing(table, seen)
     labels, classes = (None, None) if found.classes is None else _classes(table, found.classes, texts[found.classes])
     split = None if found.split is None else _split(table, found.split, texts[found.split])
     names = None if seen.named is None else texts[seen.named].to_numpy(zero_copy_only=False)
@@ -97,6 +95,19 @@ def look(table: Table, streamed: Streamed) -> Seen:
     if not counter.strip():
         raise InputError(f"{table.path}: the first column has no name and does not count the rows: name it, or drop it")
     return Seen(found, [counter, *found.features], n, d + 1, named, counts, texts)
+
+
+def _nothing(table: Table, seen: Seen) -> InputError:
+    """The error of a table without rows, or without features."""
+    for name, kind in seen.roles.aside.items():
+        if kind == PICTURES:
+            return InputError(
+                f"{table.path}: {called(name)} holds encoded images: save them into a folder and give that, or "
+                f"numpy.stack(data[{name!r}]) where they are of one size"
+            )
+    held = "".join(f", {name!r} holds {kind}" for name, kind in list(seen.roles.aside.items())[:3])
+    what = f"no columns of numbers beside classes and split{held}" if seen.n else "a header and no rows"
+    return InputError(f"{table.path}: the table has {what}: give at least one example of one number")
 
 
 def _say(table: Table, seen: Seen) -> None:

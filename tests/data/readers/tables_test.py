@@ -1,12 +1,14 @@
 """Tables: which columns are features, numbers as they are written, and one clear line for what is not so."""
 
 import gzip
+import random
 import shutil
 import sys
 import tracemalloc
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyarrow import feather, parquet
 
@@ -173,6 +175,7 @@ def test_the_row_is_counted_over_batches(tmp_path):
         ({"a": pa.array([1, 2], pa.timestamp("s"))}, "'a' holds values of type timestamp"),
         ({"a": [[[1.0]], [[2.0]]]}, "column 'a' holds lists of lists: give each row one list"),
         ({"a": [["x"], ["y"]]}, "'a' holds lists of type string"),
+        ({"a": [{"bytes": b"", "path": ""}] * 2}, "column 'a' holds encoded images: save them into a folder"),
         ({"a": pa.nulls(2)}, "'a' holds no values"),
         ({"a": ["[1, 2]", "[3, 4]"]}, "column 'a' holds lists as text"),
         ({"a": [[1.0, 2.0], [3.0]]}, "column 'a' holds 1 numbers in row 2 where row 1 has 2: give all rows as many"),
@@ -290,6 +293,36 @@ def test_what_has_no_numbers_is_left_out_and_said(tmp_path, caplog):
     np.testing.assert_array_equal(sources.load(tmp_path / "x.parquet").images, X)
     for name in columns:
         assert f"column '{name}' holds" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "arrow"])
+def test_text_that_is_not_utf8(tmp_path, suffix):
+    bad = pc.cast(pa.array([b"\xff"] * 500), options=pc.CastOptions(pa.string(), allow_invalid_utf8=True))
+    write(tmp_path / f"x.{suffix}", {"path": bad, **WIDE})
+    with pytest.raises(InputError, match="not UTF-8"):
+        sources.load(tmp_path / f"x.{suffix}")
+    write(tmp_path / f"x.{suffix}", {"a_long_name": X[:, 0], "b": X[:, 1]})
+    raw = (tmp_path / f"x.{suffix}").read_bytes()
+    (tmp_path / f"x.{suffix}").write_bytes(raw.replace(b"a_long_name", b"a_long_nam\xff"))
+    with pytest.raises(InputError, match=r"not UTF-8|damaged"):
+        sources.load(tmp_path / f"x.{suffix}")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "feather", "arrow"])
+def test_damaged_bytes_are_one_line(tmp_path, suffix):
+    write(tmp_path / f"x.{suffix}", {"path": PATHS[:50], "v": X[:50].tolist(), "label": ["a", "b"] * 25})
+    raw, lines = (tmp_path / f"x.{suffix}").read_bytes(), []
+    for seed in range(40):
+        draw, damaged = random.Random(seed), bytearray(raw)
+        for _ in range(1 if seed % 2 else 12):
+            damaged[draw.randrange(len(raw))] = draw.randrange(256)
+        (tmp_path / f"x.{suffix}").write_bytes(damaged)
+        try:
+            sources.load(tmp_path / f"x.{suffix}")
+        except InputError as error:
+            lines.append(str(error))
+    assert len(lines) > 15
+    assert not any("\n" in line for line in lines)
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv.gz"])
