@@ -115,15 +115,30 @@ def test_no_clusters_at_all_names_the_remedy():
 
 def test_gaussian_mixture_finds_k_by_bic(monkeypatch):
     monkeypatch.setattr(mixtures, "LARGEST_BIC", 6)
-    found = mixtures.gaussian_clusters(X, "auto", 0)
+    found = mixtures.gaussian_clusters([X], "auto", 0)
     assert found.memberships.shape[1] == 4
     assert adjusted_rand_score(Y, found.labels) > 0.97
     np.testing.assert_allclose(mixtures.gaussian_mixture(X, 4, 0).sum(1), 1.0, rtol=1e-5)
 
 
 def test_a_mixture_of_a_given_number_has_it_and_leaves_nothing_out():
-    found = mixtures.gaussian_clusters(X, 7, 0, runs=2)
+    found = mixtures.gaussian_clusters([X], 7, 0, runs=2)
     assert found.memberships.shape == (400, 7)
     np.testing.assert_array_equal(found.labels, found.memberships.argmax(1))
     with pytest.raises(InputError, match=r"^3 examples are too few to find the number of clusters: set --n-clusters"):
-        mixtures.gaussian_clusters(X[:3], "auto", 0)
+        mixtures.gaussian_clusters([X[:3]], "auto", 0)
+
+
+def test_a_consensus_of_mixtures_outvotes_the_one_that_differs():
+    """Components are numbered anew in each, and one of three labels half of the rows at random."""
+    rng = np.random.default_rng(0)
+    classes = np.arange(60) % 3
+    good = np.eye(3, dtype=np.float32)[classes]
+    bad = np.eye(3, dtype=np.float32)[np.where(np.arange(60) < 30, rng.integers(0, 3, 60), classes)]
+    each = [bad, good[:, [2, 0, 1]], 0.8 * good[:, [1, 0, 2]] + np.float32(0.2 / 3)]
+    for several in (each, each[::-1]):
+        shares = mixtures.consensus(several)
+        assert shares.dtype == np.float32
+        np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
+        assert adjusted_rand_score(classes, shares.argmax(1)) == 1
+    np.testing.assert_array_equal(mixtures.consensus([bad]), bad)

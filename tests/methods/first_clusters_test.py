@@ -19,7 +19,7 @@ from jaxclust.train.phases import Phases
 from tests import toy
 
 KEY = jax.random.key(0)
-ONE = MapConfig(umap_neighbors=10, umap_components=2, umap_epochs=60, min_cluster_share=0.1)
+ONE = MapConfig(draws=1, umap_neighbors=10, umap_components=2, umap_epochs=60, min_cluster_share=0.1)
 
 
 def blobs(sizes, d=6, seed=0, noise=0):
@@ -200,6 +200,22 @@ def test_a_mixture_finds_the_number_by_bic(monkeypatch):
     found = first.on_one_map(dataclasses.replace(ONE, clusterer="gmm"), x, "auto", KEY, silent)
     assert adjusted_rand_score(labels, found.labels) > 0.8
     assert found.memberships.shape[1] >= 3
+
+
+def test_a_mixture_is_the_consensus_of_all_draws(monkeypatch):
+    x, labels = blobs([20] * 3)
+    drawn = []
+
+    def umap(values, components, seed, *options):
+        drawn.append(seed)
+        return values[:, :2] if len(drawn) > 1 else np.random.default_rng(0).normal(size=(60, 2))
+
+    monkeypatch.setattr(first.manifold, "umap", umap)
+    config = dataclasses.replace(ONE, clusterer="gmm", draws=3)
+    assert adjusted_rand_score(labels, first.on_one_map(config, x, 3, KEY, silent).labels) == 1
+    assert len(set(drawn)) == 3
+    first.on_one_map(dataclasses.replace(config, clusterer="hdbscan"), x, "auto", KEY, silent)
+    assert len(drawn) == 4, "HDBSCAN looks at one"
 
 
 def test_settings_reach_umap_and_hdbscan(monkeypatch):

@@ -41,10 +41,11 @@ class ClustersConfig(Settings):
 
 @dataclass(frozen=True)
 class MapConfig(ClustersConfig):
-    """The same with the texts' rules on one UMAP."""
+    """The same with the texts' rules."""
 
     clusterer: Literal["leaves", "hdbscan", "gmm"] = "hdbscan"
-    """What finds the first clusters: persistent leaves over several UMAPs; HDBSCAN; or a Gaussian mixture, K by BIC."""
+    """What finds the first clusters: persistent leaves over several UMAPs; HDBSCAN of one; or a Gaussian
+    mixture, K by BIC, of several UMAPs what their mixtures agree on (the texts: of one)."""
     umap_metric: Literal["manhattan", "euclidean", "cosine"] = "euclidean"
     """Metric of UMAP and HDBSCAN; 'manhattan' goes with L1-normalised codes."""
     umap_neighbors: int | Literal["auto"] = "auto"
@@ -128,15 +129,19 @@ def views(codes: np.ndarray, inputs: np.ndarray | None, features: bool) -> dict[
 def on_one_map(config: Any, codes: np.ndarray, n_clusters: int | str, key: Key, note: Callable[[str], None]) -> Found:
     """The texts' rules: one UMAP of codes (m, d), and HDBSCAN or a Gaussian mixture of its coordinates.
 
-    Where HDBSCAN does not find the number that is asked for, a mixture of that number is used.
+    Where HDBSCAN does not find the number that is asked for, a mixture of that number is used. A mixture is the
+    consensus of those of `draws` UMAPs.
     """
     clusters.check(codes, n_clusters)
     values = manifold.l1_normalise(codes) if config.umap_metric == "manhattan" else codes
     components = codes.shape[1] if config.umap_components == "latent" else min(config.umap_components, codes.shape[1])
     neighbors = manifold.n_neighbors(len(codes)) if config.umap_neighbors == "auto" else config.umap_neighbors
     options = (config.umap_metric, neighbors, config.umap_min_dist, config.umap_epochs)
-    map = manifold.umap(values, components, seeds.seed(key, "umap0"), *options)
-    found = None
+
+    def draw(number: int) -> np.ndarray:
+        return manifold.umap(values, components, seeds.seed(key, f"umap{number}"), *options)
+
+    map, found = draw(0), None
     if config.clusterer == "hdbscan":
         size = max(2, round(config.min_cluster_share * len(codes)))
         given = (config.umap_metric, config.selection, config.min_samples)
@@ -148,7 +153,8 @@ def on_one_map(config: Any, codes: np.ndarray, n_clusters: int | str, key: Key, 
                 note(f"HDBSCAN finds no {n_clusters} clusters: a Gaussian mixture of {n_clusters} is used")
                 found = None
     if found is None:
-        found = mixtures.gaussian_clusters(map, n_clusters, seeds.seed(key, "gmm"), config.mixture_runs)
+        maps = [map, *(draw(number) for number in range(1, config.draws))]
+        found = mixtures.gaussian_clusters(maps, n_clusters, seeds.seed(key, "gmm"), config.mixture_runs)
     told = {"clear": None, "n_clusters": found.memberships.shape[1], "by": config.clusterer}
     return Found(found.labels, found.memberships, np.zeros((0, len(codes)), np.int32), told)
 
