@@ -21,6 +21,7 @@ from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
 from jaxclust.train.checkpoint import load_dicts, save_dicts
 
+DAMAGE = (KeyError, TypeError, ValueError, EOFError, OSError)  # what reading a damaged file raises
 LEVELS = "levels.npz"  # beside model.json
 COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
 
@@ -66,7 +67,7 @@ def load(directory: Path) -> Fitted:
         return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except DAMAGE as error:
         first = str(error).partition("\n")[0]
         raise InputError(f"{directory / 'model'}: damaged ({first}): fit again") from error
 
@@ -77,14 +78,18 @@ def load_assignments(directory: Path) -> Assignments:
         with open(directory / "assignments.csv", newline="") as file:
             rows = list(csv.DictReader(file))
         opinion = [row["label_by_reconstruction"] for row in rows]
-        return Assignments(
+        assigned = Assignments(
             np.array([int(row["label"]) for row in rows], np.int32),
             np.load(directory / "probabilities.npy", allow_pickle=False),
             np.array([row["noise"] == "1" for row in rows], bool),
             np.load(directory / "embedding.npy", allow_pickle=False),
             np.array(opinion, np.int32) if all(opinion) else None,
         )
-    except (KeyError, ValueError, OSError) as error:
+        n, k = assigned.probabilities.shape
+        if not len(rows) == n == len(assigned.embedding) or not 0 <= assigned.labels.min() <= assigned.labels.max() < k:
+            raise ValueError(f"{len(rows)} rows for {n} examples in {k} clusters")
+        return assigned
+    except DAMAGE as error:
         raise InputError(f"{directory}: assignments are damaged ({error}): fit again") from error
 
 
@@ -123,8 +128,7 @@ def write_assignments(out: Path, assigned: Assignments) -> None:
 def _read_levels(path: Path) -> Levels | None:
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return Levels(**arrays)
+    return Levels(**atomic.read_arrays(path))
 
 
 def write_model(directory: Path, fitted: Fitted) -> None:
