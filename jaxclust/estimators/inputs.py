@@ -9,11 +9,7 @@ from sklearn.utils.validation import validate_data
 
 from jaxclust.data.readers import frames
 from jaxclust.data.rows import LazyArray
-from jaxclust.errors import InputError
-
-
-class WrongType(InputError, TypeError):
-    """An InputError where scikit-learn's conventions ask for a TypeError."""
+from jaxclust.errors import InputError, WrongType
 
 
 def as_input(X: Any) -> Any:  # noqa: N803
