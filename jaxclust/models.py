@@ -15,11 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxclust.data import prepare
-from jaxclust.data.rows import Images
-from jaxclust.errors import InputError
+from jaxclust.data.rows import Images, blocks
+from jaxclust.errors import InputError, nearest
 from jaxclust.levels import Levels, labels_at, of_labels
 from jaxclust.methods.base import Method, Model, Result
 from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.settings import choices
 from jaxclust.metrics import clustering
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.phases import Phases
@@ -73,6 +74,7 @@ def prepared(config: Any, images: Images) -> tuple[prepare.Preprocess, Images]:
     check_n_clusters(getattr(config, "n_clusters", "auto"), len(images))
     likelihood, scaling = getattr(config, "likelihood", "auto"), getattr(config, "scaling", "standard")
     preprocess = prepare.plan(images, likelihood=likelihood, scaling=scaling)
+    check_distinct(getattr(config, "n_clusters", "auto"), images)
     return preprocess, prepare.apply(preprocess, images)
 
 
@@ -88,6 +90,21 @@ def check_n_clusters(n_clusters: int | str, n: int) -> None:
         raise InputError(f"n_clusters is {n_clusters} but there are only {n} examples: give fewer clusters")
 
 
+def check_distinct(n_clusters: int | str, images: Images) -> None:
+    """Raises InputError where fewer examples differ than there shall be clusters. It looks until it has seen enough."""
+    if isinstance(n_clusters, str):
+        return
+    seen: set[bytes] = set()
+    for _, block in blocks(images):
+        for row in block:
+            seen.add(np.ascontiguousarray(row).tobytes())
+            if len(seen) >= n_clusters:
+                return
+    raise InputError(
+        f"n_clusters is {n_clusters} but only {len(seen)} of the {len(images)} examples differ: give fewer clusters"
+    )
+
+
 def check_config(config: Any) -> None:
     """Raises InputError for a field whose value is not of the kind that its dataclass states (choices, numbers)."""
     check_values(type(config), {field.name: getattr(config, field.name) for field in fields(config)})
@@ -98,13 +115,14 @@ def check_values(kind: type, values: Mapping[str, Any]) -> None:
     hints = get_type_hints(kind)
     for name, value in values.items():
         if not _is_kind(value, hints[name]):
-            raise InputError(f"{name} is {value!r}: give {' | '.join(_words(hints[name]))}")
+            near = nearest(value, choices(hints[name])) if isinstance(value, str) else ""
+            raise InputError(f"{name} is {value!r}: give {' | '.join(_words(hints[name]))}{near}")
 
 
 def check_seed(seed: int) -> None:
     """Raises InputError for a seed that is no key."""
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed is {seed}: give a whole number from 0 to 2^32 - 1")
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed!r}: give a whole number from 0 to 2^32 - 1")
 
 
 def fit(request: Request, images: Images, preprocess: prepare.Preprocess, phases: Phases) -> Result:

@@ -1,6 +1,7 @@
-"""Models and settings that state a8a318d saved load, and predict what they predicted then.
+"""Models and settings that earlier states saved load, and predict what they predicted then.
 
-saved/*/expected.npy: of 20 blobs. saved/settings_1.json: each method's preset quick, in format 1.
+saved/*/expected.npy: of 20 blobs. State a8a318d saved moe-vae, ae-cm and settings_1.json (each method's preset quick),
+in format 1; the last state of format 2 saved moe-vae-2, with loss 'damic'; the first with checksums, kmeans-3.
 """
 
 import json
@@ -21,10 +22,18 @@ SAVED = Path(__file__).parent / "saved"
 SETTINGS = json.loads((SAVED / "settings_1.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["moe-vae", "ae-cm"])
+MODELS = {"moe-vae": 1, "ae-cm": 1, "moe-vae-2": 2, "kmeans-3": 3}  # and their formats
+
+
+def test_there_is_a_model_of_each_format():
+    assert set(MODELS.values()) == set(range(1, formats.FORMAT + 1))
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_an_older_model_predicts_as_it_did(name):
     model = jaxclust.load(SAVED / name)
-    assert model.method == name
+    assert json.loads((SAVED / name / "model/model.json").read_text())["format"] == MODELS[name]
+    assert name.startswith(model.method)
     found = model.predict_proba(IMAGES[:20])
     np.testing.assert_allclose(found, np.load(SAVED / name / "expected.npy"), atol=1e-5)  # machines differ in rounding
     np.testing.assert_array_equal(found.argmax(1), model.labels_[:20])

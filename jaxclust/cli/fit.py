@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxclust import methods, runs
+from jaxclust.cli.options import read
 from jaxclust.cli.tables import plain_log, run_table
 from jaxclust.data import prepare, sources
 from jaxclust.data.dataset import Dataset
@@ -118,13 +119,9 @@ def parse(method: Method, argv: Sequence[str]) -> tuple[Options, Any]:
     unchecked = type(method.Config.__name__, (method.Config,), {"__post_init__": lambda self: None})
     default = dataclasses.field(default=unchecked(**vars(config)))
     both = dataclasses.make_dataclass("Fit", [("general", Options), (group, unchecked, default)], frozen=True)
-    parsed: Any = tyro.cli(
-        both,
-        prog=f"jaxclust fit {method.name}",
-        description=f"{method.title}\n\nThe defaults shown are those of preset '{preset}'.",
-        args=list(argv),
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    text = f"{method.title}\n\nThe defaults shown are those of preset '{preset}'."
+    config_of = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    parsed = read(both, f"jaxclust fit {method.name}", argv, text, *config_of)
     return dataclasses.replace(parsed.general, preset=preset), method.Config(**vars(getattr(parsed, group)))
 
 

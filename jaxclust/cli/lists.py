@@ -1,8 +1,7 @@
 """`jaxclust methods` and `jaxclust data`: what there is to choose from."""
 
-import tyro
-
 from jaxclust import methods as registry
+from jaxclust.cli.options import read
 from jaxclust.cli.tables import columns
 from jaxclust.data.sources import BUILT_IN
 from jaxclust.methods.base import PRESETS, Method
@@ -26,7 +25,7 @@ or your own:
 
 def methods(argv: list[str]) -> None:
     """The command `jaxclust methods`."""
-    tyro.cli(_nothing, prog="jaxclust methods", description="List the methods.", args=argv)
+    read(_nothing, "jaxclust methods", argv, "List the methods.")
     found = [registry.find(name) for name in registry.METHODS]
     print("\n\n".join("\n  ".join(lines(method)) for method in found))
 
@@ -39,7 +38,7 @@ def lines(method: Method) -> list[str]:
 
 def data(argv: list[str]) -> None:
     """The command `jaxclust data`."""
-    tyro.cli(_nothing, prog="jaxclust data", description="List the built-in data sets.", args=argv)
+    read(_nothing, "jaxclust data", argv, "List the built-in data sets.")
     rows = [("name", "examples", "shape", "classes", "from", "what")]
     for entry in BUILT_IN.values():
         shape = "x".join(map(str, entry.shape))

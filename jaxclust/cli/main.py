@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from jaxclust import __version__
 from jaxclust.cli import interrupts
-from jaxclust.errors import Diverged, InputError
+from jaxclust.errors import Diverged, InputError, nearest
 
 HELP = """\
 usage: jaxclust COMMAND ...
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     commands = _commands()
     if argv[0] not in commands:
-        return _fail(f"command {argv[0]!r} is unknown: choose one of {', '.join(commands)}")
+        return _fail(f"command {argv[0]!r} is unknown: choose one of {', '.join(commands)}{nearest(argv[0], commands)}")
     try:
         with interrupts.answered():
             commands[argv[0]](argv[1:])

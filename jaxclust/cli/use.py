@@ -11,6 +11,7 @@ import numpy as np
 import tyro
 
 from jaxclust import models, runs
+from jaxclust.cli.options import read
 from jaxclust.cli.tables import columns, plain_log, score_rows
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
@@ -143,9 +144,7 @@ def sample(argv: list[str]) -> None:
 
 
 def _parse(options: type[T], name: str, argv: list[str]) -> T:
-    description = options.__doc__
-    config = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(options, prog=f"jaxclust {name}", description=description, args=argv, config=config)
+    return read(options, f"jaxclust {name}", argv, options.__doc__ or "", tyro.conf.FlagCreatePairsOff)
 
 
 def _load(run: Path) -> models.Fitted:

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from jaxclust import methods, models, runs
 from jaxclust.data import sources
 from jaxclust.data.rows import Images
-from jaxclust.errors import InputError
+from jaxclust.errors import InputError, WrongType, nearest
 from jaxclust.estimators import inputs
 from jaxclust.levels import labels_at, numbers
 from jaxclust.models import Assignments, Fitted, Request
@@ -42,6 +42,11 @@ def _make_init(config: type) -> Any:
     )
 
     def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N807
+        for name in kwargs:
+            if name not in signature.parameters:
+                known = [parameter for parameter in signature.parameters if parameter != "self"]
+                near = " (did you mean seed?)" if name == "random_state" else nearest(name, known)
+                raise WrongType(f"{type(args[0]).__name__} has no parameter {name!r}{near}: help() of it lists all")
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         self, values = bound.arguments.pop("self"), bound.arguments
@@ -81,6 +86,15 @@ def _parameters(method: methods.Method) -> str:
         said = f"{field.name}: {texts.get(field.name, '')} ({values})"
         lines += textwrap.wrap(said, 112, initial_indent="      ", subsequent_indent="        ")
     return "\n".join(lines)
+
+
+def plain(value: Any) -> Any:
+    """A parameter without NumPy's types, and a list or an array as a tuple."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
@@ -208,6 +222,12 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         estimator._adopt(fitted, runs.load_assignments(Path(directory)), columns)
         return estimator
 
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns that `transform` gives, (d,) objects: 'moevae0', 'moevae1', ..."""
+        self._fitted()
+        name = type(self).__name__.lower()
+        return np.array([f"{name}{i}" for i in range(self.embedding_.shape[1])], object)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
@@ -235,7 +255,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         method = methods.find(self.method)
         _, config = methods.choose_preset(method, self.preset)
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(config)}
-        given = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items() if v is not None}
+        given = {name: plain(value) for name, value in given.items() if value is not None}
         models.check_values(type(config), given)
         config = dataclasses.replace(config, **given)
         seed = self.seed

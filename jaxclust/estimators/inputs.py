@@ -13,11 +13,7 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.data.readers import frames, lists, memory
 from jaxclust.data.readers.arrays import as_array
 from jaxclust.data.rows import LazyArray
-from jaxclust.errors import InputError
-
-
-class WrongType(InputError, TypeError):
-    """An InputError where scikit-learn's conventions ask for a TypeError."""
+from jaxclust.errors import InputError, WrongType
 
 
 def as_input(X: Any) -> Any:  # noqa: N803

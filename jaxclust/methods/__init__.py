@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from jaxclust.errors import InputError
+from jaxclust.errors import InputError, nearest
 from jaxclust.methods.base import PRESETS, Method
 from jaxclust.system import environment
 
@@ -34,7 +34,7 @@ METHODS = {  # name -> module, or module:NAME where it is not called METHOD
 def find(name: str) -> Method:
     """The method called `name`, for instance 'moe-vae'. Raises InputError for an unknown name."""
     if name not in METHODS:
-        raise InputError(f"method {name!r} is unknown: choose one of {', '.join(METHODS)}")
+        raise InputError(f"method {name!r} is unknown: choose one of {', '.join(METHODS)}{nearest(str(name), METHODS)}")
     module, _, attribute = METHODS[name].partition(":")
     return getattr(importlib.import_module(module), attribute or "METHOD")
 
@@ -46,6 +46,7 @@ def choose_preset(method: Method, preset: str) -> tuple[str, Any]:
     """
     if preset == "auto":
         preset = "full" if environment.has_accelerator() else "quick"
-    if preset not in method.presets:
-        raise InputError(f"preset {preset!r} is unknown: choose one of auto, {', '.join(method.presets)}")
+    if not isinstance(preset, str) or preset not in method.presets:
+        known = ("auto", *method.presets)
+        raise InputError(f"preset {preset!r} is unknown: choose one of {', '.join(known)}{nearest(str(preset), known)}")
     return preset, method.presets[preset]

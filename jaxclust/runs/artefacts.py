@@ -22,6 +22,7 @@ from jaxclust.system import atomic, environment
 from jaxclust.train.checkpoint import load_dicts, save_dicts
 
 SKIPPED = "skipped.csv"  # what was left out, and why
+DAMAGE = (KeyError, TypeError, ValueError, EOFError, OSError)  # what reading a damaged file raises
 LEVELS = "levels.npz"  # beside model.json
 COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
 ERRORS = "surrogateescape"  # of listings: bytes of a file's name that are no UTF-8 are written and read as they are
@@ -68,7 +69,7 @@ def load(directory: Path) -> Fitted:
         return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except DAMAGE as error:
         first = str(error).partition("\n")[0]
         raise InputError(f"{directory / 'model'}: damaged ({first}): fit again") from error
 
@@ -81,7 +82,7 @@ def load_assignments(directory: Path) -> Assignments:
             rows, titles = list(reader), reader.fieldnames or ()
         named = next((title for title in titles if title not in COLUMNS), None)
         opinion = [row["label_by_reconstruction"] for row in rows]
-        return Assignments(
+        assigned = Assignments(
             np.array([int(row["label"]) for row in rows], np.int32),
             np.load(directory / "probabilities.npy", allow_pickle=False),
             np.array([row["noise"] == "1" for row in rows], bool),
@@ -90,7 +91,11 @@ def load_assignments(directory: Path) -> Assignments:
             None if named is None else np.array([row[named] for row in rows], object),
             named or "name",
         )
-    except (KeyError, ValueError, OSError) as error:
+        n, k = assigned.probabilities.shape
+        if not len(rows) == n == len(assigned.embedding) or not 0 <= assigned.labels.min() <= assigned.labels.max() < k:
+            raise ValueError(f"{len(rows)} rows for {n} examples in {k} clusters")
+        return assigned
+    except DAMAGE as error:
         raise InputError(f"{directory}: assignments are damaged ({error}): fit again") from error
 
 
@@ -138,8 +143,7 @@ def write_assignments(out: Path, assigned: Assignments) -> None:
 def _read_levels(path: Path) -> Levels | None:
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return Levels(**arrays)
+    return Levels(**atomic.read_arrays(path))
 
 
 def write_model(directory: Path, fitted: Fitted) -> None:

@@ -51,8 +51,10 @@ def begin(
         if old["state"] == COMPLETE:
             note(f"{out} is complete: nothing to do")
             return Begun(out, False)
-        if old.get("versions") != config.get("versions"):
-            note("package versions changed since the run began: its result may differ from that of one go")
+        if changed := _changed(old.get("versions"), config.get("versions")):
+            note(
+                f"package versions changed since the run began, so its result may differ from that of one go: {changed}"
+            )
         _mark(out, RUNNING, config)
         return Begun(out, False)
     made = tuple(path for path in (out, *out.parents) if not path.exists())
@@ -123,12 +125,18 @@ def read_config(directory: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises InputError, naming the file, for anything else."""
     try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read ({error}): fit again, with --overwrite") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds no JSON object")
+        raise InputError(f"{path}: holds no JSON object: fit again, with --overwrite")
     return value
+
+
+def _changed(before: Any, now: Mapping[str, Any] | None) -> str:
+    """Which versions differ: 'jax 0.9.1, now 0.10.2'."""
+    old, new = before if isinstance(before, dict) else {}, now or {}
+    return "; ".join(f"{name} {old.get(name)}, now {new.get(name)}" for name in new if old.get(name) != new[name])
 
 
 def _check_same(out: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,6 +47,15 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, np.ndarray]) ->
         if array.dtype.hasobject or array.dtype.kind == "V":
             raise TypeError(f"array {name!r} has dtype {array.dtype}, which .npz cannot hold without pickle")
     return write(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """What `write_arrays` wrote. Raises ValueError for a damaged file."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (EOFError, KeyError, TypeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def plain(value: Any) -> Any:

@@ -1,8 +1,14 @@
-"""Trees of arrays on disk, by orbax: nothing is pickled, and the devices may be others when they are read."""
+"""Trees of arrays on disk, by orbax: nothing is pickled, and the devices may be others when they are read.
+
+The checksums of a checkpoint's files lie beside it: a bit that a disk or a copy turns would be a number like any other.
+"""
 
 import errno
+import json
 import os
+import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +18,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxclust.errors import InputError
+from jaxclust.system import atomic
 from jaxclust.typing import PyTree
+
+SUMS = "sums.json"
 
 
 class Checkpoints:
@@ -36,8 +46,9 @@ class Checkpoints:
         )
         handlers = {"state": ocp.StandardCheckpointHandler(multiprocessing_options=multiprocessing)}
         self.args = ocp.args
+        self.directory = directory.resolve()
         self._links = ExitStack()
-        place = self._links.enter_context(_named_in_utf8(directory.resolve()))
+        place = self._links.enter_context(_named_in_utf8(self.directory))
         self.manager = ocp.CheckpointManager(place, options=options, item_handlers=handlers)
 
     def __enter__(self) -> "Checkpoints":
@@ -61,10 +72,19 @@ class Checkpoints:
         with _disk_full_is_os_error():
             self.manager.save(step, args=self.args.Composite(state=self.args.StandardSave(_plain(tree))))
             self.manager.wait_until_finished()
+        atomic.write_json(self.directory / SUMS, {"step": step, "files": _sums(self.directory / str(step))})
 
     def restore(self, template: PyTree) -> PyTree:
-        """The newest tree, with the structure of `template` (arrays or ShapeDtypeStructs), on the first device."""
-        saved = self._restore(jax.tree.map(_on_first_device, jax.eval_shape(without_keys, template)))
+        """The newest tree, with the structure of `template` (arrays or ShapeDtypeStructs), on the first device.
+
+        Raises InputError, naming the directory, where it has another structure or cannot be read.
+        """
+        try:
+            saved = self._restore(jax.tree.map(_on_first_device, jax.eval_shape(without_keys, template)))
+        except (ValueError, KeyError, TypeError, FileNotFoundError, NotADirectoryError) as error:
+            first = str(error).strip().partition("\n")[0]
+            remedy = "delete it, and --resume does its phase again"
+            raise InputError(f"{self.directory}: the checkpoint cannot be read ({first[:200]}): {remedy}") from error
         return with_keys(template, saved)
 
     def restore_dicts(self) -> PyTree:
@@ -77,15 +97,52 @@ class Checkpoints:
         return self.manager.restore(self.latest, args=args).state
 
 
+def damage(directory: Path) -> str | None:
+    """Which file of the newest checkpoint in `directory` is not as it was written; None where all are, or where no
+    checksums were kept of it."""
+    path = directory / SUMS
+    if not directory.is_dir():
+        return directory.name
+    if not path.exists():
+        return None
+    steps = [int(found.name) for found in directory.iterdir() if found.name.isdigit()]
+    try:
+        kept = json.loads(path.read_bytes())
+        step, files = int(kept["step"]), dict(kept["files"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return SUMS
+    if steps and max(steps) > step:  # killed before its checksums were written
+        return None
+    found = _sums(directory / str(step))
+    return next((name for name, value in files.items() if found.get(name) != value), None)
+
+
+def _sums(directory: Path) -> dict[str, int]:
+    """CRC-32 of each file, by its name below `directory`."""
+    return {path.relative_to(directory).as_posix(): _sum(path) for path in directory.rglob("*") if path.is_file()}
+
+
+def _sum(path: Path) -> int:
+    value = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            value = zlib.crc32(block, value)
+    return value
+
+
 def save_dicts(directory: Path, tree: PyTree) -> None:
-    """Write nested dicts of arrays; `load_dicts` reads them. Raises TypeError for other containers."""
+    """Write nested dicts of arrays, instead of older ones; `load_dicts` reads them. Raises TypeError for other
+    containers."""
     _check_dicts(tree)
+    shutil.rmtree(directory, ignore_errors=True)
     with Checkpoints(directory) as checkpoints:
         checkpoints.save(0, tree)
 
 
 def load_dicts(directory: Path) -> PyTree:
-    """What `save_dicts` wrote."""
+    """What `save_dicts` wrote. Raises FileNotFoundError where there is nothing, ValueError where it is damaged."""
+    if directory.is_dir() and (name := damage(directory)):
+        raise ValueError(f"{name} is not as it was written")
     with Checkpoints(directory) as checkpoints:
         if checkpoints.latest is None:
             raise FileNotFoundError(f"{directory} holds no arrays")

@@ -11,18 +11,11 @@ NAME = "history.jsonl"
 
 
 def read(directory: Path) -> list[dict[str, Any]]:
-    """All rows, oldest first: {"phase", "step", "epoch", "seconds", <term>: float}. A half-written last one is left
-    out; a run without a history has no rows."""
+    """All rows, oldest first: {"phase", "step", "epoch", "seconds", <term>: float}. Half-written and damaged ones are
+    left out; a run without a history has no rows."""
     path = directory / NAME
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    return [row for row in map(_row, lines) if row is not None]
 
 
 def append(directory: Path, phase: str, step: int, epoch: float, seconds: float, terms: Mapping[str, float]) -> None:
@@ -33,11 +26,20 @@ def append(directory: Path, phase: str, step: int, epoch: float, seconds: float,
 
 
 def truncate(directory: Path, phase: str, step: int) -> None:
-    """Forget the rows of `phase` after `step`: a training that goes on from there writes them again."""
-    rows = read(directory)
-    kept = [row for row in rows if row["phase"] != phase or row["step"] <= step]
-    if rows:
+    """Forget the rows of `phase` after `step`, and damaged ones: a training that goes on from there writes again."""
+    kept = [row for row in read(directory) if row["phase"] != phase or row["step"] <= step]
+    if (directory / NAME).is_file():
         atomic.write_text(directory / NAME, "".join(map(_line, kept)))
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    numbers = ("step", "epoch", "seconds")
+    whole = isinstance(row, dict) and "phase" in row and all(isinstance(row.get(name), int | float) for name in numbers)
+    return row if whole else None
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -1,12 +1,9 @@
 """The phases of a run: each is done once, its result kept on disk, so that a killed run goes on where it was."""
 
-import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,11 +14,12 @@ from jax.sharding import Mesh
 from jaxclust.data.rows import Images
 from jaxclust.host import seeds
 from jaxclust.numerics import fold_name
-from jaxclust.system import atomic, environment
+from jaxclust.system import environment
 from jaxclust.train import history, hosts, loop
 from jaxclust.train import mesh as meshes
 from jaxclust.train.batches import Batches, even, shuffled
 from jaxclust.train.checkpoint import Checkpoints
+from jaxclust.train.kept import Kept
 from jaxclust.train.programs import options, within_memory
 from jaxclust.train.progress import Reporter, Silent
 from jaxclust.train.training import Batch, TrainState
@@ -74,13 +72,10 @@ class Phases:
         self.save_every = save_every
         self.mesh = mesh
         self.kept = bool(hosts.shared(lambda: {"kept": directory is not None})["kept"])
-        self.seconds: dict[str, float] = {}
+        self._kept = None if directory is None else Kept(directory, self.report.note)
+        self.seconds = {} if self._kept is None else self._kept.seconds()
         self.first_steps: dict[str, float] = {}
         self._used: set[str] = set()
-        if directory is not None:
-            (directory / "phases").mkdir(parents=True, exist_ok=True)
-            if self._timings.exists():
-                self.seconds = json.loads(self._timings.read_text())
 
     def note(self, text: str) -> None:
         """One line to the user."""
@@ -92,29 +87,26 @@ class Phases:
         return hosts.shared(lambda: self._compute(name, function))
 
     def _compute(self, name: str, function: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        path = self._path(name, ".npz")
-        if path is not None and path.exists():
+        found = None if self._kept is None else self._kept.arrays(name)
+        if found is not None:
             self.note(f"{name}: kept from before")
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
+            return found
         self.report.phase(name)
         start = time.perf_counter()
         arrays = {key: np.asarray(value) for key, value in function().items()}
-        if path is not None:
-            atomic.write_arrays(path, arrays)
+        if self._kept is not None:
+            self._kept.write(name, arrays)
         self._finish(name, time.perf_counter() - start)
         return arrays
 
     def known(self, name: str) -> bool:
         """Whether `compute` has the result of that phase from before."""
-        path = self._path(name, ".npz")
-        return hosts.agreed(path is not None and path.exists())
+        return hosts.agreed(self._kept is not None and self._kept.arrays(name) is not None)
 
     def forget(self, name: str) -> None:
         """Delete the checkpoints of a training whose outcome another phase keeps; they may be large."""
-        path = self._path(name, "")
-        if path is not None:
-            shutil.rmtree(path, ignore_errors=True)
+        if self._kept is not None:
+            self._kept.forget(name)
 
     def train(
         self,
@@ -155,7 +147,7 @@ class Phases:
         with self._checkpoints(name) as checkpoints:
             latest = self._latest(checkpoints)
             if latest is not None:
-                start = hosts.shared_tree(start, partial(_restore, checkpoints, start))
+                start = hosts.shared_tree(start, lambda: _restore(checkpoints, start))
                 if latest >= total:
                     self.note(f"{name}: kept from before")
                     return start
@@ -223,7 +215,7 @@ class Phases:
         return state
 
     def _checkpoints(self, name: str) -> AbstractContextManager[Checkpoints | None]:
-        return nullcontext() if self.directory is None else Checkpoints(self.directory / "phases" / name)
+        return nullcontext() if self._kept is None else self._kept.checkpoints(name)
 
     def _latest(self, checkpoints: Checkpoints | None) -> int | None:
         """The step of the newest checkpoint of the process that writes; None if there is none."""
@@ -240,14 +232,6 @@ class Phases:
         yield
         self._finish(name, time.perf_counter() - start)
 
-    @property
-    def _timings(self) -> Path:
-        assert self.directory is not None
-        return self.directory / "phases" / "seconds.json"
-
-    def _path(self, name: str, suffix: str) -> Path | None:
-        return None if self.directory is None else self.directory / "phases" / (name + suffix)
-
     def _begin(self, name: str) -> None:
         if not NAME.fullmatch(name) or name in self._used:
             raise ValueError(f"phase {name!r}: names are file names in lower case, each used once")
@@ -255,8 +239,8 @@ class Phases:
 
     def _keep_time(self, name: str, seconds: float) -> None:
         self.seconds[name] = round(seconds, 3)
-        if self.directory is not None:
-            atomic.write_json(self._timings, self.seconds)
+        if self._kept is not None:
+            self._kept.write_seconds(self.seconds)
 
     def _finish(self, name: str, seconds: float) -> None:
         self._keep_time(name, seconds)

@@ -43,7 +43,8 @@ def module_of(centroids: Array) -> Module:
 
 def posterior_of(centroids: Array, variance: Array) -> Module:
     """The module that is the posterior of an isotropic Gaussian mixture with these centroids (K, d), () variance:
-    log g_k = (x . mu_k - |mu_k|^2 / 2) / variance + constant."""
+    log g_k = (x . mu_k - |mu_k|^2 / 2) / variance + constant. No variance, of copies of a row alone, counts as 1e-6."""
+    variance = jnp.maximum(variance, 1e-6)
     bias = -0.5 * (centroids**2).sum(-1) / variance
     return Module(centroids.T / variance, bias, centroids, jnp.zeros(centroids.shape[1]))
 

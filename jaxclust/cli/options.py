@@ -1,0 +1,78 @@
+"""What stands on a command line becomes a dataclass, by tyro; what is wrong with it becomes one line."""
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import dropwhile, takewhile
+from typing import Any, get_type_hints
+
+import tyro
+
+from jaxclust.errors import InputError, nearest
+
+BOX = re.compile(r"^[│╭╰|+]|[│╮╯|+]$")  # what tyro draws around its words
+NO_NUMBER = re.compile(r"Error parsing (\S+): .*(?:invalid literal for int|could not convert string to float).*?'([^']*)'(.*)")
+CHOICE = re.compile(r"invalid choice '(.*?)' for argument '(.*?)'.*?Expected one of (.*)")
+QUOTED = re.compile(r"'([^']*)'")
+
+
+def read(kind: Callable[..., Any], prog: str, argv: Sequence[str], description: str, *config: Any) -> Any:
+    """`tyro.cli`. Raises InputError for unknown options, with the nearest name, missing ones and bad values."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(kind, prog=prog, description=description, args=list(argv), config=config)
+    except SystemExit as end:
+        if not end.code:
+            raise
+        text = _unknown(kind, argv) or _line(said.getvalue()) or "the options cannot be read"
+        raise InputError(f"{text}: {prog} --help explains") from end
+
+
+def _unknown(kind: Any, argv: Sequence[str]) -> str | None:
+    """What is said of the first option that there is not."""
+    known = {"help", *_names(kind)}
+    for word in argv:
+        name = word.partition("=")[0].removeprefix("--").replace("_", "-")
+        if word.startswith("--") and name and name.removeprefix("no-") not in known:
+            return f"option --{name} is unknown{nearest('--' + name, ['--' + one for one in known])}"
+    return None
+
+
+def _names(kind: Any) -> Iterator[str]:
+    """Options of a dataclass and of those within it, as they are written."""
+    if not dataclasses.is_dataclass(kind):
+        return
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(hints[field.name]):
+            yield from _names(hints[field.name])
+        else:
+            yield field.name.replace("_", "-")
+
+
+def _line(box: str) -> str:
+    """The words of a box between its title and its next rule, as one line. Without Unicode, the title has a rule too."""
+    lines = [BOX.sub("", line).rstrip() for line in box.splitlines()[1:]]
+    lines = list(dropwhile(_is_rule, lines))
+    lines = list(takewhile(lambda line: not line.strip() or not _is_rule(line), lines))
+    lines = [line for line in lines if line.strip()]
+    if lines and lines[0].strip().startswith("Missing from"):
+        indents = [len(line) - len(line.lstrip()) for line in lines[1:]]
+        names = [line.strip() for line, indent in zip(lines[1:], indents, strict=True) if indent == min(indents)]
+        return f"{', '.join(names)} {'are' if len(names) > 1 else 'is'} missing"
+    text = " ".join(" ".join(lines).split())
+    if number := NO_NUMBER.search(text):
+        name, word, rest = number.groups()
+        return f"{name} is {word!r}, which is no number{nearest(word, set(QUOTED.findall(rest)) - {word})}"
+    if choice := CHOICE.search(text):
+        word, name, rest = choice.groups()
+        known = QUOTED.findall(rest)
+        return f"{name} is {word!r}: give {' | '.join(map(repr, known))}{nearest(word, known)}"
+    return text.removesuffix(".")
+
+
+def _is_rule(line: str) -> bool:
+    return not line.strip(" ─-")
