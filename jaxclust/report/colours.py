@@ -34,6 +34,14 @@ def colours(indices: NDArray[np.integer]) -> NDArray[np.float64]:
     return table[np.where(indices < 0, len(PALETTE), indices % len(PALETTE))]
 
 
+def on_dark(hexa: str) -> str:
+    """The colour '#RRGGBB' as bright as dark ground needs: half way to white, the darker the further."""
+    share = [int(hexa[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    luminance = sum(weight * value**2.2 for weight, value in zip((0.2126, 0.7152, 0.0722), share, strict=True))
+    towards = 0.5 * max(0.0, 1 - luminance / 0.35)
+    return "#" + "".join(f"{round(255 * (value + (1 - value) * towards)):02X}" for value in share)
+
+
 def shorten(text: str, length: int = 16) -> str:
     """The text, cut to `length` characters with an ellipsis."""
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
