@@ -38,6 +38,7 @@ LARGEST = 20_000_000  # bytes of a page
 TABLE = 6_000_000  # of them, for what is known of the examples
 POINTS = 100_000  # examples on the map
 DRAWN = 8  # images of each cluster that the model makes
+WITHOUT = "This page was made without the data: it has no images, and no classes."
 SCRIPTS = ("state.js", "tiles.js", "map.js", "cards.js", "run.js", "page.js")
 
 
@@ -69,8 +70,9 @@ def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> Page:
         "pictured": len(pictured),
         "drawn": 0 if made is None else DRAWN,
         "palette": list(PALETTE),
-        "dark": [on_dark(one) for one in PALETTE],
+        "dark": [on_dark(index) for index in range(len(PALETTE))],
         "noise": NOISE,
+        "without": WITHOUT if dataset is None else None,
     }
     page = _html(about, text, _places(rows, pictured), sheet, 0 if made is None else len(made) * DRAWN)
     path = atomic.write_text(out or run / NAME, page)
@@ -156,7 +158,7 @@ def _html(about: dict[str, Any], table: str, places: str, sheet: Sheets | None, 
     blocks = [f'<script type="text/plain" id="sheet-{i}">{base64.b64encode(file).decode()}</script>'
               for i, file in enumerate(files)]  # fmt: skip
     holes = {
-        "title": html.escape(f"{about['method']}: {about.get('data', '')}"),
+        "title": html.escape(f"{about['method']}: {about.get('data', '')}".encode("utf-8", "replace").decode()),
         "policy": f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
         "img-src blob: data:; form-action 'none'; base-uri 'none'",
         "style": style,

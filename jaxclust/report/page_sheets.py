@@ -11,7 +11,7 @@ from jaxclust.report.grids import Pixels
 SIDES = (128, 96, 64, 48, 32)  # pixels: the largest of which all images fit, else as many as fit of the smallest
 SHEET = 1024  # pixels a side, at most
 QUALITY = 75
-TRIED, MARGIN = 96, 1.05  # images by which the size of all is foretold, and what is added for safety
+TRIED, MARGIN = 256, 1.02  # images by which the size of all is foretold, and what is added for safety
 
 Read = Callable[[np.ndarray], Pixels]
 

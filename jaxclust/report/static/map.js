@@ -1,10 +1,11 @@
 // The map: points drawn into pixels by hand, which needs no graphics card; pan, zoom, pick, lasso.
 
 const stage = byId("stage"), canvas = byId("canvas"), pen = canvas.getContext("2d", { alpha: false });
+const over = byId("over").getContext("2d");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const view = { scale: 1, x: 0, y: 0 };
-const GRID = 128;
-const chart = { modes: [], mode: null, alone: null, hover: -1, path: null, frames: 0 };
+const GRID = 128, CRISP = 20000;
+const chart = { modes: [], mode: null, alone: null, hover: -1, path: null, marked: [], frames: 0 };
 let pixels, image, px, py, order, packed, dim, marks, cells, starts, homes;
 
 const palette = () => (dark.matches ? about.dark : about.palette);
@@ -129,8 +130,8 @@ function resize() {
   const ratio = Math.min(2, devicePixelRatio || 1), width = Math.round(stage.clientWidth * ratio), height = Math.round(stage.clientHeight * ratio);
   if (!width || !height || (canvas.width === width && canvas.height === height && image)) return;
   const before = canvas.width;
-  canvas.width = width;
-  canvas.height = height;
+  canvas.width = over.canvas.width = width;
+  canvas.height = over.canvas.height = height;
   image = pen.createImageData(width, height);
   pixels = new Uint32Array(image.data.buffer);
   if (before && view.fitted) wholeMap();
@@ -177,46 +178,61 @@ function repaint() {
 
 const radius = () => {
   const closer = view.scale / (0.9 * Math.min(canvas.width, canvas.height));
-  return ratioOf() * Math.max(1.3, Math.min(4.5, 60 / data.n ** 0.37)) * Math.min(2.5, Math.max(1, closer) ** 0.35);
+  const room = Math.min(1, Math.min(stage.clientWidth, stage.clientHeight) / 700) ** 0.7;
+  return ratioOf() * Math.max(1.3, room * Math.min(4.5, 60 / data.n ** 0.37)) * Math.min(2.5, Math.max(1, closer) ** 0.35);
 };
 
-// Offsets of the pixels of a disc, and how much of each it covers, of 256.
+// Offsets of the pixels of a disc, and how much of each it covers, of 256; all or nothing where there are many points.
 function stampOf(r) {
-  const width = canvas.width, offsets = [], cover = [], reach = Math.ceil(r);
+  const width = canvas.width, offsets = [], cover = [], reach = Math.ceil(r), crisp = data.n > CRISP;
   for (let y = -reach; y <= reach; y++) {
     for (let x = -reach; x <= reach; x++) {
       const share = Math.min(1, Math.max(0, r + 0.5 - Math.hypot(x, y)));
-      if (share > 0.05) { offsets.push(y * width + x); cover.push(Math.round(256 * share)); }
+      if (share > (crisp ? 0.5 : 0.05)) { offsets.push(y * width + x); cover.push(crisp ? 256 : Math.round(256 * share)); }
     }
   }
   return { offsets: Int32Array.from(offsets), cover: Uint16Array.from(cover), reach };
 }
 
-function stampPoint(stamp, i, colour) {
-  const x = Math.round(px[i] * view.scale + view.x), y = Math.round(py[i] * view.scale + view.y), { offsets, cover, reach } = stamp;
-  if (x < reach || y < reach || x >= canvas.width - reach || y >= canvas.height - reach) return;
-  const centre = y * canvas.width + x, redBlue = colour & 0xff00ff, green = colour & 0xff00;
-  for (let j = 0; j < offsets.length; j++) {
-    const place = centre + offsets[j], a = cover[j];
-    if (a === 256) { pixels[place] = colour; continue; }
-    const old = pixels[place], b = 256 - a;
-    pixels[place] = 0xff000000 | ((((old & 0xff00ff) * b + redBlue * a) >>> 8) & 0xff00ff) | ((((old & 0xff00) * b + green * a) >>> 8) & 0xff00);
+// Stamps the points of `places` whose `flags` have that value, in one colour or in their own.
+function stampAll(stamp, places, flags, value, colour) {
+  const { offsets, cover, reach } = stamp, { scale, x: left, y: top } = view, width = canvas.width, size = offsets.length;
+  const right = width - reach, bottom = canvas.height - reach, target = pixels, own = colour === undefined;
+  for (let k = 0; k < places.length; k++) {
+    const i = places[k];
+    if (flags[i] !== value) continue;
+    const x = Math.round(px[i] * scale + left), y = Math.round(py[i] * scale + top);
+    if (x < reach || y < reach || x >= right || y >= bottom) continue;
+    const centre = y * width + x, ink = own ? packed[i] : colour, redBlue = ink & 0xff00ff, green = ink & 0xff00;
+    for (let j = 0; j < size; j++) {
+      const place = centre + offsets[j], a = cover[j];
+      if (a === 256) { target[place] = ink; continue; }
+      const old = target[place], b = 256 - a;
+      target[place] = 0xff000000 | ((((old & 0xff00ff) * b + redBlue * a) >>> 8) & 0xff00ff) | ((((old & 0xff00) * b + green * a) >>> 8) & 0xff00);
+    }
   }
 }
 
 function paint() {
-  const stamp = stampOf(radius()), faint = word(dark.matches ? "#2B2F36" : "#ECECEC"), ink = word(inkColour());
+  const stamp = stampOf(radius());
   pixels.fill(word(groundColour()));
-  const some = chart.alone !== null;
-  if (some) for (const i of order) if (dim[i]) stampPoint(stamp, i, faint);
-  for (let j = 0; j < order.length; j++) if (!dim[order[j]]) stampPoint(stamp, order[j], packed[order[j]]);
-  const ring = stampOf(radius() + 1.5 * ratioOf());
-  for (let i = 0; i < data.n; i++) if (marks[i]) { stampPoint(ring, i, ink); stampPoint(stamp, i, packed[i]); }
+  if (chart.alone !== null) stampAll(stamp, order, dim, 1, word(dark.matches ? "#2B2F36" : "#ECECEC"));
+  stampAll(stamp, order, dim, 0);
+  if (chart.marked.length) {
+    stampAll(stampOf(radius() + 1.5 * ratioOf()), chart.marked, marks, 1, word(inkColour()));
+    stampAll(stamp, chart.marked, marks, 1);
+  }
   pen.putImageData(image, 0, 0);
   drawLabels();
+  chart.frames++;
+  paintOver();
+}
+
+// What changes while the points stay: the ring around one example, and the lasso.
+function paintOver() {
+  over.clearRect(0, 0, canvas.width, canvas.height);
   if (chart.hover >= 0) drawRing(chart.hover);
   if (chart.path) drawPath();
-  chart.frames++;
 }
 
 function drawLabels() {
@@ -244,22 +260,22 @@ function drawLabels() {
 const cut = (text, length) => ([...text].length > length ? [...text].slice(0, length - 1).join("") + "…" : text);
 
 function drawRing(i) {
-  pen.beginPath();
-  pen.arc(px[i] * view.scale + view.x, py[i] * view.scale + view.y, radius() + 4 * ratioOf(), 0, 7);
-  pen.lineWidth = 2 * ratioOf();
-  pen.strokeStyle = inkColour();
-  pen.stroke();
+  over.beginPath();
+  over.arc(px[i] * view.scale + view.x, py[i] * view.scale + view.y, radius() + 4 * ratioOf(), 0, 7);
+  over.lineWidth = 2 * ratioOf();
+  over.strokeStyle = inkColour();
+  over.stroke();
 }
 
 function drawPath() {
-  pen.beginPath();
-  for (const [x, y] of chart.path) pen.lineTo(x, y);
-  pen.closePath();
-  pen.lineWidth = 1.5 * ratioOf();
-  pen.strokeStyle = inkColour();
-  pen.fillStyle = dark.matches ? "#FFFFFF22" : "#00000018";
-  pen.fill();
-  pen.stroke();
+  over.beginPath();
+  for (const [x, y] of chart.path) over.lineTo(x, y);
+  over.closePath();
+  over.lineWidth = 1.5 * ratioOf();
+  over.strokeStyle = inkColour();
+  over.fillStyle = dark.matches ? "#FFFFFF22" : "#00000018";
+  over.fill();
+  over.stroke();
 }
 
 // The nearest point that is not faint, within ten pixels, or -1. x, y: on the canvas.
@@ -297,7 +313,7 @@ function inside(path) {
 }
 
 function hover(i, clientX, clientY) {
-  if (i !== chart.hover) { chart.hover = i; repaint(); }
+  if (i !== chart.hover) { chart.hover = i; paintOver(); }
   if (i >= 0) tipAt(i, clientX, clientY);
   else hideTip();
 }

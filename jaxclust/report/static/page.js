@@ -35,7 +35,7 @@ function listenToPointers() {
       spread = now;
     } else if (chart.path) {
       chart.path.push([x, y]);
-      repaint();
+      paintOver();
     } else if (start.moved) {
       hideTip();
       shift(x - before[0], y - before[1]);
@@ -116,8 +116,8 @@ function select(places) {
 
 function mark() {
   marks.fill(0);
-  for (const i of matched) marks[i] = 1;
-  for (const i of selected) marks[i] = 1;
+  chart.marked = [...matched, ...selected];
+  for (const i of chart.marked) marks[i] = 1;
   repaint();
 }
 

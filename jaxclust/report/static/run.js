@@ -35,7 +35,7 @@ function table(title, values) {
 const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
 
 function curveOf({ phase, epoch, terms }) {
-  const width = 560, height = 170, left = 52, bottom = 22, figure = make("figure", {}), legend = make("figcaption", {}, make("strong", {}, phase));
+  const width = innerWidth < 560 ? 350 : 560, height = 170, left = 52, bottom = 22, figure = make("figure", {}), legend = make("figcaption", {}, make("strong", {}, phase));
   const all = Object.values(terms).flat().filter((value) => value !== null && Number.isFinite(value));
   if (!all.length) return figure;
   const low = Math.min(...all), high = Math.max(...all), log = low > 0 && high > 30 * low, to = (value) => (log ? Math.log(value) : value);
