@@ -36,6 +36,7 @@ from jaxclust.system import atomic
 NAME = "report.html"
 LARGEST = 20_000_000  # bytes of a page
 TABLE = 6_000_000  # of them, for what is known of the examples
+MARKUP = 10_000  # of them, for the tags around sheets and for their form
 POINTS = 100_000  # examples on the map
 DRAWN = 8  # images of each cluster that the model makes
 WITHOUT = "This page was made without the data: it has no images, and no classes."
@@ -58,24 +59,25 @@ def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> Page:
     dataset: what the run was fitted to; None for a page without images and classes.
     """
     contents = page_contents.collect(run, dataset)
-    text, rows = _table(contents, _sampled(contents, POINTS))
-    with_images = dataset is not None and dataset.images.ndim == 4
-    made = page_contents.drawn(run, DRAWN) if with_images else None
-    pictured, sheet = np.zeros(0, np.int64), None
-    if with_images:
-        budget = (LARGEST - len(text) - 400_000) * 3 // 4
-        pictured, sheet = _pictures(run, dataset, contents, rows, made, budget)
+    table, rows = _table(contents, _sampled(contents, POINTS))
     about = contents.about | {
         "mapped": len(rows),
-        "pictured": len(pictured),
-        "drawn": 0 if made is None else DRAWN,
         "palette": list(PALETTE),
         "dark": [on_dark(index) for index in range(len(PALETTE))],
         "noise": NOISE,
         "without": WITHOUT if dataset is None else None,
     }
-    page = _html(about, text, _places(rows, pictured), sheet, 0 if made is None else len(made) * DRAWN)
-    path = atomic.write_text(out or run / NAME, page)
+    pictured, sheet, made = np.zeros(0, np.int64), None, None
+    if dataset is not None and dataset.images.ndim == 4:
+        made = page_contents.drawn(run, DRAWN)
+        room = LARGEST - len(_html(about, table, "", None)) - MARKUP - 16 * len(rows) // 3
+        pictured, sheet = _pictures(run, dataset, contents, rows, made, room * 3 // 4)
+    about |= {"pictured": len(pictured), "drawn": 0 if made is None else DRAWN}
+    if sheet is not None:
+        form = {name: value for name, value in sheet._asdict().items() if name != "files"}
+        about |= {"sheets": {**form, "first": 0 if made is None else len(made) * DRAWN}}
+    text = _html(about, table, _places(rows, pictured), sheet)
+    path = atomic.write_text(out or run / NAME, text)
     return Page(path, contents.about["n"], len(rows), len(pictured), path.stat().st_size)
 
 
@@ -148,12 +150,9 @@ def _places(rows: np.ndarray, pictured: np.ndarray) -> str:
     return base64.b64encode(zlib.compress(tile.astype("<u4").tobytes(), 6)).decode()
 
 
-def _html(about: dict[str, Any], table: str, places: str, sheet: Sheets | None, drawn: int) -> str:
+def _html(about: dict[str, Any], table: str, places: str, sheet: Sheets | None) -> str:
     script = '"use strict";\n(() => {\n' + "".join(_static(name) for name in SCRIPTS) + "})();\n"
     style = _static("page.css")
-    if sheet is not None:
-        form = sheet._asdict()
-        about = about | {"sheets": {name: form[name] for name in form if name != "files"} | {"first": drawn}}
     files = [] if sheet is None else sheet.files
     blocks = [f'<script type="text/plain" id="sheet-{i}">{base64.b64encode(file).decode()}</script>'
               for i, file in enumerate(files)]  # fmt: skip

@@ -48,13 +48,22 @@ def planned(read: Read, n: int, shape: tuple[int, ...], budget: int) -> tuple[tu
 
 
 def packed(read: Read, n: int, size: tuple[int, int], budget: int) -> Sheets:
-    """n images as sheets of tiles of that width and height; without the last sheets, should they pass the budget."""
+    """n images as sheets of tiles of that width and height: the first ones, should all of them pass the budget."""
     columns, rows = _form(size, n)
+
+    def sheet(start: int, stop: int) -> bytes:
+        return _encoded(_sheet(_resized(read(np.arange(start, stop)), size), columns, rows))
+
     files: list[bytes] = []
     for start in range(0, n, columns * rows):
-        file = _encoded(_sheet(_resized(read(np.arange(start, min(n, start + columns * rows))), size), columns, rows))
-        if sum(map(len, files)) + len(file) > budget:
-            return Sheets(*size, columns, rows, start, files)
+        left, stop = budget - sum(map(len, files)), min(n, start + columns * rows)
+        file = sheet(start, stop)
+        if len(file) > left:  # the last one: as much of it as still fits, by halves
+            while len(file) > left and stop > start + 1:
+                stop = start + (stop - start) // 2
+                file = sheet(start, stop)
+            kept = [file] if len(file) <= left else []
+            return Sheets(*size, columns, rows, stop if kept else start, files + kept)
         files.append(file)
     return Sheets(*size, columns, rows, n, files)
 

@@ -169,8 +169,16 @@ function shift(dx, dy) {
   repaint();
 }
 
+// However far it is moved, some of the map stays on the canvas.
+function keepInSight() {
+  const least = 60 * ratioOf(), within = (value, size) => Math.max(least - view.scale, Math.min(size - least, value));
+  view.x = within(view.x, canvas.width);
+  view.y = within(view.y, canvas.height);
+}
+
 let asked = false;
 function repaint() {
+  keepInSight();
   if (asked || !image) return;
   asked = true;
   requestAnimationFrame(() => { asked = false; paint(); });

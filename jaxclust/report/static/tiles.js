@@ -7,10 +7,10 @@ function sheetAddress(sheet) {
   return addresses[sheet];
 }
 
-// Shows a tile in an element, some `side` pixels large; small images by a whole factor, so that pixels stay square.
+// Shows a tile in an element, some `side` pixels large; small images are enlarged by halves.
 function putTile(element, tile, side) {
   const form = about.sheets, longer = Math.max(form.width, form.height);
-  const factor = longer < side ? Math.max(1, Math.floor(side / longer)) : side / longer;
+  const factor = longer < side ? Math.max(1, Math.floor((2 * side) / longer) / 2) : side / longer;
   const width = form.width * factor, height = form.height * factor;
   const each = form.columns * form.rows, sheet = Math.floor(tile / each), place = tile % each;
   element.style.width = `${width}px`;
@@ -18,7 +18,7 @@ function putTile(element, tile, side) {
   element.style.backgroundImage = `url(${sheetAddress(sheet)})`;
   element.style.backgroundSize = `${width * form.columns}px ${height * form.rows}px`;
   element.style.backgroundPosition = `${-width * (place % form.columns)}px ${-height * Math.floor(place / form.columns)}px`;
-  element.style.imageRendering = factor > 1 ? "pixelated" : "auto";
+  element.style.imageRendering = factor >= 3 && Number.isInteger(factor) ? "pixelated" : "auto";
 }
 
 const hasTile = (i) => Boolean(about.sheets) && data.tile[i] !== UNSEEN;
