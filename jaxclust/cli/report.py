@@ -16,7 +16,7 @@ from jaxclust.system import environment
 
 @dataclass(frozen=True)
 class Report:
-    """Write the page of a run: a map to look at, with images, cards of the clusters, and edits. Any browser opens it."""
+    """Write the page of a run: a map with its images, cards of the clusters, and edits. Any browser opens it."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Directory that fit made."""

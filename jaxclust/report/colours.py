@@ -16,7 +16,7 @@ PALETTE = (
     "#6B0015", "#AACC5C", "#6B6B00", "#CC675C", "#1A72AD", "#FFC299", "#23EBC3", "#4C223C", "#AD1A55", "#10346B",
     "#CC933D", "#F2BFFF", "#4C3600", "#009CAD", "#614EAD", "#006B20", "#ADA668", "#FF99A3", "#99CC9E", "#99A3CC",
 )  # fmt: skip
-# On dark ground (#17191D, noise #5A5E66) the first ten stay as far apart, each in its hue, with a contrast of 3 or more.
+# On dark ground (#17191D, noise #5A5E66) the first ten stay as far apart, in their hues, at a contrast of 3 or more.
 ON_DARK = (
     "#376EE0", "#F3D690", "#21DE20", "#A43B9C", "#A1EBFF", "#DB2B29", "#A1AFFF", "#DBFFD5", "#FF53A8", "#8E00FF",
 )  # fmt: skip

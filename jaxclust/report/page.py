@@ -26,6 +26,7 @@ import numpy as np
 
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
+from jaxclust.errors import InputError
 from jaxclust.report import page_contents
 from jaxclust.report.colours import NOISE, PALETTE, on_dark
 from jaxclust.report.page_contents import Contents
@@ -58,6 +59,8 @@ def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> Page:
 
     dataset: what the run was fitted to; None for a page without images and classes.
     """
+    if dataset is not None:
+        _check_same(run, dataset)
     contents = page_contents.collect(run, dataset)
     table, rows = _table(contents, _sampled(contents, POINTS))
     about = contents.about | {
@@ -79,6 +82,17 @@ def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> Page:
     text = _html(about, table, _places(rows, pictured), sheet)
     path = atomic.write_text(out or run / NAME, text)
     return Page(path, contents.about["n"], len(rows), len(pictured), path.stat().st_size)
+
+
+def _check_same(run: Path, dataset: Dataset) -> None:
+    """Raises InputError for data that cannot be what the run was fitted to: of another number or shape."""
+    preprocess = prepare.Preprocess(**lifecycle.read_config(run)["preprocess"])
+    p, n = preprocess, len(np.load(run / "probabilities.npy", mmap_mode="r", allow_pickle=False))
+    wanted = (n, p.height, p.width, p.channels) if p.kind == "images" else (n, p.n_features)
+    if dataset.images.shape != wanted:
+        raise InputError(
+            f"{dataset.name}: has the shape {dataset.images.shape} where {run} was fitted to {wanted}: give that data"
+        )
 
 
 def _sampled(contents: Contents, most: int) -> np.ndarray:

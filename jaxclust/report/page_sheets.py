@@ -31,7 +31,7 @@ class Sheets(NamedTuple):
 
 
 def planned(read: Read, n: int, shape: tuple[int, ...], budget: int) -> tuple[tuple[int, int], int]:
-    """Width and height of a tile, and how many of n images will fit into `budget` bytes; small tiles where they are many.
+    """Width and height of a tile, and how many of n images will fit into `budget` bytes: many fit as small tiles.
 
     read: row numbers (m,) -> images (m, h, w, c) uint8, c 1 or 3.  shape: of the images, (h, w, c).
     """

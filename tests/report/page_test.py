@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import jaxclust
 from jaxclust import runs
 from jaxclust.cli import main as cli
+from jaxclust.estimators.base import DeepClusterer
 from jaxclust.models import Assignments
 from jaxclust.report import maps, page, page_cards, page_sheets
 from jaxclust.report.colours import NOISE, ON_DARK, PALETTE, on_dark
@@ -278,6 +280,23 @@ def test_a_page_that_fails_costs_nothing_else(toy, monkeypatch, capsys, tmp_path
     assert cli.main(["fit", "toy", "few.npz", "--out", "run", "--epochs", "2"]) == 0
     assert "report.html is missing: ZeroDivisionError: made up" in capsys.readouterr().err
     assert json.loads(Path("run/config.json").read_text())["state"] == "complete"
+
+
+def test_show_is_the_page_of_an_estimator(toy, tmp_path):
+    class Toy(DeepClusterer, method="toy"):
+        """The toy method."""
+
+    given = page_run.data(14)
+    model = Toy(epochs=2).fit(given.images)
+    shown = jaxclust.show(model, given.images, y=given.labels, names=given.names)
+    told = about(shown.text)
+    assert (told["n"], told["pictured"], told["classes"]) == (14, 14, ["0", "1", "2"])
+    assert columns(shown.text)["names"] == given.names.tolist()
+    assert "<script>" not in shown._repr_html_()
+    shown.save(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == shown.text
+    with pytest.raises(jaxclust.InputError, match=r"has the shape \(13, 8, 8, 1\) where .* \(14, 8, 8, 1\)"):
+        jaxclust.show(model, given.images[1:])
 
 
 def test_wheels_hold_the_files_of_the_page():

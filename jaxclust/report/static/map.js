@@ -270,9 +270,11 @@ const cut = (text, length) => ([...text].length > length ? [...text].slice(0, le
 function drawRing(i) {
   over.beginPath();
   over.arc(px[i] * view.scale + view.x, py[i] * view.scale + view.y, radius() + 4 * ratioOf(), 0, 7);
-  over.lineWidth = 2 * ratioOf();
-  over.strokeStyle = inkColour();
-  over.stroke();
+  for (const [width, colour] of [[5, groundColour()], [2, inkColour()]]) {
+    over.lineWidth = width * ratioOf();
+    over.strokeStyle = colour;
+    over.stroke();
+  }
 }
 
 function drawPath() {

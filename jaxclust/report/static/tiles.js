@@ -7,10 +7,11 @@ function sheetAddress(sheet) {
   return addresses[sheet];
 }
 
-// Shows a tile in an element, some `side` pixels large; small images are enlarged by halves.
+// Shows a tile in an element, some `side` pixels large; small images by a whole factor, or by halves up to 3.
 function putTile(element, tile, side) {
   const form = about.sheets, longer = Math.max(form.width, form.height);
-  const factor = longer < side ? Math.max(1, Math.floor((2 * side) / longer) / 2) : side / longer;
+  const halves = Math.floor((2 * side) / longer) / 2, enlarged = halves < 3 ? Math.max(1, halves) : Math.floor(halves);
+  const factor = longer < side ? enlarged : side / longer;
   const width = form.width * factor, height = form.height * factor;
   const each = form.columns * form.rows, sheet = Math.floor(tile / each), place = tile % each;
   element.style.width = `${width}px`;
