@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         load,
     )
     from jaxclust.methods import find as find_method
+    from jaxclust.report.notebook import show
 
 __version__ = "0.1.0"
 
@@ -69,12 +70,14 @@ __all__ = [
     "find_method",
     "load",
     "load_data",
+    "show",
 ]
 
 _LAZY = {
     **{name: ("jaxclust.estimators", name) for name in __all__ if name not in globals()},
     "load_data": ("jaxclust.data.sources", "load"),
     "find_method": ("jaxclust.methods", "find"),
+    "show": ("jaxclust.report.notebook", "show"),
 }
 
 

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import re
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ class Options:
     wait: int = 300
     """Seconds to wait for the other processes."""
     no_figures: bool = False
-    """Draw no figures."""
+    """Draw no figures, and write no page (report.html)."""
     quiet: bool = False
     """Print the final table only."""
 
@@ -154,7 +155,7 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     if not leads:
         runs.follow(request, dataset, mesh)
         return None
-    return runs.fit(
+    metrics = runs.fit(
         request,
         dataset,
         out,
@@ -165,6 +166,9 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
         draw=None if options.no_figures else _draw(options.seed, report),
         mesh=mesh,
     )
+    if not options.no_figures:
+        _write_page(out, dataset, report)
+    return metrics
 
 
 def _join(argv: Sequence[str]) -> None:
@@ -206,6 +210,23 @@ def _draw(seed: int, report: Reporter) -> runs.Draw:
                 report.note(f"a figure is missing: {error}")
 
     return draw
+
+
+def _write_page(out: Path, dataset: Dataset, report: Reporter) -> None:
+    """Writes report.html, once the run is complete: a page that fails is noted and costs nothing else."""
+    from jaxclust.report import page
+
+    if (out / page.NAME).exists():  # of a complete run that was asked to go on
+        return
+    start = time.perf_counter()
+    report.phase("page")
+    try:
+        page.write(out, dataset)
+        report.done(time.perf_counter() - start)
+    except OSError:
+        raise
+    except Exception as error:
+        report.note(f"{page.NAME} is missing: {type(error).__name__}: {error}")
 
 
 def _split_method(argv: list[str]) -> tuple[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The command line: `jaxclust fit | predict | sample | evaluate | methods | data | doctor`.
+"""The command line: `jaxclust fit | predict | sample | evaluate | report | methods | data | doctor`.
 
 Exit codes: 0 done; 2 bad input or no space on disk, 3 a training that diverged (one line on standard error); 130
 interrupted.
@@ -20,6 +20,7 @@ usage: jaxclust COMMAND ...
   predict RUN DATA     label new images with a fitted model
   sample RUN           draw new images of one cluster
   evaluate RUN DATA    compare a fitted model's labels with known classes
+  report RUN           write the page of a run: a map with images, cards of the clusters, edits
   methods              the methods
   data                 the built-in data sets, and what else DATA may be
   doctor               versions, devices, memory, compile cache, what is missing
@@ -71,6 +72,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
         "predict": lazily("use", "predict"),
         "sample": lazily("use", "sample"),
         "evaluate": lazily("use", "evaluate"),
+        "report": lazily("report", "main"),
         "methods": lazily("lists", "methods"),
         "data": lazily("lists", "data"),
         "doctor": lazily("doctor", "main"),

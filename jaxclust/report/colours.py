@@ -16,6 +16,10 @@ PALETTE = (
     "#6B0015", "#AACC5C", "#6B6B00", "#CC675C", "#1A72AD", "#FFC299", "#23EBC3", "#4C223C", "#AD1A55", "#10346B",
     "#CC933D", "#F2BFFF", "#4C3600", "#009CAD", "#614EAD", "#006B20", "#ADA668", "#FF99A3", "#99CC9E", "#99A3CC",
 )  # fmt: skip
+# On dark ground (#17191D, noise #5A5E66) the first ten stay as far apart, in their hues, at a contrast of 3 or more.
+ON_DARK = (
+    "#376EE0", "#F3D690", "#21DE20", "#A43B9C", "#A1EBFF", "#DB2B29", "#A1AFFF", "#DBFFD5", "#FF53A8", "#8E00FF",
+)  # fmt: skip
 NOISE = "#D0D0D0"
 INK = "#222222"
 FAINT = "#777777"
@@ -32,6 +36,16 @@ def colours(indices: NDArray[np.integer]) -> NDArray[np.float64]:
     """(n,) int -> (n, 3) float RGB in [0, 1], as `colour`."""
     table = np.array([[int(hexa[i : i + 2], 16) / 255 for i in (1, 3, 5)] for hexa in (*PALETTE, NOISE)])
     return table[np.where(indices < 0, len(PALETTE), indices % len(PALETTE))]
+
+
+def on_dark(index: int) -> str:
+    """The colour of cluster `index` on dark ground: after the first ten half way to white, the darker the further."""
+    if index < len(ON_DARK):
+        return ON_DARK[index]
+    share = [int(PALETTE[index][i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    luminance = sum(weight * value**2.2 for weight, value in zip((0.2126, 0.7152, 0.0722), share, strict=True))
+    towards = 0.5 * max(0.0, 1 - luminance / 0.35)
+    return "#" + "".join(f"{round(255 * (value + (1 - value) * towards)):02X}" for value in share)
 
 
 def shorten(text: str, length: int = 16) -> str:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from jaxclust.data import prepare
 from jaxclust.data.rows import Images
-from jaxclust.host import manifold
 from jaxclust.methods.base import Result
-from jaxclust.report import grids, plots, trees
+from jaxclust.report import grids, maps, plots, trees
 from jaxclust.report.colours import DPI
 from jaxclust.train import history
 from jaxclust.train.programs import options
@@ -31,7 +30,6 @@ DIMENSIONS = 10  # of each of them, the first
 STEPS = np.linspace(-1.0, 1.0, 9)
 SAMPLES = 12  # of each expert
 RECONSTRUCTIONS = 42
-FEWEST_MAPPED, MAPPED = 15, 3000  # examples of a map that is drawn here
 PATH = 11  # images from one centroid to another, both included
 
 Draw = Callable[[], "Figure | None"]
@@ -93,8 +91,8 @@ def _figures(
 ) -> Iterator[tuple[str, Draw]]:
     """Names of files, each with the function that draws it."""
     found = result.plots
-    if "map" in found or len(result.embedding) >= FEWEST_MAPPED:
-        yield "map", partial(_map, result, classes, class_names)
+    if "map" in found or len(result.embedding) >= maps.FEWEST:
+        yield "map", partial(_map, directory, result, classes, class_names)
     if "expert_map" in found:
         yield "expert_maps", partial(_expert_maps, result, classes, class_names)
     if "explained_variance" in found:
@@ -173,15 +171,11 @@ def _pages(name: str, clusters: NDArray[np.integer]) -> Iterator[tuple[str, NDAr
         yield (name if page == 0 else f"{name}_{page + 1}"), clusters[start : start + ROWS]
 
 
-def _map(result: Result, classes: NDArray[np.integer] | None, class_names: Sequence[str] | None) -> "Figure | None":
-    """The method's own map, or else the UMAP of the embedding of MAPPED random examples."""
-    if "map" in result.plots:
-        points = result.plots["map"]
-        rows = np.asarray(result.plots.get("map_index", np.arange(len(points))))
-    else:
-        n = len(result.embedding)
-        rows = np.sort(np.random.default_rng(0).choice(n, min(n, MAPPED), replace=False))
-        points = manifold.umap(result.embedding[rows], 2, 0, n_epochs=200)
+def _map(
+    directory: Path, result: Result, classes: NDArray[np.integer] | None, class_names: Sequence[str] | None
+) -> "Figure | None":
+    """The method's own map, or else the UMAP of the embedding of some random examples."""
+    rows, points = maps.of_result(directory, result)
     true = None if classes is None else np.asarray(classes)[rows]
     return plots.cluster_map(points, result.labels[rows], result.noise[rows], true, class_names)
 

@@ -6,6 +6,7 @@ skipped.csv      what was left out, and why, if anything
 embedding.npy    (n, d) float32                       probabilities.npy  (n, K) float32
 levels.npz       labels (n,) by number of clusters, coarser and finer ones of the same tree
 history.jsonl    training curves                      figures/*.png
+map.npz          (m, 2) coordinates of some rows      report.html      the page
 model/           model.json and arrays/               phases/            work in progress, gone on completion
 """
 

@@ -14,7 +14,7 @@ from jaxclust.train import history
 RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"
 ENTRIES = (
     "config.json", "metrics.json", "assignments.csv", "skipped.csv", "embedding.npy", "probabilities.npy", "levels.npz",
-    history.NAME, "model", "figures", "phases",
+    history.NAME, "model", "figures", "map.npz", "report.html", "phases",
 )  # fmt: skip
 REPLACED = ".replaced"  # where an overwritten run waits until the new one is complete
 IDENTITY = ("method", "data_fingerprint", "seed", "preprocess", "config")  # what a resumed run must share

@@ -1,0 +1,72 @@
+"""`jaxclust report RUN`: the page of a run, made again."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jaxclust.data import sources
+from jaxclust.data.dataset import Dataset
+from jaxclust.errors import InputError
+from jaxclust.runs import lifecycle
+from jaxclust.system import environment
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write the page of a run: a map with its images, cards of the clusters, and edits. Any browser opens it."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Directory that fit made."""
+    data: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[DATA]")] = None
+    """What the run was fitted to, for the images; if not given, where fit found it."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Page to write; RUN/report.html if not given."""
+    no_data: bool = False
+    """Do without the data: no images and no classes."""
+
+
+def main(argv: list[str]) -> None:
+    """The command."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    options = tyro.cli(Report, prog="jaxclust report", description=Report.__doc__, args=argv, config=config)
+    if options.out is not None and not options.out.parent.is_dir():
+        raise InputError(f"--out {options.out}: the directory {options.out.parent} does not exist: make it first")
+    if options.out is not None and options.out.is_dir():
+        raise InputError(f"--out {options.out}: is a directory: give a file")
+    kept = lifecycle.read_config(options.run)
+    if options.no_data and options.data is not None:
+        raise InputError("DATA and --no-data exclude each other: choose one")
+    environment.enable_compilation_cache()
+    dataset = None if options.no_data else _fitted_to(options.run, kept, options.data)
+    write(options.run, dataset, options.out)
+
+
+def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> None:
+    """Writes the page and says what is in it."""
+    from jaxclust.report import page
+
+    made = page.write(run, dataset, out)
+    shown = "" if made.mapped == made.n else f", {made.mapped:,} of {made.n:,} examples"
+    pictured = "" if made.pictured in (0, made.mapped) else f", images of {made.pictured:,}"
+    print(f"page in {made.path}: {made.size / 1e6:.1f} MB{shown}{pictured}", file=sys.stderr)
+
+
+def _fitted_to(run: Path, kept: dict[str, Any], data: str | None) -> Dataset:
+    """The data of the run, read as fit read them. Raises InputError where they are others, or are not there."""
+    name = data or kept.get("data")
+    if name is None or (data is None and name == "array"):
+        raise InputError(f"{run}: does not say what data it was fitted to: give DATA, or --no-data")
+    read = {key: kept[key] for key in ("split", "image_size", "skip_bad", "stream") if kept.get(key) is not None}
+    try:
+        dataset = sources.load(name, **read)
+    except InputError as error:
+        if data is not None:
+            raise
+        raise InputError(f"{error} (the data that {run} was fitted to: give DATA, or --no-data)") from error
+    fingerprint = kept.get("data_fingerprint")
+    if fingerprint is not None and dataset.fingerprint != fingerprint:
+        raise InputError(f"{name}: is not what {run} was fitted to: give that DATA, or --no-data")
+    return dataset
