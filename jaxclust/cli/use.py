@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import numpy as np
 import tyro
@@ -16,7 +16,7 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
 from jaxclust.levels import check_level, labels_at
 from jaxclust.runs import lifecycle
-from jaxclust.system import atomic, environment
+from jaxclust.system import atomic, environment, paths
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Data = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
@@ -137,10 +137,13 @@ def sample(argv: list[str]) -> None:
 def _parse(options: type[T], name: str, argv: list[str]) -> T:
     description = options.__doc__
     config = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(options, prog=f"jaxclust {name}", description=description, args=argv, config=config)
+    given: Any = tyro.cli(options, prog=f"jaxclust {name}", description=description, args=argv, config=config)
+    places = {"run": paths.local(given.run), "out": None if given.out is None else paths.local(given.out, "files")}
+    return cast(T, replace(given, **places))
 
 
 def _load(run: Path) -> models.Fitted:
+    environment.start_jax()
     environment.enable_compilation_cache()
     return runs.load(run)
 

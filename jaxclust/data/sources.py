@@ -11,12 +11,12 @@ from scipy.sparse import issparse
 
 from jaxclust.data import dataset, prepare, rows
 from jaxclust.data.dataset import Dataset
-from jaxclust.data.readers import built_in, files, folders, memory, shards, sparse, tables
+from jaxclust.data.readers import built_in, files, folders, memory, remote, shards, sparse, tables
 from jaxclust.data.readers.built_in import BUILT_IN, BuiltIn
 from jaxclust.data.readers.found import Found
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
-from jaxclust.system import environment
+from jaxclust.system import environment, paths
 
 __all__ = ["BUILT_IN", "BuiltIn", "Dataset", "load"]
 
@@ -38,7 +38,8 @@ def load(
 ) -> Dataset:
     """Reads images or features from wherever they are, or opens what is to be streamed: standard data, checked once.
 
-    data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder of images (see
+    data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a file or folder elsewhere, such as
+        gs://..., s3://... or https://..., which is copied first (`remote.read`); a folder of images (see
         `folders.read_folder`), of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images` or
         `features`, optional `labels` and `split`), .npy, idx or idx.gz file; a table of features, .csv, .tsv, .csv.gz
         or .parquet (`tables.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps with
@@ -64,6 +65,7 @@ def load(
         name = os.fspath(data)
         reading = Reading(image_size, skip_bad, stream)
         found = _read(name, not isinstance(data, str), reading)
+        name = remote.shown(name) if paths.is_url(name) else name
     result = dataset.build(name, *found, select=split)
     if image_size is not None:
         result = _resized(result, image_size)
@@ -114,7 +116,9 @@ def _read(name: str, is_path: bool, reading: Reading) -> Found:
         if name.startswith("openml:"):
             number = name.removeprefix("openml:")
             return built_in.read_openml(int(number) if number.isdigit() else number)
-    path = Path(name).expanduser()
+        if paths.is_url(name):
+            return remote.read(name, lambda path: _read(str(path), True, reading))
+    path = paths.expanded(name)
     try:
         if name and path.is_dir():
             return _read_directory(path, reading)

@@ -24,6 +24,7 @@ from jaxclust.estimators import inputs
 from jaxclust.levels import labels_at, numbers
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.runs import lifecycle
+from jaxclust.system import environment, paths
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent, Terminal
 
@@ -125,6 +126,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered."""
+        environment.start_jax()
         data = inputs.as_training(X)
         features = inputs.features(X, data)
         request = self._request()
@@ -179,19 +181,20 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         fitted = self._fitted()
         assigned = Assignments(self.labels_, self.probabilities_, self.noise_, self.embedding_, self._reconstruction)
         parameters = {name: getattr(self, name) for name in OWN}
-        runs.save(Path(directory), fitted, assigned, parameters, overwrite=overwrite)
+        runs.save(paths.local(directory), fitted, assigned, parameters, overwrite=overwrite)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Self:
         """The fitted estimator from a directory that `save` or `jaxclust fit` wrote."""
-        fitted = runs.load(Path(directory))
+        directory = paths.local(directory)
+        fitted = runs.load(directory)
         if fitted.method != cls.method:
             raise InputError(f"{directory}: holds a model of {fitted.method}, not of {cls.method}: use jaxclust.load")
-        config = lifecycle.read_config(Path(directory))
+        config = lifecycle.read_config(directory)
         own = {name: config.get(name, default) for name, default in OWN.items()}
         estimator = cls(**own, **fitted.config)
         columns = {"n_features_in_": fitted.preprocess.n_features} if fitted.preprocess.kind == "features" else {}
-        estimator._adopt(fitted, runs.load_assignments(Path(directory)), columns)
+        estimator._adopt(fitted, runs.load_assignments(directory), columns)
         return estimator
 
     def __sklearn_tags__(self) -> Any:

@@ -49,6 +49,7 @@ def save(
 
 def load(directory: Path) -> Fitted:
     """The model of a complete run. Raises InputError, naming the file, where there is none."""
+    environment.start_jax()
     config = lifecycle.read_config(directory)
     if config["state"] != COMPLETE:
         raise InputError(f"{directory}: the run is {config['state']}, not complete: go on with fit ... --resume")
