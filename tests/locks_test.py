@@ -206,7 +206,7 @@ def test_a_run_completed_meanwhile_is_not_begun_again(monkeypatch, tmp_path):
     assert contents(tmp_path) == before
 
 
-def test_a_directory_that_cannot_be_renamed_is_moved(monkeypatch, tmp_path):
+def test_a_directory_that_cannot_be_renamed_is_moved(toy, monkeypatch, tmp_path):
     """Such as one in a lower layer of a container's file system."""
     fit(tmp_path / "run")
     rename = os.rename

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,9 @@ from jaxclust.system import environment
 
 SUFFIXES = (".nbi", ".nbc")
 PACKAGES = ("umap", "pynndescent")
+ALONE = (
+    threading.RLock()
+)  # held while numba's code runs: some of its thread pools end the process if two threads use it
 ATTEMPTS = 50  # damaged directories that one call may meet, one a package and place
 
 T = TypeVar("T")

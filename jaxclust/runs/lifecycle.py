@@ -95,13 +95,14 @@ def _check_contents(out: Path, *, overwrite: bool, resume: bool) -> bool:
         holds_run = True
     if holds_run and not overwrite and not resume:
         raise RunExists(f"{out}: already holds a run: choose another --out, or --overwrite it, or --resume it")
-    if (
-        not holds_run
-        and out.is_dir()
-        and not all(p.name == locks.NAME or atomic.is_temporary(p) for p in out.iterdir())
-    ):
+    if not holds_run and out.is_dir() and not all(map(_is_left_behind, out.iterdir())):
         raise InputError(f"{out}: is not empty and holds no run: choose another --out")
     return holds_run
+
+
+def _is_left_behind(path: Path) -> bool:
+    """Whether a process that was killed before it wrote anything left that file."""
+    return path.name == locks.NAME or atomic.is_temporary(path)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,9 +28,16 @@ def versions() -> dict[str, str | None]:
 
 
 def start_jax() -> ModuleType:
-    """JAX with its devices. Raises InputError where JAX_PLATFORMS names a platform that it cannot start."""
+    """JAX with its devices. Raises InputError where JAX_PLATFORMS names a platform that it cannot start, and in a process
+    that was forked from one in which JAX runs: there it waits for threads that were not copied, for ever.
+    """
     import jax
 
+    if _process_of_jax() != os.getpid():
+        raise InputError(
+            "this process was forked from one that runs JAX, which hangs then: start workers by joblib or by "
+            "multiprocessing.get_context('spawn'), or fork before the first fit, load or predict"
+        )
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
@@ -42,6 +50,12 @@ def start_jax() -> ModuleType:
             f"JAX_PLATFORMS is {named!r}, which JAX cannot start here{why}: unset it, or set JAX_PLATFORMS=cpu"
         ) from error
     return jax
+
+
+@cache
+def _process_of_jax() -> int:
+    """The process that started JAX; children that are forked from it inherit the answer."""
+    return os.getpid()
 
 
 def devices() -> list[str]:

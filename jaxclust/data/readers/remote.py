@@ -1,4 +1,4 @@
-"""Data elsewhere (gs://, s3://, https://, whatever fsspec opens): copied into a temporary directory, then read there."""
+"""Data elsewhere (gs://, s3://, https://, what else fsspec opens): copied to a temporary directory, and read there."""
 
 import posixpath
 import re
@@ -23,19 +23,7 @@ AT_A_TIME = 16  # files
 MAX_FILES = 2_000_000
 PATIENCE = 60  # seconds without an answer
 # Packages whose errors are those of a network or of credentials; many of them are no OSError.
-NETWORK = {
-    "aiohttp",
-    "aiobotocore",
-    "botocore",
-    "fsspec",
-    "gcsfs",
-    "google",
-    "s3fs",
-    "urllib3",
-    "yarl",
-    "adlfs",
-    "azure",
-}
+NETWORK = {"adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs", "yarl"}
 
 
 def shown(url: str) -> str:
@@ -125,7 +113,7 @@ def _copy(name: str, system: Any, files: list[tuple[str, Path, int | None]]) -> 
     free = int(0.9 * shutil.disk_usage(tempfile.gettempdir()).free)
     left, lock = free, threading.Lock()
 
-    class Counted(Callback):  # type: ignore[misc]
+    class Counted(Callback):
         def relative_update(self, inc: int = 1) -> None:
             nonlocal left
             with lock:
@@ -151,10 +139,8 @@ def _copy(name: str, system: Any, files: list[tuple[str, Path, int | None]]) -> 
 
 
 def _too_large(name: str, free: int) -> InputError:
-    where = f"{tempfile.gettempdir()} has room for {free / GIB:.1f} GiB"
-    return InputError(
-        f"{name}: is larger than that ({where}): set TMPDIR to a directory with more, or give a part of it"
-    )
+    room = f"{tempfile.gettempdir()} has room for {free / GIB:.1f} GiB"
+    return InputError(f"{name}: is too large ({room}): set TMPDIR to a directory with more, or give a part of it")
 
 
 @contextmanager

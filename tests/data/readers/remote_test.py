@@ -149,7 +149,7 @@ def test_copies_are_bounded_by_the_room_there_is(memory, server, monkeypatch, ur
 
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(remote.shutil, "disk_usage", lambda path: usage(100))
-    with pytest.raises(InputError, match="is larger than that .*set TMPDIR"):
+    with pytest.raises(InputError, match=r"is too large .*set TMPDIR"):
         sources.load(url.replace("SERVER", server))
 
 
