@@ -135,7 +135,7 @@ def test_inside_a_running_event_loop(model, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_worker_says_why_it_cannot(model):
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        with pytest.raises(InputError, match="was forked from one that runs JAX.*spawn"):
+        with pytest.raises(InputError, match=r"was forked from one that runs JAX.*spawn"):
             pool.apply_async(model.predict, (X,)).get(60)
         with pytest.raises(InputError, match="was forked"):
             pool.apply_async(environment.devices).get(60)

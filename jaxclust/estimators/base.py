@@ -57,7 +57,7 @@ def _make_init(config: type) -> Any:
 def _texts_of_file(path: str) -> dict[str, dict[str, str]]:
     """For each class of a file, the text below each field."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(Path(path).read_text()).body:
+    for node in ast.parse(Path(path).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             texts = found.setdefault(node.name, {})
             for field, after in pairwise(node.body):

@@ -71,10 +71,8 @@ def _mapped(x: np.ndarray, near: Nearest | None, n_components: int, seed: int, *
         index = np.concatenate([own, near.index], 1)
         distance = np.concatenate([np.zeros(own.shape, np.float32), near.distance], 1)
         options["precomputed_knn"] = (index, distance, None)
-    with (
-        numba_cache.ALONE,
-        warnings.catch_warnings(),
-    ):  # new rows cannot be mapped, disconnected graphs, few rows for a spectrum
+    # of new rows that cannot be mapped, disconnected graphs, few rows for a spectrum
+    with numba_cache.ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         size, kind = min(n_components, len(x) - 2), _umap()
         return numba_cache.healed(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jaxclust.errors import InputError, RunExists
 from jaxclust.runs import locks
-from jaxclust.system import atomic
+from jaxclust.system import atomic, paths
 from jaxclust.train import history
 
 RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"
@@ -82,6 +82,7 @@ def _begin(out: Path, config: Mapping[str, Any], overwrite: bool, resume: bool, 
 
 def check_free(out: Path, *, overwrite: bool, resume: bool) -> bool:
     """Whether `out` holds a run. Raises RunExists, or InputError, where a run may not be made there."""
+    paths.check_name(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file: choose another --out")
     locks.check(out)
@@ -143,6 +144,7 @@ def complete(out: Path) -> None:
 def read_config(directory: Path) -> dict[str, Any]:
     """config.json of a run. Raises InputError where there is none."""
     path = directory / "config.json"
+    paths.check_name(directory)
     if not path.is_file():
         raise InputError(f"{directory}: holds no run (no config.json): make one with jaxclust fit")
     config = read_json(path)
@@ -155,7 +157,7 @@ def read_config(directory: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises InputError, naming the file, for anything else."""
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
     if not isinstance(value, dict):

@@ -28,8 +28,10 @@ def versions() -> dict[str, str | None]:
 
 
 def start_jax() -> ModuleType:
-    """JAX with its devices. Raises InputError where JAX_PLATFORMS names a platform that it cannot start, and in a process
-    that was forked from one in which JAX runs: there it waits for threads that were not copied, for ever.
+    """JAX with its devices.
+
+    Raises InputError where JAX_PLATFORMS names a platform that it cannot start, and in a process that was forked from
+    one in which JAX runs: there it waits for threads that were not copied, for ever.
     """
     import jax
 

@@ -23,6 +23,17 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise InputError(f"{os.fspath(path)}: no home directory is known: write the whole path, or set HOME") from error
 
 
+def check_name(directory: Path) -> None:
+    """Raises InputError for a name that is not Unicode to this process: what writes arrays (orbax) takes no other."""
+    try:
+        str(directory.resolve()).encode()
+    except UnicodeEncodeError as error:
+        name = str(directory).encode("ascii", "backslashreplace").decode()
+        raise InputError(
+            f"{name}: the name is not UTF-8, which that of a run has to be: choose another, or set PYTHONUTF8=1"
+        ) from error
+
+
 def local(path: str | os.PathLike[str], what: str = "runs") -> Path:
     """`expanded`, of a path on this machine. Raises InputError for a URL.
 
