@@ -22,6 +22,7 @@ from jaxclust.methods.base import Method, Model, Result
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.settings import choices
 from jaxclust.metrics import clustering
+from jaxclust.numerics import usual_settings
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, PyTree
@@ -68,6 +69,7 @@ class Request:
     seed: int = 0
 
 
+@usual_settings()
 def prepared(config: Any, images: Images) -> tuple[prepare.Preprocess, Images]:
     """How standard data is prepared, and the prepared data. Raises InputError if it does not suit `config`."""
     check_config(config)
@@ -125,6 +127,7 @@ def check_seed(seed: int) -> None:
         raise InputError(f"seed is {seed!r}: give a whole number from 0 to 2^32 - 1")
 
 
+@usual_settings()
 def fit(request: Request, images: Images, preprocess: prepare.Preprocess, phases: Phases) -> Result:
     """The method on prepared images. Raises InputError where fewer than two clusters come out."""
     job = Job(request.config, images, preprocess, jax.random.key(request.seed), phases)
@@ -149,6 +152,7 @@ def assignments(result: Result) -> Assignments:
     return Assignments(result.labels, result.probabilities, result.noise, result.embedding, opinion)
 
 
+@usual_settings()
 def predict_proba(fitted: Fitted, images: Images) -> np.ndarray:
     """Probabilities (n, K) float32 of images (n, h, w, c) or features (n, d), each independent of the others."""
     log_posterior = _apply(fitted, fitted.model.functions.log_posterior, images)
@@ -161,6 +165,7 @@ def predict_at(fitted: Fitted, images: Images, n_clusters: int) -> np.ndarray:
     return labels_at(fitted.levels, n_clusters, labels, embed(fitted, images))
 
 
+@usual_settings()
 def embed(fitted: Fitted, images: Images, group: int | None = None) -> np.ndarray:
     """Embedding (n, d) float32 of images or features; of one latent group, where the method has several."""
     if group is None:
@@ -171,6 +176,7 @@ def embed(fitted: Fitted, images: Images, group: int | None = None) -> np.ndarra
     return _apply(fitted, partial(function, group=group), images)
 
 
+@usual_settings()
 def reconstruct(fitted: Fitted, images: Images) -> np.ndarray:
     """Images as the model gives them back, (n, h, w, c) in [0, 1]; or features (n, d) in their own units.
 
@@ -179,6 +185,7 @@ def reconstruct(fitted: Fitted, images: Images) -> np.ndarray:
     return _raw(fitted, _apply(fitted, _offered(fitted, "reconstruct"), images))
 
 
+@usual_settings()
 def sample(fitted: Fitted, n: int, cluster: int | None, seed: int = 0) -> np.ndarray:
     """n new examples of one cluster: images (n, h, w, c) in [0, 1], or features (n, d) in their own units.
 
@@ -218,6 +225,7 @@ def interpolate(fitted: Fitted, start: int, end: int, n: int = 9, space: str = "
     return _between(fitted, shares, space)
 
 
+@usual_settings()
 def _between(fitted: Fitted, shares: np.ndarray, space: str = "latent") -> np.ndarray:
     """Convex combinations (n, K) of the centroids, or of the clusters, decoded."""
     decode, arrays = _offered(fitted, "decode"), fitted.model.arrays
@@ -236,6 +244,7 @@ def check_cluster(fitted: Fitted, cluster: int) -> None:
         raise InputError(f"cluster {cluster} does not exist: choose one of 0 to {fitted.n_clusters - 1}")
 
 
+@usual_settings()
 def score(
     pred: np.ndarray, true: np.ndarray | None, noise: np.ndarray | None = None, embedding: np.ndarray | None = None
 ) -> dict[str, Any]:

@@ -1,12 +1,41 @@
 """Log-space helpers, products and distances in full float32, and named random keys."""
 
 import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxclust.system import environment
 from jaxclust.typing import Array, Key
+
+
+@contextmanager
+def usual_settings() -> Iterator[None]:
+    """Within it, JAX's settings are those that this library is written for, whatever a user set for other code.
+
+    Types are promoted as usual, ranks too, and arrays are float32: labels are the same under each setting. Raises
+    InputError where JAX cannot be used at all (`environment.start_jax`).
+    """
+    environment.start_jax()
+    with ExitStack() as settings:
+        if jax.config.jax_numpy_dtype_promotion != "standard":  # type: ignore[attr-defined]
+            settings.enter_context(jax.numpy_dtype_promotion("standard"))
+        if jax.config.jax_numpy_rank_promotion != "allow":  # type: ignore[attr-defined]
+            settings.enter_context(jax.numpy_rank_promotion("allow"))
+        if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+            settings.enter_context(_enable_x64(False))
+        yield
+
+
+def _enable_x64(on: bool) -> AbstractContextManager[None]:
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(on)
+    from jax.experimental import enable_x64  # type: ignore[attr-defined]  # before 0.8
+
+    return enable_x64(on)
 
 
 def fold_name(key: Key, name: str) -> Key:

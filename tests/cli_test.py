@@ -328,3 +328,55 @@ def test_the_table_says_why_a_training_ended_early():
     assert "ended" not in run_table({**metrics, "summary": {"ended": None}}, Path("runs/x"))
     assert "not clear" not in run_table(metrics, Path("runs/x"))
     assert "not clear ones" in run_table({**metrics, "clear": False}, Path("runs/x"))
+
+
+def test_doctor_lives_through_anything(capsys, monkeypatch):
+    from jaxclust.cli import doctor
+
+    for name in ("versions", "devices", "machine_memory_mb", "cache_directory", "has_accelerator"):
+        monkeypatch.setattr(doctor.environment, name, lambda name=name: {}[f"no {name}"])
+    assert cli.main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("cannot tell") == 7
+    assert "KeyError: 'no devices'" in text
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({}, "takes 0.75 of it"), ({"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}, "takes it as it is needed")],
+)
+def test_doctor_tells_how_to_share_a_gpu(monkeypatch, settings, said):
+    from jaxclust.cli import doctor
+
+    monkeypatch.setattr(doctor.environment, "devices", lambda: ["gpu: H200"])
+    monkeypatch.setattr(doctor.environment, "has_accelerator", lambda: True)
+    for name in ("XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    (line,) = [line for line in doctor.remarks() if line.startswith("memory of the GPU")]
+    assert said in line
+    assert "XLA_PYTHON_CLIENT_PREALLOCATE=false" in line
+
+
+@pytest.mark.parametrize("out", ["gs://bucket/run", "s3://bucket/run", "https://example.org/run"])
+def test_results_are_written_on_this_machine(here, capsys, out):
+    before = sorted(here.iterdir())
+    assert f"{out}: runs are written" in error(capsys, 2, "train.npz", f"--out={out}")
+    assert f"{out}: runs are written" in error(capsys, 2, "predict", out, "new.npz")
+    assert sorted(here.iterdir()) == before
+    Path("run").mkdir()
+    assert f"{out}: files are written" in error(capsys, 2, "predict", "run", "new.npz", "--out", out)
+
+
+def test_home_is_meant_by_every_path(here, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(here / "home"))
+    (here / "home").mkdir()
+    Path("train.npz").rename("home/train.npz")
+    assert cli.main(["fit", "toy", "~/train.npz", "--epochs", "1", "--no-figures", "--quiet", "--out", "~/run"]) == 0
+    assert cli.main(["predict", "~/run", "~/train.npz", "--out", "~/labels.csv"]) == 0
+    assert cli.main(["evaluate", "~/run", "~/train.npz", "--out", "~/scores.json"]) == 0
+    assert cli.main(["sample", "~/run", "--cluster", "0", "--out", "~/samples.npy"]) == 0
+    names = {path.name for path in (here / "home").iterdir()}
+    assert names == {"train.npz", "run", "labels.csv", "scores.json", "samples.npy"}
+    assert not Path("~").exists()

@@ -22,7 +22,7 @@ from jaxclust.errors import InputError
 from jaxclust.methods.base import Method, Result
 from jaxclust.models import Request
 from jaxclust.runs import lifecycle
-from jaxclust.system import environment
+from jaxclust.system import environment, paths
 from jaxclust.train import hosts
 from jaxclust.train.mesh import choose_mesh
 from jaxclust.train.progress import Reporter, Silent, Terminal
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> None:
     method = methods.find(name)
     _join(rest)
     options, config = parse(method, rest)
-    out = options.out or Path("runs") / f"{name}-{_slug(options.data)}-{options.seed}"
+    out = paths.local(options.out or Path("runs") / f"{name}-{_slug(options.data)}-{options.seed}")
     try:
         metrics = _fit(method, options, config, out)
     except KeyboardInterrupt as interrupt:
@@ -130,11 +130,12 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     """What metrics.json holds; None in a process that only computes along."""
     if options.overwrite and options.resume:
         raise InputError("--overwrite and --resume exclude each other: choose one")
+    environment.start_jax()
     leads = hosts.is_first()
     hosts.shared(lambda: {"run": lifecycle.check_free(out, overwrite=options.overwrite, resume=options.resume)})
-    environment.enable_compilation_cache()
-    mesh = choose_mesh(options.devices, options.mesh)
     report = Terminal() if leads and not options.quiet else Silent()
+    environment.enable_compilation_cache(report.note)
+    mesh = choose_mesh(options.devices, options.mesh)
     with plain_log():
         dataset = sources.load(
             options.data,

@@ -3,9 +3,9 @@
 import io
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import numpy as np
 import tyro
@@ -18,7 +18,7 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
 from jaxclust.levels import check_level, labels_at
 from jaxclust.runs import lifecycle
-from jaxclust.system import atomic, environment
+from jaxclust.system import atomic, environment, paths
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Data = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
@@ -144,10 +144,13 @@ def sample(argv: list[str]) -> None:
 
 
 def _parse(options: type[T], name: str, argv: list[str]) -> T:
-    return read(options, f"jaxclust {name}", argv, options.__doc__ or "", tyro.conf.FlagCreatePairsOff)
+    given: Any = read(options, f"jaxclust {name}", argv, options.__doc__ or "", tyro.conf.FlagCreatePairsOff)
+    places = {"run": paths.local(given.run), "out": None if given.out is None else paths.local(given.out, "files")}
+    return cast(T, replace(given, **places))
 
 
 def _load(run: Path) -> models.Fitted:
+    environment.start_jax()
     environment.enable_compilation_cache()
     return runs.load(run)
 

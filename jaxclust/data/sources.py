@@ -25,6 +25,7 @@ from jaxclust.data.readers import (
     npz_names,
     path_tables,
     pixels,
+    remote,
     shards,
     sparse,
     tables,
@@ -34,7 +35,7 @@ from jaxclust.data.readers.found import Found
 from jaxclust.data.readers.pixels import Look
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
-from jaxclust.system import environment
+from jaxclust.system import environment, paths
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,8 @@ def load(
 ) -> Dataset:
     """Reads images or features from wherever they are, or opens what is to be streamed: standard data, checked once.
 
-    data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a folder, .zip or .tar of images
+    data: a name in `BUILT_IN`, 'tfds:NAME' or 'openml:NAME' (or its number); a file or folder elsewhere, such as
+        gs://..., s3://... or https://..., which is copied first (`remote.read`); a folder, .zip or .tar of images
         (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
         or `features`, optional `labels`, `split` and `names`), .npy, idx or idx.gz file; a table of features, .csv,
         .tsv, .csv.gz, .parquet, .feather or .arrow (`tables.read_table`), or one that lists image files
@@ -108,6 +110,7 @@ def load(
         if names is not None:
             raise InputError(f"{name}: files have names of their own: give names with data in memory only")
         found = _read(name, not isinstance(data, str), reading)
+        name = remote.shown(name) if paths.is_url(name) else name
     else:
         name, found = _given(data, reading, names)
     result = dataset.build(name, *found, select=split)
@@ -180,7 +183,9 @@ def _read(name: str, is_path: bool, reading: Reading) -> Found:
         if name.startswith("openml:"):
             number = name.removeprefix("openml:")
             return built_in.read_openml(int(number) if number.isdigit() else number)
-    path = Path(name).expanduser()
+        if paths.is_url(name):
+            return remote.read(name, lambda path: _read(str(path), True, reading))
+    path = paths.expanded(name)
     try:
         if name and path.is_dir():
             return _read_directory(path, reading)

@@ -24,6 +24,7 @@ from jaxclust.estimators import inputs
 from jaxclust.levels import labels_at, numbers
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.runs import lifecycle
+from jaxclust.system import environment, paths
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent, Terminal
 
@@ -61,7 +62,7 @@ def _make_init(config: type) -> Any:
 def _texts_of_file(path: str) -> dict[str, dict[str, str]]:
     """For each class of a file, the text below each field."""
     found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(Path(path).read_text()).body:
+    for node in ast.parse(Path(path).read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef):
             texts = found.setdefault(node.name, {})
             for field, after in pairwise(node.body):
@@ -144,6 +145,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
 
         names: (n,) what each example is called, which `names_` keeps and `save` writes; paths in X are names anyway.
         """
+        environment.start_jax()
         data = inputs.as_training(X)
         features = inputs.features(X, data)
         request = self._request()
@@ -207,19 +209,20 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
             self._named,
         )
         parameters = {name: getattr(self, name) for name in OWN}
-        runs.save(Path(directory), fitted, assigned, parameters, overwrite=overwrite)
+        runs.save(paths.local(directory), fitted, assigned, parameters, overwrite=overwrite)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Self:
         """The fitted estimator from a directory that `save` or `jaxclust fit` wrote."""
-        fitted = runs.load(Path(directory))
+        directory = paths.local(directory)
+        fitted = runs.load(directory)
         if fitted.method != cls.method:
             raise InputError(f"{directory}: holds a model of {fitted.method}, not of {cls.method}: use jaxclust.load")
-        config = lifecycle.read_config(Path(directory))
+        config = lifecycle.read_config(directory)
         own = {name: config.get(name, default) for name, default in OWN.items()}
         estimator = cls(**own, **fitted.config)
         columns = {"n_features_in_": fitted.preprocess.n_features} if fitted.preprocess.kind == "features" else {}
-        estimator._adopt(fitted, runs.load_assignments(Path(directory)), columns)
+        estimator._adopt(fitted, runs.load_assignments(directory), columns)
         return estimator
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

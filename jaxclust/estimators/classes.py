@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxclust import models
 from jaxclust.errors import InputError
 from jaxclust.estimators.base import DeepClusterer, WithCentroids
 from jaxclust.runs import lifecycle
+from jaxclust.system import paths
 from jaxclust.trees import Tree
 
 
@@ -160,7 +160,7 @@ ESTIMATORS: Sequence[type[DeepClusterer]] = (
 
 def load(directory: str | os.PathLike[str]) -> DeepClusterer:
     """The fitted estimator from a directory that `save` or `jaxclust fit` wrote, of whatever method it is."""
-    name = lifecycle.read_config(Path(directory))["method"]
+    name = lifecycle.read_config(paths.local(directory))["method"]
     for estimator in ESTIMATORS:
         if estimator.method == name:
             return estimator.load(directory)

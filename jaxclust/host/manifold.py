@@ -4,6 +4,7 @@ With a seed UMAP runs on one core. Of several draws of many rows a child process
 therefore does every second one, where there are two cores; what comes out is the same.
 """
 
+import importlib
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxclust.host import numba_cache
 from jaxclust.host.neighbours import Nearest, nearest
 
 MIN_NEIGHBORS = 10  # the floor of the text's N // 300
@@ -69,10 +71,15 @@ def _mapped(x: np.ndarray, near: Nearest | None, n_components: int, seed: int, *
         index = np.concatenate([own, near.index], 1)
         distance = np.concatenate([np.zeros(own.shape, np.float32), near.distance], 1)
         options["precomputed_knn"] = (index, distance, None)
-    with warnings.catch_warnings():  # new rows cannot be mapped, disconnected graphs, few rows for a spectrum
+    # of new rows that cannot be mapped, disconnected graphs, few rows for a spectrum
+    with numba_cache.ALONE, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        reducer = _umap()(n_components=min(n_components, len(x) - 2), random_state=seed, n_jobs=1, **options)
-        return np.asarray(reducer.fit_transform(x), np.float32)
+        size, kind = min(n_components, len(x) - 2), _umap()
+        return numba_cache.healed(
+            lambda: np.asarray(
+                kind(n_components=size, random_state=seed, n_jobs=1, **options).fit_transform(x), np.float32
+            )
+        )
 
 
 @cache
@@ -81,12 +88,12 @@ def _umap() -> Any:
 
     What it compiles anew for every process is kept beside it for the next one.
     """
-    from umap import UMAP, umap_
-
-    for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+    numba_cache.place()
+    umap = numba_cache.healed(lambda: importlib.import_module("umap"))
+    for function in (umap.umap_.smooth_knn_dist, umap.umap_.compute_membership_strengths):
         with suppress(RuntimeError, OSError):  # no place to keep it
             function.enable_caching()
-    return UMAP
+    return umap.UMAP
 
 
 def draws(

@@ -14,6 +14,8 @@ import numpy as np
 from jax import lax
 
 from jaxclust.errors import InputError
+from jaxclust.host import numba_cache
+from jaxclust.system import environment
 from jaxclust.typing import Array
 
 EXACT = 50_000  # rows up to which all distances are computed
@@ -64,6 +66,7 @@ def nearest_of(rows: np.ndarray, x: np.ndarray, k: int) -> Nearest:
 
 
 def _blocks(rows: np.ndarray, x: np.ndarray, k: int) -> Nearest:
+    environment.start_jax()
     index = np.empty((len(rows), k), np.int32)
     distance = np.empty((len(rows), k), np.float32)
     known, squares = jax.device_put((x, (x.astype(np.float64) ** 2).sum(1).astype(np.float32)))
@@ -87,7 +90,12 @@ def _nearest_block(rows: Array, x: Array, squares: Array, k: int) -> tuple[Array
 
 
 def _descent(x: np.ndarray, k: int, seed: int) -> Nearest:
-    from pynndescent import NNDescent  # umap-learn brings it
+    def found() -> tuple[np.ndarray, np.ndarray]:
+        from pynndescent import NNDescent  # umap-learn brings it
 
-    index, distance = NNDescent(x, n_neighbors=k + 1, random_state=seed, n_jobs=None).neighbor_graph
+        return NNDescent(x, n_neighbors=k + 1, random_state=seed, n_jobs=None).neighbor_graph
+
+    numba_cache.place()
+    with numba_cache.ALONE:
+        index, distance = numba_cache.healed(found)
     return Nearest(index[:, 1:].astype(np.int32), distance[:, 1:].astype(np.float32))

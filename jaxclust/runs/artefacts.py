@@ -16,6 +16,7 @@ from jaxclust.levels import Levels
 from jaxclust.methods import find
 from jaxclust.methods.base import Model
 from jaxclust.models import Assignments, Fitted
+from jaxclust.numerics import usual_settings
 from jaxclust.runs import formats, lifecycle
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
@@ -50,6 +51,7 @@ def save(
         lifecycle.complete(directory)
 
 
+@usual_settings()
 def load(directory: Path) -> Fitted:
     """The model of a complete run. Raises InputError, naming the file, where there is none."""
     config = lifecycle.read_config(directory)

@@ -16,6 +16,7 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.data.rows import Images
 from jaxclust.methods.base import Result
 from jaxclust.models import Request
+from jaxclust.numerics import usual_settings
 from jaxclust.runs import lifecycle
 from jaxclust.runs.artefacts import SKIPPED, write_assignments, write_model, write_table
 from jaxclust.runs.lifecycle import COMPLETE
@@ -27,6 +28,7 @@ from jaxclust.train.progress import Reporter, Silent
 Draw = Callable[[Path, Result, Images, prepare.Preprocess, Dataset], object]
 
 
+@usual_settings()
 def fit(
     request: Request,
     dataset: Dataset,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxclust.errors import InputError, RunExists
-from jaxclust.system import atomic
+from jaxclust.runs import locks
+from jaxclust.system import atomic, paths
 from jaxclust.train import history
 
 RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"
@@ -24,11 +25,13 @@ class Begun(NamedTuple):
     """A run that is being worked on.
 
     fresh: it starts from nothing; False where it goes on.  made: directories that did not exist before, deepest first.
+    lock: keeps others away until `marked` ends; None for a run that is complete.
     """
 
     out: Path
     fresh: bool
     made: tuple[Path, ...] = ()
+    lock: locks.Lock | None = None
 
 
 def begin(
@@ -42,42 +45,67 @@ def begin(
     """Make `out` a run in state 'running' described by `config`, or take up the one that is there.
 
     A complete run that is to be resumed is left as it is. Raises RunExists, or InputError where `out` holds other
-    files or a run with another configuration.
+    files or a run with another configuration, or where another process works on it.
     """
-    holds_run = check_free(out, overwrite=overwrite, resume=resume)
+    if check_free(out, overwrite=overwrite, resume=resume) and resume and read_config(out)["state"] == COMPLETE:
+        _check_same(out, read_config(out), config)
+        note(f"{out} is complete: nothing to do")
+        return Begun(out, False)
+    made = tuple(path for path in (out, *out.parents) if not path.exists())
+    out.mkdir(parents=True, exist_ok=True)
+    lock = locks.take(out, note)
+    try:
+        return Begun(out, _begin(out, config, overwrite, resume, note), made, lock)
+    except BaseException:
+        lock.release()
+        _remove_empty(made)
+        raise
+
+
+def _begin(out: Path, config: Mapping[str, Any], overwrite: bool, resume: bool, note: Callable[[str], None]) -> bool:
+    """What `begin` does under the lock, since others may have been there meanwhile. Whether the run starts afresh."""
+    holds_run = _check_contents(out, overwrite=overwrite, resume=resume)
+    for path in filter(atomic.is_temporary, out.iterdir()):  # of a process that was killed
+        path.unlink(missing_ok=True)
     if resume and holds_run:
         old = read_config(out)
         _check_same(out, old, config)
         if old["state"] == COMPLETE:
-            note(f"{out} is complete: nothing to do")
-            return Begun(out, False)
+            raise InputError(f"{out}: another process has just completed this run: there is nothing to go on with")
         if changed := _changed(old.get("versions"), config.get("versions")):
             note(
                 f"package versions changed since the run began, so its result may differ from that of one go: {changed}"
             )
-        _mark(out, RUNNING, config)
-        return Begun(out, False)
-    made = tuple(path for path in (out, *out.parents) if not path.exists())
-    out.mkdir(parents=True, exist_ok=True)
-    if holds_run:
+    elif holds_run:
         _set_aside(out)
     _mark(out, RUNNING, config)
-    return Begun(out, True, made)
+    return not (resume and holds_run)
 
 
 def check_free(out: Path, *, overwrite: bool, resume: bool) -> bool:
     """Whether `out` holds a run. Raises RunExists, or InputError, where a run may not be made there."""
+    paths.check_name(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file: choose another --out")
+    locks.check(out)
+    return _check_contents(out, overwrite=overwrite, resume=resume)
+
+
+def _check_contents(out: Path, *, overwrite: bool, resume: bool) -> bool:
     holds_run = (out / "config.json").is_file()
     if not holds_run and (out / REPLACED).is_dir():  # killed in the middle of replacing it
         _put_back(out)
         holds_run = True
     if holds_run and not overwrite and not resume:
         raise RunExists(f"{out}: already holds a run: choose another --out, or --overwrite it, or --resume it")
-    if not holds_run and out.is_dir() and any(out.iterdir()):
+    if not holds_run and out.is_dir() and not all(map(_is_left_behind, out.iterdir())):
         raise InputError(f"{out}: is not empty and holds no run: choose another --out")
     return holds_run
+
+
+def _is_left_behind(path: Path) -> bool:
+    """Whether a process that was killed before it wrote anything left that file."""
+    return path.name == locks.NAME or atomic.is_temporary(path)
 
 
 @contextmanager
@@ -101,6 +129,11 @@ def marked(run: Begun) -> Iterator[None]:
         with suppress(OSError):
             _mark(run.out, FAILED)
         raise
+    finally:
+        if run.lock is not None:
+            run.lock.release()
+            if run.fresh:
+                _remove_empty(run.made)
 
 
 def complete(out: Path) -> None:
@@ -113,6 +146,7 @@ def complete(out: Path) -> None:
 def read_config(directory: Path) -> dict[str, Any]:
     """config.json of a run. Raises InputError where there is none."""
     path = directory / "config.json"
+    paths.check_name(directory)
     if not path.is_file():
         raise InputError(f"{directory}: holds no run (no config.json): make one with jaxclust fit")
     config = read_json(path)
@@ -174,12 +208,12 @@ def _set_aside(out: Path) -> None:
         return
     (out / REPLACED).mkdir()
     for path in reversed(_entries(out)):  # config.json last
-        path.rename(out / REPLACED / path.name)
+        shutil.move(path, out / REPLACED / path.name)  # also where directories cannot be renamed (overlayfs)
 
 
 def _put_back(out: Path) -> None:
     for path in reversed(_entries(out / REPLACED)):
-        path.rename(out / path.name)
+        shutil.move(path, out / path.name)
     (out / REPLACED).rmdir()
 
 
@@ -187,6 +221,9 @@ def _take_back(run: Begun) -> None:
     _remove_entries(run.out)
     if (run.out / REPLACED).is_dir():
         _put_back(run.out)
-    with suppress(OSError):  # somebody else's files are in it by now
-        for path in run.made:
+
+
+def _remove_empty(made: tuple[Path, ...]) -> None:
+    with suppress(OSError):  # there is a run in it, or somebody else's files
+        for path in made:
             path.rmdir()

@@ -1,29 +1,66 @@
 """Writing files so that a reader finds the old one or the new one whole, never half of it."""
 
+import errno
 import json
 import math
 import os
+import re
+import shutil
+import threading
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+# What a drive that can do it reports. With any other error it cannot: Colab's Drive and other file systems of users'
+# programs (FUSE) know no fsync, or refuse to replace a file by another.
+TROUBLE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EFBIG}
+)
+TEMPORARY = re.compile(r"\.\d+-\d+\.tmp")
+
 
 def write(path: str | os.PathLike[str], fill: Callable[[BinaryIO], object]) -> Path:
     """Let `fill` write a temporary file beside `path`, then put it in place. Raises OSError if the disk is full."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with open(temporary, "wb") as file:
             fill(file)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            _sync(file)
+        _replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a second error would hide the first
+            temporary.unlink(missing_ok=True)
     return path
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one of `write` that a killed process left behind."""
+    return TEMPORARY.fullmatch(path.name) is not None
+
+
+def _sync(file: BinaryIO) -> None:
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in TROUBLE:
+            raise
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in TROUBLE or path.is_dir():
+            raise
+        shutil.copyfile(temporary, path)
+        if path.stat().st_size != temporary.stat().st_size:
+            raise
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:

@@ -4,11 +4,15 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jaxclust import __version__
+from jaxclust.errors import InputError
 
 PACKAGES = (
     "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "scikit-learn", "umap-learn",
@@ -23,18 +27,47 @@ def versions() -> dict[str, str | None]:
     return {"python": platform.python_version(), "jaxclust": __version__, **{name: _version(name) for name in PACKAGES}}
 
 
-def devices() -> list[str]:
-    """JAX's devices in words, for instance ['cpu: cpu']."""
+def start_jax() -> ModuleType:
+    """JAX with its devices.
+
+    Raises InputError where JAX_PLATFORMS names a platform that it cannot start, and in a process that was forked from
+    one in which JAX runs: there it waits for threads that were not copied, for ever.
+    """
     import jax
 
-    return [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
+    if _process_of_jax() != os.getpid():
+        raise InputError(
+            "this process was forked from one that runs JAX, which hangs then: start workers by joblib or by "
+            "multiprocessing.get_context('spawn'), or fork before the first fit, load or predict"
+        )
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        named = jax.config.jax_platforms  # type: ignore[attr-defined]
+        if not named:
+            raise
+        reason = str(error).partition("\n")[0].partition(" (set JAX_PLATFORMS")[0]
+        why = f" ({reason.rstrip('.')})" if reason else ""
+        raise InputError(
+            f"JAX_PLATFORMS is {named!r}, which JAX cannot start here{why}: unset it, or set JAX_PLATFORMS=cpu"
+        ) from error
+    return jax
+
+
+@cache
+def _process_of_jax() -> int:
+    """The process that started JAX; children that are forked from it inherit the answer."""
+    return os.getpid()
+
+
+def devices() -> list[str]:
+    """JAX's devices in words, for instance ['cpu: cpu']."""
+    return [f"{device.platform}: {device.device_kind}" for device in start_jax().devices()]
 
 
 def has_accelerator() -> bool:
     """Whether JAX sees a TPU or a GPU."""
-    import jax
-
-    return jax.default_backend() != "cpu"
+    return bool(start_jax().default_backend() != "cpu")
 
 
 def peak_memory_mb() -> float | None:
@@ -72,33 +105,48 @@ def memory_for_data() -> float | None:
 
 def device_memory() -> list[dict[str, Any] | None]:
     """What each device says about its memory, bytes by name; None for a device that says nothing (a CPU)."""
-    import jax
-
-    return [device.memory_stats() for device in jax.local_devices()]
+    return [device.memory_stats() for device in start_jax().local_devices()]
 
 
-def cache_directory() -> Path:
-    """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, or jaxclust/ in the user's cache directory."""
+def cache_directory() -> str | None:
+    """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, or jaxclust/ in the user's cache directory.
+
+    None where there is no home directory, or nothing can be written there.
+    """
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen:
-        return Path(chosen)
+        return os.path.expanduser(chosen)
+    try:
+        directory = user_caches() / "jaxclust" / "compiled"
+        directory.mkdir(parents=True, exist_ok=True)
+    except (RuntimeError, OSError):
+        return None
+    return str(directory) if os.access(directory, os.W_OK) else None
+
+
+def user_caches() -> Path:
+    """The user's cache directory. Raises RuntimeError where no home directory is known."""
     if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "jaxclust" / "compiled"
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def enable_compilation_cache() -> None:
+NO_CACHE = "compiled programs are not kept, for no cache directory can be written: JAX_COMPILATION_CACHE_DIR names one"
+
+
+def enable_compilation_cache(note: Callable[[str], None] = lambda text: None) -> None:
     """Keep compiled programs between processes, so that only the first run on a machine waits for the compiler.
 
-    JAX_ENABLE_COMPILATION_CACHE=false turns it off.
+    JAX_ENABLE_COMPILATION_CACHE=false turns it off. note: told where there is no place to keep them.
     """
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory()))
+    directory = cache_directory()
+    if directory is None and has_compilation_cache():
+        note(NO_CACHE)
+    jax.config.update("jax_compilation_cache_dir", directory)
 
 
 def has_compilation_cache() -> bool:
