@@ -10,6 +10,7 @@ from scipy.sparse import issparse
 
 from jaxclust.data import dataset
 from jaxclust.data.readers import folders, pixels
+from jaxclust.data.readers.arrays import as_array
 from jaxclust.data.readers.found import Found
 from jaxclust.data.readers.kinds import Unreadable
 from jaxclust.data.readers.listing import Listing, of_path
@@ -66,7 +67,8 @@ def read(
     if kind == "a path":
         return read_paths([os.fsdecode(item) for item in items], Path(), look, skip_bad, streamed)
     if kind == "an array":
-        return Found(_together([np.asarray(item) for item in items], look.image_size)), None
+        arrays = [as_array(item, f"{NAME}, example {place}") for place, item in enumerate(items)]
+        return Found(_together(arrays, look.image_size)), None
     names = [str(getattr(item, "filename", "")) for item in items]
     arrays, depth = folders.unified([_pixels(item, place, look) for place, item in enumerate(items)], look.depth)
     images = _together(arrays, look.image_size)
