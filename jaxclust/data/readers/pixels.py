@@ -41,7 +41,7 @@ class Look(NamedTuple):
 class Picture(NamedTuple):
     """(h, w) or (h, w, 3), uint8, or float32 whole numbers where the file has 16 bits; (width, height) when upright.
 
-    several: whether the file holds more pages or frames. upper: whether of 16 bits the upper 8 are read though all are wanted.
+    several: whether the file holds more pages or frames. upper: whether 8 of 16 bits are lost.
     """
 
     array: np.ndarray
