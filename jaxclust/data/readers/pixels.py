@@ -41,7 +41,7 @@ class Look(NamedTuple):
 class Picture(NamedTuple):
     """(h, w) or (h, w, 3), uint8, or float32 whole numbers where the file has 16 bits; (width, height) when upright.
 
-    several: whether the file holds more pages or frames. upper: whether of 16 bits the upper 8 are read.
+    several: whether the file holds more pages or frames. upper: whether 8 of 16 bits are lost.
     """
 
     array: np.ndarray
@@ -78,7 +78,7 @@ def read(file: File, look: Look) -> Picture | Unreadable:
             image = kinds.opened(stream)
             cut = any(UPPER.search(str(tile[3])) for tile in image.tile)
             if not cut or image.mode != "RGB" or "transparency" in image.info or look.depth == 8:
-                return of_image(image, look)._replace(upper=cut)
+                return of_image(image, look)._replace(upper=cut and look.depth != 8)
             with file.open() as again:
                 return of_image(image, look, _lower(kinds.opened(again)))
     except Unreadable as error:

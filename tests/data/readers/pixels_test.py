@@ -106,7 +106,7 @@ COLOURS = (np.arange(5 * 4 * 3).reshape(5, 4, 3) * 1000 + 7).astype(np.uint16)
 @pytest.mark.parametrize(
     "content", [png16(COLOURS), *(tiff16(COLOURS, order, kind) for order in "<>" for kind in (1, 8))]
 )
-def test_colours_of_16_bits_are_kept(tmp_path, content, monkeypatch):
+def test_colours_of_16_bits_are_kept(tmp_path, content, monkeypatch, caplog):
     (tmp_path / "a").write_bytes(content)
     data = loaded(tmp_path)
     np.testing.assert_array_equal(data.images[0], COLOURS)
@@ -115,6 +115,7 @@ def test_colours_of_16_bits_are_kept(tmp_path, content, monkeypatch):
     whole = loaded(tmp_path, image_size=4).images
     monkeypatch.setattr(pixels, "LARGE", 1)
     np.testing.assert_allclose(loaded(tmp_path, image_size=4).images, whole)
+    assert not caplog.messages
 
 
 def test_colours_of_16_bits_with_transparency_are_said_to_be_cut(tmp_path, caplog):
