@@ -70,6 +70,7 @@ def test_help_and_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"jaxclust {__version__}"
     assert cli.main([]) == 2
+    assert cli(["--version"]) == 0  # `from jaxclust.cli import main` was the function once
 
 
 def test_fit_ends_with_a_table(here, capsys):

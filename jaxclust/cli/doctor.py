@@ -117,8 +117,10 @@ def _of_places() -> Rows:
     if environment.cache_directory() is None:
         yield "", environment.NO_CACHE
     try:
-        Path.home()
+        known = Path.home().is_dir()
     except RuntimeError:
+        known = False
+    if not known:
         yield "", "no home directory is known: ~ in paths means nothing; set HOME"
 
 

@@ -125,12 +125,15 @@ def cache_directory() -> str | None:
 
 
 def user_caches() -> Path:
-    """The user's cache directory. Raises RuntimeError where no home directory is known."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home())
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """The user's cache directory. Raises RuntimeError where there is no home directory, which nobody shall make."""
+    if sys.platform == "win32" and os.environ.get("LOCALAPPDATA"):
+        return Path(os.environ["LOCALAPPDATA"])
+    if sys.platform == "linux" and os.environ.get("XDG_CACHE_HOME"):
+        return Path(os.environ["XDG_CACHE_HOME"])
+    home = Path.home()
+    if not home.is_dir():
+        raise RuntimeError(f"{home} is no directory")
+    return home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
 
 
 NO_CACHE = "compiled programs are not kept, for no cache directory can be written: JAX_COMPILATION_CACHE_DIR names one"

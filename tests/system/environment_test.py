@@ -43,6 +43,14 @@ def test_a_home_that_cannot_be_written_is_none(monkeypatch, tmp_path):
     assert environment.cache_directory() is None
 
 
+def test_a_home_that_is_not_there_is_not_made(monkeypatch, tmp_path):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "none"))
+    assert environment.cache_directory() is None
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", ["gs://bucket/cache", "/somewhere"])
 def test_a_chosen_cache_is_taken_as_it_is(monkeypatch, place):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", place)
