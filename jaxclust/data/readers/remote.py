@@ -45,7 +45,8 @@ def read(url: str, reader: Callable[[Path], Found]) -> Found:
             found = reader(path)
         except InputError as error:
             raise type(error)(str(error).replace(str(path), name)) from error
-        return found._replace(skipped=tuple(text.replace(str(path), name) for text in found.skipped))
+        skipped = tuple((file, reason.replace(str(path), name)) for file, reason in found.skipped)
+        return found._replace(skipped=skipped)
     finally:
         if found is not None and isinstance(found.images, LazyArray):
             weakref.finalize(found.images, shutil.rmtree, folder, ignore_errors=True)
