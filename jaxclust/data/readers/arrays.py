@@ -42,8 +42,10 @@ def as_array(data: Any, name: str = "data") -> np.ndarray:
         _refuse_others(data, name)
     try:
         array = np.asarray(data)
-    except ValueError as error:  # lists of lists that are not all as long
-        raise InputError(f"{name}: the examples differ in shape: give all examples one shape") from error
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise InputError(f"{name}: {_unequal(data)}: give all one shape") from error
     return as_numbers(_stacked(array, name), name)
 
 
@@ -112,6 +114,15 @@ def _from_torch(tensor: Any) -> Any:
     return tensor.cpu().resolve_conj().resolve_neg().numpy()
 
 
+def _unequal(data: Any) -> str:
+    """Which of the lists in a list is the first that is not as long as the first."""
+    lengths = [len(row) if hasattr(row, "__len__") else 1 for row in data]
+    place = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+    if place is None:
+        return "examples differ in shape"
+    return f"example 0 holds {lengths[0]} values and example {place} {lengths[place]}"
+
+
 def _stacked(array: np.ndarray, name: str) -> np.ndarray:
     """An array of one object, an array or list of numbers, an example, as (n, d); others as they are."""
     if array.dtype != object or array.ndim != 1 or not len(array):
@@ -123,6 +134,6 @@ def _stacked(array: np.ndarray, name: str) -> np.ndarray:
         if row.shape != rows[0].shape:
             raise InputError(
                 f"{name}: example {place} has the shape {row.shape} where example 0 has {rows[0].shape}: "
-                "give all examples one shape"
+                "give all one shape"
             )
     return np.stack(rows)
