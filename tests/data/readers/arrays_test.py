@@ -134,7 +134,7 @@ class DataLoader:
         (np.zeros(3, [("a", "f4"), ("b", "i4")]), "structured array of the fields a, b"),
         (np.array([X[0], X[1, :2]], object), r"example 1 has the shape \(2,\) where example 0 has \(3,\)"),
         ([[1, 2], [3]], "example 0 holds 2 values and example 1 1: give all one shape"),
-        ([np.zeros((2, 3)), np.zeros((2, 4))], "examples differ in shape: give all one shape"),
+        ([[[1, 2]], [[3]]], "examples differ in shape: give all one shape"),
         (Elsewhere(), r"cannot be read from its device \(on device 7\): move it to the CPU"),
         (DataLoader(), "a DataLoader is not an array: give the tensor"),
     ],
