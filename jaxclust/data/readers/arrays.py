@@ -43,17 +43,10 @@ def as_array(data: Any, name: str = "data") -> np.ndarray:
     try:
         array = np.asarray(data)
     except ValueError as error:
-        raise InputError(f"{name}: {_uneven(data)}: give all examples one shape") from error
+        if "inhomogeneous" not in str(error):
+            raise
+        raise InputError(f"{name}: {_unequal(data)}: give all one shape") from error
     return as_numbers(_stacked(array, name), name)
-
-
-def _uneven(rows: Any) -> str:
-    """What is wrong with lists of lists that are not all as long."""
-    lengths = [len(row) if hasattr(row, "__len__") else 1 for row in rows]
-    place = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
-    if place is None:
-        return "the examples differ in shape"
-    return f"example 0 holds {lengths[0]} values and example {place} {lengths[place]}"
 
 
 def as_numbers(array: np.ndarray, name: str = "data") -> np.ndarray:
@@ -121,6 +114,15 @@ def _from_torch(tensor: Any) -> Any:
     return tensor.cpu().resolve_conj().resolve_neg().numpy()
 
 
+def _unequal(data: Any) -> str:
+    """Which of the lists in a list is the first that is not as long as the first."""
+    lengths = [len(row) if hasattr(row, "__len__") else 1 for row in data]
+    place = next((i for i, length in enumerate(lengths) if length != lengths[0]), None)
+    if place is None:
+        return "examples differ in shape"
+    return f"example 0 holds {lengths[0]} values and example {place} {lengths[place]}"
+
+
 def _stacked(array: np.ndarray, name: str) -> np.ndarray:
     """An array of one object, an array or list of numbers, an example, as (n, d); others as they are."""
     if array.dtype != object or array.ndim != 1 or not len(array):
@@ -132,6 +134,6 @@ def _stacked(array: np.ndarray, name: str) -> np.ndarray:
         if row.shape != rows[0].shape:
             raise InputError(
                 f"{name}: example {place} has the shape {row.shape} where example 0 has {rows[0].shape}: "
-                "give all examples one shape"
+                "give all one shape"
             )
     return np.stack(rows)

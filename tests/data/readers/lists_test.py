@@ -124,7 +124,7 @@ def test_what_is_no_list_of_images_is_said():
         (["a\0b"], "there is no such file"),
         (["~nobody/a.png"], "~nobody/a.png: there is no such file"),
         (["nowhere.png"], "nowhere.png: there is no such file"),
-        ([[1, 2], [1, 2, 3]], "example 0 holds 2 values and example 1 3: give all examples one shape"),
+        ([[1, 2], [1, 2, 3]], "example 0 holds 2 values and example 1 3: give all one shape"),
         ([[1, 2], 3], "example 0 holds 2 values and example 1 1"),
         ([[[1, 2], [1]], [[1, 2], [1, 2]]], "examples differ in shape"),
     ):
