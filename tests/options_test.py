@@ -62,7 +62,7 @@ def test_of_an_estimator(name, said):
 
 @pytest.mark.parametrize("seed", [None, 3.0, "3", True, -1, 2**32, np.random.RandomState(0)])
 def test_a_seed_is_a_whole_number(seed):
-    with pytest.raises(InputError, match="^seed is .*: give a whole number from 0 to 2"):
+    with pytest.raises(InputError, match=r"^seed is .*: give a whole number from 0 to 2"):
         jaxclust.KMeans(n_clusters=2, seed=seed).fit(np.eye(9))
 
 
