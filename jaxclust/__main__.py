@@ -2,6 +2,6 @@
 
 import sys
 
-from jaxclust.cli.main import main
+from jaxclust.cli import main
 
 sys.exit(main())

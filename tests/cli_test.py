@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxclust import __version__
-from jaxclust.cli import main as cli
+from jaxclust import __version__, cli
 from jaxclust.system import environment
 from tests import toy as toys
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = "import sys; from jaxclust import methods; from jaxclust.cli import main as cli; " + (
+PROGRAM = "import sys; from jaxclust import methods; from jaxclust import cli; " + (
     "methods.METHODS['toy'] = 'tests.toy'"
 )
 
@@ -70,7 +69,6 @@ def test_help_and_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == f"jaxclust {__version__}"
     assert cli.main([]) == 2
-    assert cli(["--version"]) == 0  # `from jaxclust.cli import main` was the function once
 
 
 def test_fit_ends_with_a_table(here, capsys):

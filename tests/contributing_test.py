@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 
 from jaxclust import methods
-from jaxclust.cli.main import main
+from jaxclust.cli import main
 from jaxclust.metrics.clustering import accuracy
 from tests.contract_test import IMAGES, LABELS
 

@@ -11,8 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import jaxclust
-from jaxclust import InputError, RunExists
-from jaxclust.cli import main as cli
+from jaxclust import InputError, RunExists, cli
 from jaxclust.data import dataset
 from jaxclust.estimators import DeepClusterer, MoEVAE
 from tests import toy as toys

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxclust.cli import main as cli
+from jaxclust import cli
 from tests import toy as toys
 
 BITS = 12

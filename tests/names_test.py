@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 import jaxclust
-from jaxclust import InputError, load_data, runs
-from jaxclust.cli import main as cli
+from jaxclust import InputError, cli, load_data, runs
 from jaxclust.data import dataset
 from jaxclust.estimators import DeepClusterer, MoEVAE
 from jaxclust.models import Assignments

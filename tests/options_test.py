@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import jaxclust
-from jaxclust import InputError, methods
-from jaxclust.cli import main as cli
+from jaxclust import InputError, cli, methods
 from jaxclust.errors import nearest
 
 

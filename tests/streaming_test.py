@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxclust import load_data
-from jaxclust.cli import main as cli
+from jaxclust import cli, load_data
 from jaxclust.estimators import DeepClusterer
 from tests import toy as toys
 

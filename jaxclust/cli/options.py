@@ -13,9 +13,7 @@ import tyro
 from jaxclust.errors import InputError, nearest
 
 BOX = re.compile(r"^[│╭╰|+]|[│╮╯|+]$")  # what tyro draws around its words
-NO_NUMBER = re.compile(
-    r"Error parsing (\S+): .*(?:invalid literal for int|could not convert string to float).*?'([^']*)'(.*)"
-)
+NO_NUMBER = re.compile(r"Error parsing (\S+): .*(?:literal for int|string to float).*?'([^']*)'(.*)")
 CHOICE = re.compile(r"invalid choice '(.*?)' for argument '(.*?)'.*?Expected one of (.*)")
 QUOTED = re.compile(r"'([^']*)'")
 
@@ -56,7 +54,7 @@ def _names(kind: Any) -> Iterator[str]:
 
 
 def _line(box: str) -> str:
-    """The words of a box between its title and its next rule, as one line. Without Unicode the title has a rule."""
+    """The words of a box between its title and its next rule, as a line. Without Unicode the title has a rule too."""
     lines = [BOX.sub("", line).rstrip() for line in box.splitlines()[1:]]
     lines = list(dropwhile(_is_rule, lines))
     lines = list(takewhile(lambda line: not line.strip() or not _is_rule(line), lines))

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxclust.errors import InputError
 from jaxclust.host import numba_cache
 from jaxclust.host.neighbours import Nearest, nearest
 
@@ -47,8 +48,11 @@ def umap(
 ) -> np.ndarray:
     """UMAP coordinates of x (n, d): (n, n_components) float32, the same for the same seed (single-threaded).
 
-    metric: 'euclidean', or 'manhattan', which goes with L1-normalised rows in the text.
+    metric: 'euclidean', or 'manhattan', which goes with L1-normalised rows in the text. Raises InputError for fewer
+    than 3 rows.
     """
+    if len(x) < 3:
+        raise InputError(f"{len(x)} examples are too few for UMAP: give at least 3")
     k = min(neighbors or n_neighbors(len(x)), len(x) - 1)
     near = nearest(np.asarray(x, np.float32), k - 1, seed) if metric == "euclidean" and k > 1 else None
     return _mapped(x, near, n_components, seed, n_neighbors=k, metric=metric, min_dist=min_dist, n_epochs=n_epochs)

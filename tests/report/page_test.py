@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 import jaxclust
-from jaxclust import runs
-from jaxclust.cli import main as cli
+from jaxclust import cli, runs
 from jaxclust.estimators.base import DeepClusterer
 from jaxclust.models import Assignments
 from jaxclust.report import maps, page, page_cards, page_sheets

@@ -21,7 +21,7 @@ SHORT = {"min_steps": 250}
 COMMAND = """
 import sys
 from jaxclust import methods
-from jaxclust.cli.main import main
+from jaxclust.cli import main
 methods.METHODS["toy"] = "tests.toy"
 sys.exit(main(sys.argv[1:]))
 """

@@ -9,7 +9,6 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from types import ModuleType
 
 from jaxclust import __version__
 from jaxclust.cli import interrupts
@@ -101,17 +100,3 @@ def _explain(error: OSError) -> str:
 def _fail(text: str, code: int = 2) -> int:
     print(f"jaxclust: error: {' '.join(text.split())}", file=sys.stderr)
     return code
-
-
-class _Command(ModuleType):
-    """The module may be called like its function, as `jaxclust.cli.main` was before it was a module."""
-
-    def __call__(self, arguments: Sequence[str] | None = None) -> int:
-        return main(arguments)
-
-
-sys.modules[__name__].__class__ = _Command
-
-
-if __name__ == "__main__":
-    sys.exit(main())
