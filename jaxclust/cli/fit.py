@@ -150,7 +150,9 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     shape = "x".join(map(str, dataset.images.shape[1:]))
     how = "streamed; " if isinstance(dataset.images, LazyArray) else ""
     report.note(f"{dataset.name}: {len(dataset.images)} examples of {shape}; {how}preset {options.preset}; run {out}")
-    stated = {name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad", "stream")}
+    stated = {
+        name: getattr(options, name) for name in ("preset", "split", "image_size", "skip_bad", "stream", "max_pixels")
+    }
     stated["depth"] = dataset.depth
     request = Request(method, config, options.seed)
     if not leads:

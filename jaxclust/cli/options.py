@@ -6,11 +6,14 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, takewhile
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, cast, get_type_hints
 
 import tyro
 
 from jaxclust.errors import InputError, nearest
+from jaxclust.system import paths
+
+T = TypeVar("T")
 
 BOX = re.compile(r"^[│╭╰|+]|[│╮╯|+]$")  # what tyro draws around its words
 NO_NUMBER = re.compile(r"Error parsing (\S+): .*(?:literal for int|string to float).*?'([^']*)'(.*)")
@@ -29,6 +32,13 @@ def read(kind: Callable[..., Any], prog: str, argv: Sequence[str], description: 
             raise
         text = _unknown(kind, argv) or _line(said.getvalue()) or "the options cannot be read"
         raise InputError(f"{text}: {prog} --help explains") from end
+
+
+def read_on_run(kind: type[T], name: str, argv: Sequence[str]) -> T:
+    """`read` of a command NAME RUN [--out FILE], whose paths may begin with '~'."""
+    given: Any = read(kind, f"jaxclust {name}", argv, kind.__doc__ or "", tyro.conf.FlagCreatePairsOff)
+    places = {"run": paths.local(given.run), "out": None if given.out is None else paths.local(given.out, "files")}
+    return cast(T, dataclasses.replace(given, **places))
 
 
 def _unknown(kind: Any, argv: Sequence[str]) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from jaxclust.cli.options import read_on_run
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
@@ -30,8 +31,7 @@ class Report:
 
 def main(argv: list[str]) -> None:
     """The command."""
-    config = (tyro.conf.FlagCreatePairsOff,)
-    options = tyro.cli(Report, prog="jaxclust report", description=Report.__doc__, args=argv, config=config)
+    options = read_on_run(Report, "report", argv)
     if options.out is not None and not options.out.parent.is_dir():
         raise InputError(f"--out {options.out}: the directory {options.out.parent} does not exist: make it first")
     if options.out is not None and options.out.is_dir():
@@ -59,7 +59,11 @@ def _fitted_to(run: Path, kept: dict[str, Any], data: str | None) -> Dataset:
     name = data or kept.get("data")
     if name is None or (data is None and name == "array"):
         raise InputError(f"{run}: does not say what data it was fitted to: give DATA, or --no-data")
-    read = {key: kept[key] for key in ("split", "image_size", "skip_bad", "stream") if kept.get(key) is not None}
+    read = {
+        key: kept[key]
+        for key in ("split", "image_size", "skip_bad", "stream", "max_pixels", "depth")
+        if kept.get(key) is not None
+    }
     try:
         dataset = sources.load(name, **read)
     except InputError as error:

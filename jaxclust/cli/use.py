@@ -3,29 +3,28 @@
 import io
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
 
 from jaxclust import models, runs
-from jaxclust.cli.options import read
+from jaxclust.cli.options import read_on_run
 from jaxclust.cli.tables import columns, plain_log, score_rows
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
 from jaxclust.levels import check_level, labels_at
 from jaxclust.runs import lifecycle
-from jaxclust.system import atomic, environment, paths
+from jaxclust.system import atomic, environment
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Data = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
 SHOWN = 20  # files that were left out
 SMALL, ENLARGED = 32, 4  # images up to this side are enlarged that many times in a grid
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Sample:
 
 def predict(argv: list[str]) -> None:
     """The command `jaxclust predict`."""
-    options = _parse(Predict, "predict", argv)
+    options = read_on_run(Predict, "predict", argv)
     fitted = _load(options.run)
     if options.level is not None:
         check_level(fitted.levels, options.level)
@@ -111,7 +110,7 @@ def predict(argv: list[str]) -> None:
 
 def evaluate(argv: list[str]) -> None:
     """The command `jaxclust evaluate`."""
-    options = _parse(Evaluate, "evaluate", argv)
+    options = read_on_run(Evaluate, "evaluate", argv)
     probabilities, dataset, embedding = _predicted(_load(options.run), options, embed=True)
     if dataset.labels is None:
         raise InputError(f"{options.data}: has no classes to compare with: jaxclust predict labels it")
@@ -126,7 +125,7 @@ def evaluate(argv: list[str]) -> None:
 
 def sample(argv: list[str]) -> None:
     """The command `jaxclust sample`."""
-    options = _parse(Sample, "sample", argv)
+    options = read_on_run(Sample, "sample", argv)
     fitted = _load(options.run)
     _check_parent(options.out)
     suffix = options.out.suffix.lower()
@@ -141,12 +140,6 @@ def sample(argv: list[str]) -> None:
         _write_grid(options.out, drawn)
     of = "the prior" if options.cluster is None else f"cluster {options.cluster}"
     print(f"{options.n} samples of {of} in {options.out}", file=sys.stderr)
-
-
-def _parse(options: type[T], name: str, argv: list[str]) -> T:
-    given: Any = read(options, f"jaxclust {name}", argv, options.__doc__ or "", tyro.conf.FlagCreatePairsOff)
-    places = {"run": paths.local(given.run), "out": None if given.out is None else paths.local(given.out, "files")}
-    return cast(T, replace(given, **places))
 
 
 def _load(run: Path) -> models.Fitted:

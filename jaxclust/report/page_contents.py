@@ -1,6 +1,5 @@
 """What the page of a run holds: columns of all examples, and what is said of the run, read from its directory."""
 
-import csv
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,7 +57,7 @@ def collect(run: Path, dataset: Dataset | None) -> Contents:
         **({} if classes is None else {"class": np.where(classes < 0, NONE, classes).astype(np.uint16)}),
         **{f"level {k}": of.astype(np.uint16) for k, of in levels.items()},
     }
-    names = _names(run) if dataset is None or dataset.names is None else dataset.names
+    names = assigned.names if dataset is None or dataset.names is None else dataset.names
     if dataset is not None and dataset.images.ndim == 2:
         columns |= _largest(dataset, config)
     about = _about(config, metrics, history.read(run)) | {
@@ -141,12 +140,3 @@ def _largest(dataset: Dataset, config: dict[str, Any]) -> dict[str, np.ndarray]:
 def _class_names(classes: np.ndarray, dataset: Dataset | None) -> list[str]:
     names = None if dataset is None else dataset.class_names
     return [str(k) for k in range(int(classes.max()) + 1)] if names is None else [str(name) for name in names]
-
-
-def _names(run: Path) -> np.ndarray | None:
-    """The column `name` of assignments.csv, where there is one."""
-    with open(run / "assignments.csv", newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if "name" not in (reader.fieldnames or ()):
-            return None
-        return np.array([row["name"] for row in reader], object)
