@@ -25,12 +25,12 @@ def test_methods_apart_fail_and_those_without_runs_have_no_line(tmp_path, monkey
         for seed, share in enumerate(shares):
             write(tmp_path, configs.find(name), metrics(seed, acc=share))
 
-    runs("precision_moe_vae_float32", 0.90, 0.92, 0.94)
-    runs("precision_moe_vae_bfloat16", 0.91, 0.93)
-    runs("precision_vc_float32", 0.9, 0.9)
+    runs("moe_vae_digits_given_float32", 0.90, 0.92, 0.94)
+    runs("moe_vae_digits_given_bfloat16", 0.91, 0.93)
+    runs("vc_digits_given_float32", 0.9, 0.9)
     assert precision.main([]) == 0
     got = columns(capsys.readouterr().out)
     assert (got["method"], got["n seeds"], got["difference"], got["verdict"]) == ("moe-vae", "3 2", "+0.0", "good")
-    runs("precision_vc_bfloat16", 0.80, 0.81)
+    runs("vc_digits_given_bfloat16", 0.80, 0.81)
     assert precision.main([]) == 1
     assert columns(capsys.readouterr().out)["verdict"] == "apart"

@@ -17,7 +17,7 @@ METHODS = ("moe-vae", "hrwae-gan", "ae-cm", "vc", "hc-mgan")
 def row(method: str, precision: str) -> Row:
     """A method's preset quick on digits, K given."""
     overrides = {"n_clusters": 10, "precision": precision}
-    return Row(f"precision_{method.replace('-', '_')}_{precision}", method, "digits", "quick", overrides, FIVE, {})
+    return Row(f"{method.replace('-', '_')}_digits_given_{precision}", method, "digits", "quick", overrides, FIVE, {})
 
 
 ROWS = tuple(row(method, precision) for method in METHODS for precision in PRECISIONS)

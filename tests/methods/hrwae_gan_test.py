@@ -357,7 +357,7 @@ def clusters_of(level, phases=None, **changes):
     rng = np.random.default_rng(0)
     codes = [rng.normal(size=(60, 2)) + 50 * (np.arange(60) % k)[:, None] for k in (2, 3)]
     config = dataclasses.replace(TINY, groups=2, min_cluster_share=0.15, **changes)
-    preprocess, images = models.prepared(config, np.tile(IMAGES, (10, 1, 1, 1)))
+    preprocess, images = models.prepared(config, rng.integers(0, 256, (60, *SHAPE)).astype(np.uint8))
     return hr.clusters(Job(config, images, preprocess, jax.random.key(0), phases or Phases()), level, codes[level])
 
 
@@ -384,14 +384,15 @@ def test_inputs_are_looked_at_for_the_group_that_gives_the_labels(monkeypatch, c
     seen = {}
 
     def first_clusters(job, codes, *, inputs, key, name):
-        seen[name] = (codes(np.arange(3)), inputs)
+        seen[name] = (codes(np.arange(3)), inputs, job.images)
 
     monkeypatch.setattr(hr, "first_clusters", first_clusters)
     for level in (0, 1):
         clusters_of(level, cluster_group=cluster_group)
     with_inputs, without = f"clusters-{cluster_group}", f"clusters-{1 - cluster_group}"
     assert seen[without][1] is None
-    np.testing.assert_allclose(seen[with_inputs][1](np.arange(4)), IMAGES[:4].reshape(4, -1) / 255, rtol=1e-6)
+    _, inputs, images = seen[with_inputs]
+    np.testing.assert_allclose(inputs(np.arange(4)), images[:4].reshape(4, -1) / 255, rtol=1e-6)
     assert not np.allclose(seen["clusters-0"][0], seen["clusters-1"][0])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxclust.cli import main as cli
+from jaxclust import cli
 from jaxclust.data import dataset, prepare, rows, sources
 from jaxclust.data.readers import shards
 from jaxclust.data.rows import LazyArray

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse as sp
 
-from jaxclust.cli import main as cli
+from jaxclust import cli
 from jaxclust.data import prepare, rows, sources
 from jaxclust.data.readers import files
 from jaxclust.data.rows import LazyArray
