@@ -1,4 +1,10 @@
-"""Few rows, and few different ones: labels, or one line of an InputError, from every method."""
+"""Few rows, and few different ones: labels, or one line of an InputError, from every method.
+
+EVERY=1 pytest -m slow tests/small_test.py asks every method about all data, which is some 900 fits.
+"""
+
+import os
+from itertools import product
 
 import numpy as np
 import pytest
@@ -18,6 +24,8 @@ DATA = {f"n={n}": BASE[:n] for n in range(1, 13)} | {
 }
 CHEAP = ("kmeans", "gmm", "igmm")  # no networks: they are asked in the fast tests, about some of the data
 SOME = ("n=1", "n=2", "n=3", "n=4", "n=12", "constant", "two of 9", "three of 12", "one apart")
+OF_NETWORKS = (("n=2", "auto"), ("n=5", 2), ("two of 9", 2))  # what slow tests ask the others about
+EVERY = bool(os.environ.get("EVERY"))
 
 
 def or_a_line(call):
@@ -31,15 +39,14 @@ def or_a_line(call):
 
 
 def asked():
-    for estimator in ESTIMATORS:
-        for rows in DATA:
-            fast = estimator.method in CHEAP and rows in SOME
-            marks = [] if fast else [pytest.mark.slow]
-            yield pytest.param(estimator, rows, id=f"{estimator.method}-{rows}", marks=marks)
+    for estimator, rows, n_clusters in product(ESTIMATORS, DATA, ("auto", 2, 3)):
+        cheap = estimator.method in CHEAP
+        if EVERY or cheap or (rows, n_clusters) in OF_NETWORKS:
+            marks = [] if cheap and rows in SOME else [pytest.mark.slow]
+            yield pytest.param(estimator, rows, n_clusters, id=f"{estimator.method}-{rows}-{n_clusters}", marks=marks)
 
 
-@pytest.mark.parametrize("n_clusters", ["auto", 2, 3])
-@pytest.mark.parametrize(("estimator", "rows"), asked())
+@pytest.mark.parametrize(("estimator", "rows", "n_clusters"), asked())
 @pytest.mark.filterwarnings("ignore:Number of distinct clusters")
 def test_labels_or_one_line(estimator, rows, n_clusters):
     x = DATA[rows]
