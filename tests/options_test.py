@@ -30,6 +30,7 @@ from jaxclust.errors import nearest
         ("fit kmeans", "DATA is missing: jaxclust fit kmeans --help explains"),
         ("predict", "RUN, DATA are missing: jaxclust predict --help explains"),
         ("sample run --clster=3", "option --clster is unknown (did you mean --cluster?)"),
+        ("fit kmeans iris --no-figures --quiet 3", "Unrecognized options: 3"),
         ("methods --all", "option --all is unknown"),
     ],
 )

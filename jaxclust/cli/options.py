@@ -46,7 +46,7 @@ def _unknown(kind: Any, argv: Sequence[str]) -> str | None:
     known = {"help", *_names(kind)}
     for word in argv:
         name = word.partition("=")[0].removeprefix("--").replace("_", "-")
-        if word.startswith("--") and name and name.removeprefix("no-") not in known:
+        if word.startswith("--") and name and not {name, name.removeprefix("no-")} & known:
             return f"option --{name} is unknown{nearest('--' + name, ['--' + one for one in known])}"
     return None
 
