@@ -260,6 +260,17 @@ def test_resuming_a_complete_run_does_nothing(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_resuming_a_complete_run_deletes_what_a_kill_left(tmp_path):
+    first = fit(tmp_path / "run")
+    before = contents(tmp_path)
+    for name in ("phases/centres/9/x", f"{lifecycle.REPLACED}/config.json", ".lock", ".123-456.tmp"):
+        path = tmp_path / "run" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert fit(tmp_path / "run", resume=True) == first
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("kwargs", "named"),
     [

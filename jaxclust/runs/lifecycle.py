@@ -18,6 +18,7 @@ ENTRIES = (
     history.NAME, "model", "figures", "map.npz", "report.html", "phases",
 )  # fmt: skip
 REPLACED = ".replaced"  # where an overwritten run waits until the new one is complete
+WORK = ("phases", REPLACED)  # what goes when a run is complete
 IDENTITY = ("method", "data_fingerprint", "seed", "preprocess", "config")  # what a resumed run must share
 
 
@@ -50,6 +51,10 @@ def begin(
     if check_free(out, overwrite=overwrite, resume=resume) and resume and read_config(out)["state"] == COMPLETE:
         _check_same(out, read_config(out), config)
         note(f"{out} is complete: nothing to do")
+        if any(_is_left_behind(path) or path.name in WORK for path in out.iterdir()):  # killed when they were to go
+            lock = locks.take(out)
+            _clear(out)
+            lock.release()
         return Begun(out, False)
     made = tuple(path for path in (out, *out.parents) if not path.exists())
     out.mkdir(parents=True, exist_ok=True)
@@ -65,8 +70,7 @@ def begin(
 def _begin(out: Path, config: Mapping[str, Any], overwrite: bool, resume: bool, note: Callable[[str], None]) -> bool:
     """What `begin` does under the lock, since others may have been there meanwhile. Whether the run starts afresh."""
     holds_run = _check_contents(out, overwrite=overwrite, resume=resume)
-    for path in filter(atomic.is_temporary, out.iterdir()):  # of a process that was killed
-        path.unlink(missing_ok=True)
+    _remove_temporary(out)
     if resume and holds_run:
         old = read_config(out)
         _check_same(out, old, config)
@@ -139,8 +143,20 @@ def marked(run: Begun) -> Iterator[None]:
 def complete(out: Path) -> None:
     """The run is done: its work in progress and the run that it replaced go."""
     _mark(out, COMPLETE)
-    shutil.rmtree(out / "phases", ignore_errors=True)
-    shutil.rmtree(out / REPLACED, ignore_errors=True)
+    _clear(out)
+
+
+def _clear(out: Path) -> None:
+    """Delete what a complete run does not need."""
+    _remove_temporary(out)
+    for name in WORK:
+        shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _remove_temporary(out: Path) -> None:
+    """Delete the files of `atomic.write` that a killed process left."""
+    for path in filter(atomic.is_temporary, out.iterdir()):
+        path.unlink(missing_ok=True)
 
 
 def read_config(directory: Path) -> dict[str, Any]:
