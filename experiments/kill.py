@@ -93,7 +93,8 @@ def campaign(method: str, out: Path, times: int) -> None:
         row = {"method": method, "number": number, **kill(method, out / method, number)}
         with open(out / "kills.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
-        print(f"{method} {number}: {row['kind']} {row['place']}: {'held' if row['held'] else row['differs']}", flush=True)
+        outcome = "held" if row["held"] else row["differs"]
+        print(f"{method} {number}: {row['kind']} {row['place']}: {outcome}", flush=True)
 
 
 def kill(method: str, place: Path, number: int) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def kill(method: str, place: Path, number: int) -> dict[str, Any]:
     kind, begun = KINDS[number % len(KINDS)], time.perf_counter()
     rng = random.Random(f"{method} {number}")
     run, straight = place / str(number), place / "straight"
-    for attempt in range(20):
+    for attempt in range(1, 21):  # noqa: B007
         moment = choose(rng, kind, straight)
         shutil.rmtree(run, ignore_errors=True)
         process = _start(method, run)
@@ -113,13 +114,14 @@ def kill(method: str, place: Path, number: int) -> dict[str, Any]:
             break
     else:
         raise SystemExit(f"{run}: 20 fits ended elsewhere than in a {kind}, the last one in: {seen}")
-    left = [path.relative_to(run).as_posix() for pattern in ("*", "phases/*", "phases/*/*") for path in run.glob(pattern)]
+    paths = [path for pattern in ("*", "phases/*", "phases/*/*") for path in run.glob(pattern)]
+    left = sorted(path.relative_to(run).as_posix() for path in paths)
     code = _ended(_start(method, run, "--resume"))
     wrong = [f"exit code {code}"] if code else differences(straight, run)
     if not wrong:
         shutil.rmtree(run)
     return {
-        "kind": kind, "place": moment.place, "which": moment.which, "left": sorted(left), "attempts": attempt + 1,
+        "kind": kind, "place": moment.place, "which": moment.which, "left": left, "attempts": attempt,
         "held": not wrong, "differs": wrong, "seconds": round(time.perf_counter() - begun, 1),
     }  # fmt: skip
 

@@ -121,6 +121,12 @@ def check_values(kind: type, values: Mapping[str, Any]) -> None:
             raise InputError(f"{name} is {value!r}: give {' | '.join(_words(hints[name]))}{near}")
 
 
+def check_count(name: str, value: int, least: int) -> None:
+    """Raises InputError for what is no whole number of at least that."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name} is {value!r}: give a whole number of at least {least}")
+
+
 def check_seed(seed: int) -> None:
     """Raises InputError for a seed that is no key."""
     if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**32:
@@ -191,8 +197,7 @@ def sample(fitted: Fitted, n: int, cluster: int | None, seed: int = 0) -> np.nda
 
     cluster: None draws from the model's prior, where it has one.
     """
-    if n < 1:
-        raise InputError(f"n is {n}: give at least 1")
+    check_count("n", n, 1)
     check_seed(seed)
     arrays, key = fitted.model.arrays, jax.random.key(seed)
     if cluster is None:
@@ -214,8 +219,7 @@ def interpolate(fitted: Fitted, start: int, end: int, n: int = 9, space: str = "
     space: 'latent', on the straight line between their centroids; or 'clusters', of convex combinations of their
     numbers, where the method has a network that makes a centroid of these.
     """
-    if n < 2:
-        raise InputError(f"n is {n}: give at least 2")
+    check_count("n", n, 2)
     if space not in ("latent", "clusters"):
         raise InputError(f"space is {space!r}: choose 'latent' or 'clusters'")
     shares = np.zeros((n, fitted.n_clusters), np.float32)
@@ -240,8 +244,8 @@ def _between(fitted: Fitted, shares: np.ndarray, space: str = "latent") -> np.nd
 
 def check_cluster(fitted: Fitted, cluster: int) -> None:
     """Raises InputError for a cluster that there is not."""
-    if not 0 <= cluster < fitted.n_clusters:
-        raise InputError(f"cluster {cluster} does not exist: choose one of 0 to {fitted.n_clusters - 1}")
+    if not isinstance(cluster, Integral) or not 0 <= cluster < fitted.n_clusters:
+        raise InputError(f"cluster {cluster!r} does not exist: choose one of 0 to {fitted.n_clusters - 1}")
 
 
 @usual_settings()

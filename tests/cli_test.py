@@ -221,6 +221,7 @@ def test_doctor_names_what_is_missing(capsys, monkeypatch):
         (["train.npz", "--overwrite", "--resume"], "exclude each other"),
         (["train.npz", "--preset", "huge"], "preset 'huge' is unknown"),
         (["train.npz", "--out", "train.npz"], "train.npz: is a file"),
+        (["train.npz", "--out", "train.npz/below"], "check the path"),
         (["predict", "no-run", "train.npz"], "no-run: holds no run"),
         (["evaluate", "no-run", "train.npz"], "no-run: holds no run"),
         (["sample", "no-run", "--cluster", "0"], "no-run: holds no run"),
@@ -248,10 +249,12 @@ def test_a_training_that_diverges_has_an_exit_code_of_its_own(here, capsys):
         (["predict", "run", "iris"], "fitted to"),
         (["predict", "run", "new.npz", "--out", "no/x.csv"], "does not exist"),
         (["evaluate", "run", "unlabelled.npy"], "has no classes"),
+        (["evaluate", "run", "unknown.npz"], "has no classes"),
     ],
 )
 def test_bad_use_of_a_run_is_one_line(fitted, capsys, arguments, named):
     np.save("unlabelled.npy", toys.blobs(5)[0])
+    np.savez("unknown.npz", images=toys.blobs(5)[0], labels=np.full(5, -1))
     assert named in error(capsys, 2, *arguments)
     assert not {path.name for path in fitted.iterdir()} & {"samples.png", "x.gif", "no"}
 

@@ -28,6 +28,11 @@ def flip(path: Path) -> None:
     path.write_bytes(raw)
 
 
+def change(path: Path, name: str, value: object) -> None:
+    """One value of a JSON object."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
+
+
 def data_of(training: Path) -> list[Path]:
     """Files of numbers."""
     return sorted(path for path in training.rglob("*") if path.is_file() and path.parent.name == "d")
@@ -225,6 +230,10 @@ DAMAGED_MODELS = {
     "cut levels": lambda run: (run / "model/levels.npz").write_bytes(b"PK\x03\x04"),
     "empty meta": lambda run: cut(run / "model/model.json"),
     "deep meta": lambda run: (run / "model/model.json").write_text("[" * 100_000),
+    "another number in meta": lambda run: change(run / "model/model.json", "n_clusters", 4),
+    "another preprocessing": lambda run: change(run / "model/model.json", "preprocess", {}),
+    "another method in config": lambda run: change(run / "config.json", "method", "cm"),
+    "no arrays": lambda run: shutil.rmtree(run / "model/arrays"),
     "no shape": lambda run: (run / "model/model.json").write_text('{"format": 3, "method": "ae-cm", "meta": 5}'),
 }
 
@@ -235,6 +244,8 @@ def test_a_damaged_model_is_one_line(tmp_path, damage):
     model = jaxclust.load(tmp_path / "older")
     model.save(tmp_path / "run")
     DAMAGED_MODELS[damage](tmp_path / "run")
+    before = sorted((tmp_path / "run").rglob("*"))
     with pytest.raises(InputError, match="fit again") as caught:
         jaxclust.load(tmp_path / "run")
     assert "\n" not in str(caught.value)
+    assert sorted((tmp_path / "run").rglob("*")) == before

@@ -31,6 +31,8 @@ from jaxclust.errors import nearest
         ("predict", "RUN, DATA are missing: jaxclust predict --help explains"),
         ("sample run --clster=3", "option --clster is unknown (did you mean --cluster?)"),
         ("fit kmeans iris --no-figures --quiet 3", "Unrecognized options: 3"),
+        ("doctor --all", "option --all is unknown: jaxclust doctor has none"),
+        ("fit kmeans iris --n-clusters 3 --mesh data=99", "takes 99 devices: there are"),
         ("methods --all", "option --all is unknown"),
     ],
 )

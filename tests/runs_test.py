@@ -154,6 +154,12 @@ def test_samples_and_reconstructions_are_images(toy, finished):
         models.sample(fitted, 5, cluster=3)
 
 
+@pytest.mark.parametrize(("n", "cluster"), [(0, 0), (2.5, 0), ("3", 0), (True, 0), (3, 3), (3, "a"), (3, 1.0), (3, -1)])
+def test_samples_that_cannot_be_drawn_are_one_line(toy, finished, n, cluster):
+    with pytest.raises(InputError, match=r"n is .*: give a whole number of at least 1|choose one of 0 to 2"):
+        models.sample(runs.load(finished), n, cluster)
+
+
 def test_features_come_back_in_their_own_units(toy, tmp_path):
     images, labels = toy_features()
     data = sources.load(images)._replace(labels=labels)

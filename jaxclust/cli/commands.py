@@ -94,7 +94,7 @@ def _explain(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{where}no space left on the disk: free some, then give the same command with --resume"
-    return f"{where}{error.strerror or error}"
+    return f"{where}{error.strerror or error}: check the path and its permissions"
 
 
 def _fail(text: str, code: int = 2) -> int:

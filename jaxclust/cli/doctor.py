@@ -21,7 +21,8 @@ Rows = Iterator[tuple[str, object]]
 def main(argv: list[str]) -> None:
     """The command."""
     reader = argparse.ArgumentParser(prog="jaxclust doctor", description="Tell what this installation can do.")
-    reader.parse_args(argv)
+    if unknown := reader.parse_known_args(argv)[1]:
+        raise InputError(f"option {unknown[0]} is unknown: jaxclust doctor has none")
     sections: tuple[tuple[str, Callable[[], Rows]], ...] = (
         ("versions", _versions),
         ("devices", _devices),

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile, takewhile
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 import tyro
@@ -35,10 +36,20 @@ def read(kind: Callable[..., Any], prog: str, argv: Sequence[str], description: 
 
 
 def read_on_run(kind: type[T], name: str, argv: Sequence[str]) -> T:
-    """`read` of a command NAME RUN [--out FILE], whose paths may begin with '~'."""
+    """`read` of a command NAME RUN [--out FILE], whose paths may begin with '~' and whose FILE can be written."""
     given: Any = read(kind, f"jaxclust {name}", argv, kind.__doc__ or "", tyro.conf.FlagCreatePairsOff)
-    places = {"run": paths.local(given.run), "out": None if given.out is None else paths.local(given.out, "files")}
-    return cast(T, dataclasses.replace(given, **places))
+    out = None if given.out is None else paths.local(given.out, "files")
+    if out is not None:
+        _check_parent(out)
+    return cast(T, dataclasses.replace(given, run=paths.local(given.run), out=out))
+
+
+def _check_parent(out: Path) -> None:
+    """Raises InputError for a file that cannot be written there."""
+    if not out.parent.is_dir():
+        raise InputError(f"--out {out}: the directory {out.parent} does not exist: make it first")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a directory: give a file")
 
 
 def _unknown(kind: Any, argv: Sequence[str]) -> str | None:

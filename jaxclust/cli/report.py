@@ -32,16 +32,13 @@ class Report:
 def main(argv: list[str]) -> None:
     """The command."""
     options = read_on_run(Report, "report", argv)
-    if options.out is not None and not options.out.parent.is_dir():
-        raise InputError(f"--out {options.out}: the directory {options.out.parent} does not exist: make it first")
-    if options.out is not None and options.out.is_dir():
-        raise InputError(f"--out {options.out}: is a directory: give a file")
-    kept = lifecycle.read_config(options.run)
+    run, out = options.run, options.out
+    kept = lifecycle.read_config(run)
     if options.no_data and options.data is not None:
         raise InputError("DATA and --no-data exclude each other: choose one")
     environment.enable_compilation_cache()
-    dataset = None if options.no_data else _fitted_to(options.run, kept, options.data)
-    write(options.run, dataset, options.out)
+    dataset = None if options.no_data else _fitted_to(run, kept, options.data)
+    write(run, dataset, out)
 
 
 def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> None:

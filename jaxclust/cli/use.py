@@ -103,7 +103,6 @@ def predict(argv: list[str]) -> None:
             sys.stdout.reconfigure(encoding="utf-8", errors=runs.ERRORS)  # the bytes that --out would have
         runs.print_table(sys.stdout, header, rows)
         return
-    _check_parent(options.out)
     runs.write_table(options.out, header, rows)
     print(f"{len(probabilities)} labels in {options.out}", file=sys.stderr)
 
@@ -112,14 +111,13 @@ def evaluate(argv: list[str]) -> None:
     """The command `jaxclust evaluate`."""
     options = read_on_run(Evaluate, "evaluate", argv)
     probabilities, dataset, embedding = _predicted(_load(options.run), options, embed=True)
-    if dataset.labels is None:
+    if dataset.labels is None or dataset.labels.max() < 0:
         raise InputError(f"{options.data}: has no classes to compare with: jaxclust predict labels it")
     scores = models.score(probabilities.argmax(1), dataset.labels, None, embedding)
     scores = {"data": dataset.name, "split": options.split, "n_samples": len(probabilities), **scores}
     rows = [("examples", scores["n_samples"]), ("clusters in use", scores["n_clusters"]), *score_rows(scores)]
     print(columns(rows))
     if options.out is not None:
-        _check_parent(options.out)
         atomic.write_json(options.out, scores)
 
 
@@ -127,7 +125,6 @@ def sample(argv: list[str]) -> None:
     """The command `jaxclust sample`."""
     options = read_on_run(Sample, "sample", argv)
     fitted = _load(options.run)
-    _check_parent(options.out)
     suffix = options.out.suffix.lower()
     if suffix not in (".png", ".npy"):
         raise InputError(f"--out {options.out}: give a name that ends in .png or .npy")
@@ -151,8 +148,6 @@ def _load(run: Path) -> models.Fitted:
 def _predicted(
     fitted: models.Fitted, options: _OnData, embed: bool = False
 ) -> tuple[np.ndarray, Dataset, np.ndarray | None]:
-    if options.out is not None:
-        _check_parent(options.out)
     config = lifecycle.read_config(options.run)
     with plain_log():
         dataset = sources.load(
@@ -170,13 +165,6 @@ def _predicted(
         print(f"skipped: {len(dataset.skipped) - SHOWN} more", file=sys.stderr)
     embedding = models.embed(fitted, dataset.images) if embed else None
     return models.predict_proba(fitted, dataset.images), dataset, embedding
-
-
-def _check_parent(out: Path) -> None:
-    if not out.parent.is_dir():
-        raise InputError(f"--out {out}: the directory {out.parent} does not exist: make it first")
-    if out.is_dir():
-        raise InputError(f"--out {out}: is a directory: give a file")
 
 
 def _write_grid(out: Path, images: np.ndarray) -> None:

@@ -102,7 +102,8 @@ def standard(name: str, images: Images) -> Images:
         raise InputError(f"{name}: values of type {images.dtype} are not numbers: give uint8 or float32")
     if images.ndim not in (2, 3, 4):
         raise InputError(
-            f"{name}: an array of shape {images.shape} is neither images (n, h, w) or (n, h, w, c) nor features (n, d)"
+            f"{name}: an array of shape {images.shape} is neither images (n, h, w) or (n, h, w, c) nor features "
+            "(n, d): reshape it"
         )
     if images.size == 0:
         raise InputError(f"{name}: the data is empty (shape {images.shape}): give at least one example")

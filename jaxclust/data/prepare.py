@@ -83,13 +83,16 @@ def plan(images: Images, *, likelihood: str = "auto", scaling: str = "standard")
         raise InputError(f"scaling {scaling!r} is unknown: choose {', '.join(SCALINGS[:-1])} or {SCALINGS[-1]}")
     if len(images) > 1 and _is_constant(images):
         raise InputError(
-            f"the data is constant: all {len(images)} examples are the same, so there is nothing to cluster"
+            f"the data is constant: all {len(images)} examples are the same, so there is nothing to cluster: "
+            "give other data"
         )
     if images.ndim == 2:
         return _plan_features(images, likelihood, scaling)
     ends = limits(images)
     if ends[0] == ends[1]:
-        raise InputError(f"the data is constant: every pixel is {ends[0]:g}, so there is nothing to cluster")
+        raise InputError(
+            f"the data is constant: every pixel is {ends[0]:g}, so there is nothing to cluster: give other data"
+        )
     low, high = _range(images.dtype, *ends)
     _, height, width, channels = images.shape
     if likelihood == "auto":
@@ -273,7 +276,7 @@ def _column_scales(array: Images, scaling: str) -> tuple[np.ndarray, np.ndarray]
         scale = np.sqrt(sum(((block - mean) ** 2).sum(0) for _, block in blocks(array)) / len(array))
         constant = scale <= 1e-7 * np.maximum(np.abs(mean), 1e-30)
         if constant.all():
-            raise InputError("the data is constant: no feature varies, so there is nothing to cluster")
+            raise InputError("the data is constant: no feature varies, so there is nothing to cluster: give other data")
         scale = np.where(constant, 1.0, scale)
     elif scaling in ("minmax", "maxabs"):
         ends = [(block.min(0), block.max(0)) for _, block in blocks(array)]

@@ -162,7 +162,9 @@ def _resident(found: Found, what: str, stream: str) -> Found:
 def _resized(result: Dataset, image_size: int) -> Dataset:
     images = result.images
     if images.ndim != 4:
-        raise InputError(f"{result.name}: image_size is for images: these are features, of shape {images.shape}")
+        raise InputError(
+            f"{result.name}: image_size is for images: these are features, of shape {images.shape}: leave it out"
+        )
     if isinstance(images, LazyArray):
         ends, shape = rows.limits(images), (len(images), image_size, image_size, images.shape[3])
         if images.shape != shape:

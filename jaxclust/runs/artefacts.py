@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain, repeat
@@ -24,6 +26,7 @@ from jaxclust.train.checkpoint import load_dicts, save_dicts
 
 SKIPPED = "skipped.csv"  # what was left out, and why
 DAMAGE = (KeyError, TypeError, ValueError, EOFError, OSError)  # what reading a damaged file raises
+SUM = "sum"  # in model.json
 LEVELS = "levels.npz"  # beside model.json
 COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
 ERRORS = "surrogateescape"  # of listings: bytes of a file's name that are no UTF-8 are written and read as they are
@@ -62,6 +65,10 @@ def load(directory: Path) -> Fitted:
     format = formats.check(saved.get("format"), path)
     try:
         method, meta = saved["method"], saved["meta"]
+        if saved.get(SUM, own := _sum(saved)) != own:  # models of earlier versions have none
+            raise ValueError(f"{path.name} is not as it was written")
+        if method != config["method"]:
+            raise ValueError(f"it is of {method!r} where config.json says {config['method']!r}")
         if "config" in meta:
             meta = {**meta, "config": formats.translated(format, method, meta["config"])}
         preprocess = prepare.Preprocess(**saved["preprocess"])
@@ -159,4 +166,11 @@ def write_model(directory: Path, fitted: Fitted) -> None:
         "preprocess": asdict(fitted.preprocess),
         "meta": dict(fitted.model.meta),
     }
-    atomic.write_json(directory / "model.json", saved)
+    saved = atomic.plain(saved)
+    atomic.write_json(directory / "model.json", {**saved, SUM: _sum(saved)})
+
+
+def _sum(saved: Mapping[str, Any]) -> int:
+    """CRC-32 of what model.json holds beside it: a value that was changed by accident could suit all the same."""
+    held = {name: value for name, value in saved.items() if name != SUM}
+    return zlib.crc32(json.dumps(held, sort_keys=True).encode())

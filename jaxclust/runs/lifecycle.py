@@ -168,7 +168,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     config = read_json(path)
     for name in ("state", "method", "config"):
         if name not in config:
-            raise InputError(f"{path}: has no {name!r}: this is not a run of jaxclust")
+            raise InputError(f"{path}: has no {name!r}: this is not a run of jaxclust: give another directory")
     return config
 
 

@@ -40,6 +40,8 @@ def local(path: str | os.PathLike[str], what: str = "runs") -> Path:
     what: what is written or read there, for the error.
     """
     name = os.fspath(path)
+    if "\0" in name:
+        raise InputError(f"{name!r}: no name holds a null character: give another")
     if URL.match(name):
         url = URL.sub(lambda found: f"{found[0]}/", name.replace("://", ":/"))
         raise InputError(f"{url}: {what} are written and read on this machine only: give a path here, and copy it")

@@ -141,7 +141,9 @@ def save_dicts(directory: Path, tree: PyTree) -> None:
 
 def load_dicts(directory: Path) -> PyTree:
     """What `save_dicts` wrote. Raises FileNotFoundError where there is nothing, ValueError where it is damaged."""
-    if directory.is_dir() and (name := damage(directory)):
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory.name} is missing")
+    if name := damage(directory):
         raise ValueError(f"{name} is not as it was written")
     with Checkpoints(directory) as checkpoints:
         if checkpoints.latest is None:

@@ -44,7 +44,7 @@ def choose_mesh(count: int | None = None, shape: str | None = None) -> Mesh:
         return make_mesh(devices, expert)
     wanted = sizes[DATA] * expert
     if wanted > len(devices) or (count is not None and wanted != count):
-        raise InputError(f"mesh {shape} takes {wanted} devices: there are {len(devices)}")
+        raise InputError(f"mesh {shape} takes {wanted} devices: there are {len(devices)}: give fewer")
     return make_mesh(devices[:wanted], expert)
 
 

@@ -246,6 +246,10 @@ def test_report_refuses_other_data_and_says_the_remedy(run, monkeypatch, capsys,
         ([str(run), "other.npz", "--no-data"], "exclude each other"),
         (["nothing"], "holds no run"),
         ([str(run), "--no-data", "--out", "no/where.html"], "does not exist"),
+        ([str(run), "--no-data", "--out", "."], "is a directory"),
+        ([str(run), "--no-data", "--out", "gs://bucket/page.html"], "gs://bucket/page.html: files are written"),
+        ([str(run), "--nodata"], "option --nodata is unknown (did you mean --no-data?)"),
+        ([], "RUN is missing"),
     ):
         assert cli.main(["report", *arguments]) == 2
         err = capsys.readouterr().err

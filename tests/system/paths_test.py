@@ -13,6 +13,11 @@ def test_a_place_elsewhere_is_refused(name, kind):
         paths.local(kind(name))
 
 
+def test_a_null_character_is_refused():
+    with pytest.raises(InputError, match=r"^'a\\x00': no name holds a null character"):
+        paths.local("a\0")
+
+
 @pytest.mark.parametrize("name", ["run", "a/b", "/tmp/run", "C:/runs", "C:\\runs", "with: colon", "ü/😀"])
 def test_a_path_of_this_machine_stays(name):
     assert paths.local(name) == Path(name)

@@ -170,6 +170,14 @@ def _tarred(path: Path, bound: int) -> Iterator[_Member]:
                 if not info.isdir():
                     problem = None if info.isreg() and not info.issparse() else "a link or another special file"
                     yield _Member(info.name, info.size, problem, partial(archive.extractfile, info))
+            guarded.seek(archive.offset)  # tarfile ends at what is no header, as it does at the blocks of zeros
+            if guarded.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("its end is missing")
+            left = bound
+            while piece := guarded.read(HEADER):  # what is compressed has its checksum at the end
+                left -= len(piece)
+                if left < 0:
+                    raise _too_large(path, bound)
 
 
 class _Guarded:

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,14 +54,14 @@ class Picture(NamedTuple):
 def check(look: Look) -> None:
     """Raises InputError for settings out of range."""
     check_image_size(look.image_size)
-    if look.max_pixels is not None and look.max_pixels < 1:
-        raise InputError(f"max_pixels {look.max_pixels} is out of range: give 1 or more")
+    if look.max_pixels is not None and not (isinstance(look.max_pixels, Integral) and look.max_pixels >= 1):
+        raise InputError(f"max_pixels {look.max_pixels!r} is out of range: give a whole number of 1 or more")
 
 
 def check_image_size(image_size: int | None) -> None:
     """Raises InputError unless None or a whole number from 4 to 1024."""
-    if image_size is not None and not MIN_SIZE <= image_size <= MAX_SIZE:
-        raise InputError(f"image_size {image_size} is out of range: give {MIN_SIZE} to {MAX_SIZE}")
+    if image_size is not None and not (isinstance(image_size, Integral) and MIN_SIZE <= image_size <= MAX_SIZE):
+        raise InputError(f"image_size {image_size!r} is out of range: give a whole number, {MIN_SIZE} to {MAX_SIZE}")
 
 
 @contextmanager

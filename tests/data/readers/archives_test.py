@@ -1,5 +1,6 @@
 import gzip
 import io
+import lzma
 import struct
 import tarfile
 import zipfile
@@ -14,6 +15,7 @@ from jaxclust.errors import InputError
 
 RNG = np.random.default_rng(0)
 MODES = {".zip": None, ".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
+COMPRESS = {".tar": bytes, ".tar.gz": gzip.compress, ".tar.xz": lzma.compress}
 
 
 def png(value=0, size=(6, 4)):
@@ -150,3 +152,26 @@ def test_encrypted_and_damaged_archives_are_one_line(tmp_path):
             with pytest.raises(InputError) as info:
                 sources.load(tmp_path / f"b{suffix}")
             assert str(info.value).isprintable()
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".tar.xz"])
+def test_a_tar_that_ends_early_is_refused(tmp_path, suffix):
+    """tarfile itself takes what is no header for the end, and the images after it would be missing in silence."""
+    path = archive(tmp_path / "a.tar", [(f"{i}.png", png(i)) for i in range(3)])
+    whole = path.read_bytes()
+    member = 2 * tarfile.BLOCKSIZE
+    damaged = bytearray(whole)
+    damaged[member] ^= 1  # the second header's sum is wrong
+    for data in (whole[:member], whole[: member + 300], bytes(damaged), whole[: 3 * member]):
+        (tmp_path / f"b{suffix}").write_bytes(COMPRESS[suffix](data))
+        with pytest.raises(InputError, match=r"truncated or damaged .*: write or fetch it again"):
+            sources.load(tmp_path / f"b{suffix}")
+    (tmp_path / f"b{suffix}").write_bytes(COMPRESS[suffix](whole[: 3 * member + tarfile.BLOCKSIZE]))
+    assert len(sources.load(tmp_path / f"b{suffix}").images) == 3
+
+
+def test_the_checksum_of_a_compressed_tar_is_looked_at(tmp_path):
+    path = archive(tmp_path / "a.tar.gz", [("a.png", png())])
+    path.write_bytes(path.read_bytes()[:-6])
+    with pytest.raises(InputError, match="truncated or damaged"):
+        sources.load(path)

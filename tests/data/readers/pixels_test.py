@@ -180,6 +180,10 @@ def test_more_pixels_are_read_where_that_is_asked_for(tmp_path, monkeypatch):
         sources.load(tmp_path, max_pixels=2999)
     with pytest.raises(InputError, match="max_pixels 0 is out of range"):
         sources.load(tmp_path, max_pixels=0)
+    for name in ("max_pixels", "image_size"):
+        for value in ("8", 8.5, [8]):
+            with pytest.raises(InputError, match=rf"{name} .* is out of range: give a whole number"):
+                sources.load(tmp_path, **{name: value})
     monkeypatch.setattr(pixels, "LARGE", 1000)
     monkeypatch.setattr(files, "memory_limit", lambda: 5000)
     with pytest.raises(InputError, match=r"GiB of memory.*shrink it"):
