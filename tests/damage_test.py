@@ -183,7 +183,11 @@ def test_damaged_rows_of_the_history_are_left_out(tmp_path, text):
     assert [row["step"] for row in history.read(tmp_path)] == [1, 2]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"method": "toy"', '{"method": "toy"}', "[" * 100_000])
+@pytest.mark.parametrize("text", [
+    "", "[]", '{"method": "toy"', '{"method": "toy"}', "[" * 100_000,
+    '{"state": "x", "method": "toy", "config": {}}', '{"state": [], "method": "toy", "config": {}}',
+    '{"state": "failed", "method": 3, "config": {}}', '{"state": "failed", "method": "toy", "config": 7}',
+])  # fmt: skip
 def test_a_damaged_config_is_one_line_and_nothing_is_lost(whole, tmp_path, text):
     out = tmp_path / "run"
     shutil.copytree(whole, out)

@@ -65,6 +65,22 @@ def meta(p: Place) -> Case:
     )
 
 
+def origin(p: Place) -> Case:
+    """config.json tells wrongly how the data of a run were read, which the page of the run asks."""
+    run = p.run()
+    path = run / "config.json"
+    value = json.loads(path.read_text())
+    key, wrong = p.choose(
+        ("preprocess", None), ("preprocess", {}), ("preprocess", {"kind": "images"}), ("preprocess", [3]), ("data", 7),
+        ("data", "none.npz"), ("data", None), ("data", ["a"]), ("data", {}), ("split", "no"), ("split", {}),
+        ("image_size", "x"), ("image_size", -3), ("image_size", []), ("stream", "no"), ("stream", 5), ("split", 1),
+        ("data_fingerprint", 3),
+    )  # fmt: skip
+    path.write_text(json.dumps({**value, key: wrong}))
+    given = [p.data()] if key == "preprocess" else []
+    return Case(["report", str(run), *given, "--out", str(p.here / "page.html")], ("run", "data", key))
+
+
 def unfinished(p: Place) -> Case:
     """A run that is not complete is no model."""
     run = p.run()
@@ -184,7 +200,7 @@ def damaged_start(p: Place) -> Case:
     run = p.run()
     path = run / "config.json"
     value = json.loads(path.read_text())
-    _damage(p, path, value, ("state", "method", "config"))
+    _damage(p, path, value, ("method", "config"))
     argv = ["fit", "igmm", p.data(), "--n-clusters", "3", "--no-figures", "--out", str(run)]
     return Case([*argv, *p.choose(["--resume"], [])], ("run",))
 
@@ -242,6 +258,7 @@ MAKERS = (
     config,
     model,
     meta,
+    origin,
     unfinished,
     arrays,
     kept,

@@ -89,7 +89,6 @@ def arrays(p: Place) -> Case:
         {"images": images, "features": made.features()}, {"images": images, "labels": labels + 0.5},
         {"images": images, "labels": np.stack([labels, labels], 1)}, {"features": images},
         {"images": images, "split": labels[:-3]}, {"images": images, "split": labels + 5},
-        {"images": images, "names": np.arange(N - 1).astype(str)},
     )  # fmt: skip
     return Case(p.use(p.file("arrays.npz", made.npz(**parts))), ("arrays.npz",))
 

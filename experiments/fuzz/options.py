@@ -35,7 +35,7 @@ def names(p: Place) -> Case:
         (_fit(p, "kmeans", "--scaling", "log"), "log"), (_fit(p, "gmm", "--start", "x"), "'x'"), ([""], "''"),
         (["-x"], "-x"),
         (_fit(p, "kmeans", "--mesh", "data=two"), "data=two"), (_fit(p, "kmeans", "--mesh", "cores=2"), "cores"),
-        (["fit", "", p.data()], "''"), (["fit"], "METHOD"), (["fit", "--n-clusters", "3"], "METHOD"),
+        (["fit", "", p.data()], "''"), (["fit"], "METHOD"), (["fit", "--n-clusters", "3"], "'3'"),
         (["fit", "cm"], "DATA"),
     )  # fmt: skip
     return Case(argv, (name, name.replace("-", "_")))

@@ -25,7 +25,7 @@ def given(p: Place) -> Case:
         np.zeros((N, SIDE, SIDE, 7)),
         np.ma.masked_array(x, x > 4), pandas.DataFrame({"a": ["x", "y"] * 9}),
         pandas.DataFrame({"a": [1.0, None] * 9}), np.ones((N, 3)), object(), [images[0], images[1][:4]],
-        [*x.tolist()[:-1], ["x"] * COLUMNS], np.full((N, 3), 1e300), lambda: x, {1.0, 2.0}, (row for row in x),
+        [*x.tolist()[:-1], ["x"] * COLUMNS], np.full((N, 3), 1e300), lambda: x, {1.0, 2.0},
         b"bytes", [None] * 5,
     )  # fmt: skip
     kind = p.choose(jaxclust.KMeans, jaxclust.GaussianMixture, jaxclust.ClusteringModule)
@@ -66,7 +66,7 @@ def given_to_fitted(p: Place) -> Case:
         (lambda: fitted.sample(3, cluster=-1), "cluster"),
         (lambda: fitted.sample(3, cluster=0, seed=-1), "seed"), (lambda: fitted.predict_at(x, 9), "9"),
         (lambda: fitted.labels_at(9), "9"),
-        (lambda: fitted.predict(None), "X"), (lambda: fitted.predict([["a"] * COLUMNS]), "array"),
+        (lambda: fitted.predict(None), "array"), (lambda: fitted.predict([["a"] * COLUMNS]), "array"),
         (lambda: fitted.reconstruct(x[:, :2]), "features"),
         (lambda: fitted.save(run), "run"), (lambda: fitted.save(text), "f.txt"),
         (lambda: jaxclust.GaussianMixture.load(run), "run"),

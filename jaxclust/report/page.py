@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxclust import runs
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
@@ -31,7 +32,6 @@ from jaxclust.report import page_contents
 from jaxclust.report.colours import NOISE, PALETTE, on_dark
 from jaxclust.report.page_contents import Contents
 from jaxclust.report.page_sheets import Sheets, packed, planned
-from jaxclust.runs import lifecycle
 from jaxclust.system import atomic
 
 NAME = "report.html"
@@ -86,7 +86,7 @@ def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> Page:
 
 def _check_same(run: Path, dataset: Dataset) -> None:
     """Raises InputError for data that cannot be what the run was fitted to: of another number or shape."""
-    preprocess = prepare.Preprocess(**lifecycle.read_config(run)["preprocess"])
+    preprocess = runs.preprocess_of(run)
     p, n = preprocess, len(np.load(run / "probabilities.npy", mmap_mode="r", allow_pickle=False))
     wanted = (n, p.height, p.width, p.channels) if p.kind == "images" else (n, p.n_features)
     if dataset.images.shape != wanted:
@@ -138,7 +138,7 @@ def _pictures(
 
     The cards' rows come first, then as many of the others as fit, by cluster: what is looked at together lies together.
     """
-    preprocess = prepare.Preprocess(**lifecycle.read_config(run)["preprocess"])
+    preprocess = runs.preprocess_of(run)
     shape = dataset.images.shape[1:]
     first = np.zeros((0, *shape), np.uint8) if made is None else made.reshape(-1, *shape)
     order = np.concatenate([contents.kept, np.random.default_rng(1).permutation(np.setdiff1d(rows, contents.kept))])

@@ -83,6 +83,15 @@ def load(directory: Path) -> Fitted:
         raise InputError(f"{directory / 'model'}: damaged ({first}): fit again") from error
 
 
+def preprocess_of(directory: Path) -> prepare.Preprocess:
+    """How a run prepared its data, as config.json tells. Raises InputError where it is damaged."""
+    config = lifecycle.read_config(directory)
+    try:
+        return prepare.Preprocess(**config["preprocess"])
+    except DAMAGE as error:
+        raise InputError(f"{directory / 'config.json'}: its 'preprocess' is damaged ({error}): fit again") from error
+
+
 def load_assignments(directory: Path) -> Assignments:
     """What a complete run keeps about the examples that it was fitted to."""
     try:

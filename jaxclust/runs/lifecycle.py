@@ -13,6 +13,7 @@ from jaxclust.system import atomic, paths
 from jaxclust.train import history
 
 RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"
+STATES = [RUNNING, INTERRUPTED, FAILED, COMPLETE]
 ENTRIES = (
     "config.json", "metrics.json", "assignments.csv", "skipped.csv", "embedding.npy", "probabilities.npy", "levels.npz",
     history.NAME, "model", "figures", "map.npz", "report.html", "phases",
@@ -169,6 +170,9 @@ def read_config(directory: Path) -> dict[str, Any]:
     for name in ("state", "method", "config"):
         if name not in config:
             raise InputError(f"{path}: has no {name!r}: this is not a run of jaxclust: give another directory")
+    known = config["state"] in STATES and isinstance(config["method"], str) and isinstance(config["config"], dict)
+    if not known:
+        raise InputError(f"{path}: its state, method or config is damaged: fit again, with --overwrite")
     return config
 
 

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 import tomllib
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 import jaxclust
 from jaxclust import cli, runs
+from jaxclust.errors import InputError
 from jaxclust.estimators.base import DeepClusterer
 from jaxclust.models import Assignments
 from jaxclust.report import maps, page, page_cards, page_sheets
@@ -256,6 +258,15 @@ def test_report_refuses_other_data_and_says_the_remedy(run, monkeypatch, capsys,
         assert said in err
         assert err.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.npz"]
+
+
+@pytest.mark.parametrize("value", [None, {}, {"kind": "images"}, [3]])
+def test_a_damaged_preprocessing_is_one_line(run, tmp_path, value):
+    shutil.copytree(run, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    (tmp_path / "run/config.json").write_text(json.dumps({**config, "preprocess": value}))
+    with pytest.raises(InputError, match=r"config.json: its 'preprocess' is damaged .*: fit again$"):
+        page.write(tmp_path / "run", page_run.data())
 
 
 def test_fit_ends_with_a_page_unless_no_figures_are_wanted(toy, monkeypatch, capsys, tmp_path):
