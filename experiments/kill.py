@@ -31,7 +31,7 @@ SETTINGS = {  # a fit of the three blobs takes seconds
     "--expert-epochs 1",
     "hrwae-gan": "--groups 2 --width 0.1 --min-filters 4 --latent-dim 4 --critic-widths 16 --epochs 4 "
     "--attention-epochs 2 --min-steps 100 --batch-size 30 --draws 1 --learning-rate 0.01",
-    "hc-mgan": "--width 0.05 --epochs 1 --min-steps 320 --max-steps 320 --batch-size 30",
+    "hc-mgan": "--width 0.05 --epochs 1 --min-steps 96 --max-steps 96 --batch-size 30",
     "ae-cm": "--start pretrained --alpha 5 --beta 0.5 --hidden 16 --latent-dim 2 --epochs 20 "
     "--pretrain-epochs 20 --module-epochs 10 --batch-size 20 --learning-rate 0.01",
     "vc": "--width 0.1 --min-filters 4 --latent-dim 4 --batch-size 30 --draws 1 --epochs 4 --pretrain-epochs 4 "

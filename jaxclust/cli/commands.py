@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _fail(_explain(error))
+        return _fail(_explain(error, argv))
     return 0
 
 
@@ -90,10 +90,11 @@ def _quieten() -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 
-def _explain(error: OSError) -> str:
+def _explain(error: OSError, argv: Sequence[str]) -> str:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{where}no space left on the disk: free some, then give the same command with --resume"
+        how = "again" if argv[0] != "fit" else f"with --resume{' in place of --overwrite' * ('--overwrite' in argv)}"
+        return f"{where}no space left on the disk: free some, then give the same command {how}"
     return f"{where}{error.strerror or error}: check the path and its permissions"
 
 
