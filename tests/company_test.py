@@ -68,6 +68,7 @@ def test_settings_of_jax_for_other_code_change_nothing(model, settings):
             assert getattr(jax.config, name) == value  # left to the other code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), [("jax_default_prng_impl", "rbg"), ("jax_threefry_partitionable", False)])
 def test_other_random_numbers_are_others_but_serve(name, value, tmp_path):
     before = getattr(jax.config, name)
@@ -142,6 +143,7 @@ def test_a_forked_worker_says_why_it_cannot(model):
     assert len(model.predict(X)) == 60  # the parent is as before
 
 
+@pytest.mark.slow
 def test_a_child_that_is_forked_before_jax_starts_works():
     program = f"""
 import multiprocessing

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,7 @@ def jaxclust(*arguments, code=0):
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_names_of_any_bytes_in_a_locale_of_ascii(tmp_path):
     here = os.fsencode(tmp_path)
     images = os.path.join(here, "bildér 😀".encode())
