@@ -133,7 +133,7 @@ def test_estimators_compare_the_columns_that_are_features(make):
     assert kept["n_features_in_"] == 3
     listed = inputs.features(make({"path": PATHS, "v": X.tolist()}), make({"path": PATHS, "v": X.tolist()}))
     assert listed == {"n_features_in_": 3}
-    if make in (pandas, polars):
+    if make is pandas or "feature_names_in_" in kept:  # scikit-learn 1.6 does not know the names of polars
         assert kept["feature_names_in_"].tolist() == list(WIDE)
 
 
