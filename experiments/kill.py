@@ -68,7 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--times", type=int, default=20, help="kills of each method")
     options = parser.parse_args(argv)
-    options.out.mkdir(parents=True, exist_ok=True)
+    if options.times < 1:
+        parser.error(f"--times is {options.times}: give at least 1")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {options.out}: cannot be made ({error.strerror}): choose another directory")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str((options.out / "compiled").resolve()))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     for method in options.methods:

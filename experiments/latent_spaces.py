@@ -50,6 +50,7 @@ KINDS = {  # the text's names: settings that differ from preset quick
     "rand. WAE": {"autoencoder": "wae", "wae_encoder": "random"},
     "beta-VAE": {"autoencoder": "beta-vae"},
 }
+SETS = ("digits", "usps", "mnist10k", "fmnist10k")
 PLAIN = {"rotation": 0.0, "zoom": 0.0, "shift": 0.0, "flip": False}
 
 
@@ -179,7 +180,7 @@ TABLES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m experiments.latent_spaces", description=__doc__.splitlines()[0])
-    parser.add_argument("data", nargs="+", metavar="DATA", help="digits, usps, mnist10k or fmnist10k")
+    parser.add_argument("data", nargs="+", choices=SETS, metavar="DATA", help=f"of {', '.join(SETS)}")
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)

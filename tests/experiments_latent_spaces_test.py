@@ -19,8 +19,10 @@ def test_entropy_by_hand():
 
 
 def test_unknown_data_are_one_line(capsys):
-    assert latent_spaces.main(["digit"]) == 2
-    assert "moe_vae_digits" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        latent_spaces.main(["digit"])
+    assert end.value.code == 2
+    assert "invalid choice: 'digit'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

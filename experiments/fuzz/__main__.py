@@ -25,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kinds", nargs="+", choices=MAKERS, default=list(MAKERS), metavar="KIND")
     parser.add_argument("--verbose", action="store_true", help="print each line")
     given = parser.parse_args(argv)
+    if given.n < 1:
+        parser.error(f"--n is {given.n}: give at least 1")
     with tempfile.TemporaryDirectory(prefix="jaxclust-fuzz-") as work:
         answers = [(kind, wrong) for kind, wrong in run(Path(work), given.n, given.seed, given.kinds, given.verbose)]
     print(table(answers))

@@ -72,10 +72,7 @@ def fit(
         phases = Phases(out, report, mesh=mesh)
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
-        assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
-        write_assignments(out, assigned)
-        if result.levels is not None:
-            atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
+        _write_listings(out, dataset, result)
         write_model(out / "model", models.fitted(request, preprocess, result))
         if draw is not None:
             with phases.timed("figures"):
@@ -91,6 +88,13 @@ def fit(
         atomic.write_json(out / "metrics.json", metrics)
         lifecycle.complete(out)
     return lifecycle.read_json(out / "metrics.json")
+
+
+def _write_listings(out: Path, dataset: Dataset, result: Result) -> None:
+    """What is said of each example, by its name."""
+    write_assignments(out, models.assignments(result)._replace(names=dataset.names, named=dataset.named))
+    if result.levels is not None:
+        atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
 
 
 def follow(request: Request, dataset: Dataset, mesh: Mesh | None = None) -> None:
