@@ -143,7 +143,7 @@ def clusterers(data: Data, seed: int) -> list[tuple[str, ...]]:
     codes, n = trained(data, seed).codes, len(data.images)
     map = of_text(codes, latent_dim.fewest(latent_dim.explained_variance(codes), 0.90), seed)
     labels = density.labels(map, n // 50, "manhattan")
-    mixture = mixtures.gaussian_clusters(map, int(data.labels.max()) + 1, seed).labels
+    mixture = mixtures.gaussian_clusters([map], int(data.labels.max()) + 1, seed).labels
     known = labels >= 0
     shares = (known.mean(), accuracy(labels[known], data.labels[known]), accuracy(labels, data.labels))
     header = ("data", "clusters", "labelled", "ACC, labelled", "ACC, all", "ACC, mixture")
