@@ -44,6 +44,7 @@ def test_operations_of_a_convolutional_vae_by_hand():
     assert cases.conv_vae(4, batch=3, first=2).flops == 3 * sum(encoder + decoder) - encoder[0] == 27648
 
 
+@pytest.mark.slow
 def test_operations_of_the_other_steps_by_hand():
     assert cases.mlp((5, 4, 2), batch=3).flops == 3 * 2 * 3 * (20 + 8 + 8 + 20) - 2 * 3 * 20
     sizes = 256 * 500 + 500 * 500 + 500 * 2000 + 2000 * 10

@@ -41,8 +41,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
         "epochs": 4, "attention_epochs": 2, "min_steps": 100, "batch_size": 30, "draws": 1, "learning_rate": 0.01,
     },
     "hc-mgan": {
-        "n_clusters": 3, "width": 0.05, "epochs": 1, "min_steps": 320, "max_steps": 320,
-        "batch_size": 30,
+        "n_clusters": 3, "width": 0.05, "epochs": 1, "min_steps": 200, "max_steps": 200, "batch_size": 20,
     },
     "cm": {
         "n_clusters": 3, "start": "random", "alpha": 5.0, "epochs": 40, "batch_size": 20, "learning_rate": 0.01,
@@ -55,7 +54,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     },
     "vc": {
         "n_clusters": 3, "width": 0.1, "min_filters": 4, "latent_dim": 4, "batch_size": 30, "draws": 1, "epochs": 4,
-        "pretrain_epochs": 4, "guided_epochs": 4, "min_steps": 60, "restarts": 2, "learning_rate": 0.01,
+        "pretrain_epochs": 4, "guided_epochs": 4, "min_steps": 30, "restarts": 2, "learning_rate": 0.01,
     },
     "umap-density": {
         "n_clusters": 3, "draws": 1, "width": 0.1, "min_filters": 4, "min_steps": 150, "batch_size": 40,

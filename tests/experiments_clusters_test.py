@@ -241,6 +241,7 @@ def test_where_affinity_cannot_be_set_there_is_a_dash(found_by_rows, monkeypatch
     assert [cell.strip() for cell in line.strip("|").split("|")][8] == "-"
 
 
+@pytest.mark.slow
 def test_a_tiny_run(monkeypatch, capsys):
     monkeypatch.setitem(cluster_sets.SETS, "normal_10", lambda: Data(cluster_sets.noise(10).x[:100], None))
     asked = ["--sets", "iris", "normal_10", "--seeds", "0", "--draws", "2", "--no-peers", "--no-checks"]

@@ -47,7 +47,7 @@ def sound(found, n, k):
 
 @pytest.mark.parametrize(
     ("k", "each"),
-    [(2, 20), (5, 40), *(pytest.param(k, each, marks=pytest.mark.slow) for k, each in ((20, 25), (60, 20)))],
+    [(2, 20), *(pytest.param(*of, marks=pytest.mark.slow) for of in ((5, 40), (20, 25), (60, 20)))],
 )
 def test_separated_blobs_are_found_exactly(k, each):
     x, labels = blobs([each] * k)
@@ -94,7 +94,8 @@ def test_blobs_are_clear(sizes, draws):
 @pytest.mark.parametrize(
     ("kind", "n", "d"),
     [
-        ("normal", 300, 5), ("uniform", 150, 20), pytest.param("normal", 200, 10, marks=pytest.mark.slow),
+        ("normal", 300, 5), pytest.param("uniform", 150, 20, marks=pytest.mark.slow),
+        pytest.param("normal", 200, 10, marks=pytest.mark.slow),
         pytest.param("uniform", 2000, 2, marks=pytest.mark.slow),
     ],
 )  # fmt: skip
@@ -117,6 +118,7 @@ def test_the_same_seed_gives_the_same_and_another_other_maps():
     assert first.told != other.told or not np.array_equal(first.memberships, other.memberships)
 
 
+@pytest.mark.slow
 def test_the_order_of_the_rows_counts_for_nothing():
     x, _ = blobs([30] * 4)
     order = np.random.default_rng(0).permutation(len(x))
@@ -162,6 +164,7 @@ def test_fine_finds_the_blobs_of_groups():
     assert adjusted_rand_score(blob, by_number[fine.told["n_clusters"]]) > 0.8
 
 
+@pytest.mark.slow
 def test_coarse_joins_blobs():
     """Blobs apart: they are twelve by themselves, and fewer where fewer are asked for; none of them is torn."""
     x, _, blob = nested(14, 0.3, 2.0)
@@ -198,7 +201,7 @@ def test_a_given_number_is_what_is_found(looked, k):
         assert adjusted_rand_score(labels, found.labels) == 1
 
 
-@pytest.mark.parametrize("k", [2, 5, 30])
+@pytest.mark.parametrize("k", [*(pytest.param(k, marks=pytest.mark.slow) for k in (2, 5)), 30])
 def test_a_given_number_from_the_rows(looked, k):
     x, _, _, _ = looked
     found = find(x, k)
@@ -297,6 +300,7 @@ def test_of_copies_the_nearest_rows_join():
     np.testing.assert_array_equal(find(x, 3).labels, np.array([0, 0, 1, 2])[np.arange(40) % 4])
 
 
+@pytest.mark.slow
 def test_many_copies_of_one_row_among_others():
     """300 copies of a row of a blob of 50, and another blob."""
     others, _ = blobs([50, 50])

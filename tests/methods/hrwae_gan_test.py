@@ -371,6 +371,7 @@ def test_every_group_has_clusters_of_its_own(monkeypatch):
         assert len(set(zip(one.labels[kept], (np.arange(60) % k)[kept], strict=True))) == k
 
 
+@pytest.mark.slow
 def test_a_given_number_is_that_of_every_group(monkeypatch):
     monkeypatch.setattr(manifold, "umap", lambda codes, *options: codes)
     notes = StopsIn("none")

@@ -112,6 +112,7 @@ def test_a_group_depends_on_those_above_it_alone():
     assert np.abs(one.output - other.output).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_without_an_example_lower_groups_come_from_their_priors():
     net, variables, _ = built(groups=3)
     noise = noise_for()

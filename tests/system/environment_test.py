@@ -57,7 +57,7 @@ def test_a_chosen_cache_is_taken_as_it_is(monkeypatch, place):
     assert environment.cache_directory() == place
 
 
-@pytest.mark.parametrize("platform", ["nonsense", "cuda"])
+@pytest.mark.parametrize("platform", ["nonsense", pytest.param("cuda", marks=pytest.mark.slow)])
 def test_a_platform_that_is_not_there_is_one_line(tmp_path, platform):
     out = str(tmp_path / "run")
     code, _, error = jaxclust("fit", "kmeans", "iris", "--n-clusters", "3", "--out", out, JAX_PLATFORMS=platform)

@@ -163,6 +163,7 @@ def test_a_long_training_is_announced_with_its_time_and_memory(monkeypatch):
     assert "about 25 min" in estimate(1500.0)
 
 
+@pytest.mark.slow
 def test_eight_devices_train_as_one_does(tmp_path):
     program = f"""
 import numpy as np

@@ -123,6 +123,7 @@ def test_a_row_of_zeros_has_no_direction_and_no_error():
     assert umap_density.compared(Config(), x) is x
 
 
+@pytest.mark.slow
 def test_labels_never_reach_fit():
     assert [field.name for field in dataclasses.fields(Job)] == ["config", "images", "preprocess", "key", "phases"]
     x, classes = blobs()
