@@ -153,7 +153,8 @@ def test_importing_is_light(statement):
 def test_slow_packages_wait_until_they_are_used():
     """umap takes seconds to import (numba), matplotlib and tensorflow-datasets one each."""
     heavy = ("umap", "numba", "matplotlib", "tensorflow_datasets", "hdbscan", "torch")
-    program = f"import sys, jaxclust.estimators, jaxclust.cli.fit; print([name for name in {heavy} if name in sys.modules])"
+    imports = "import sys, jaxclust.estimators, jaxclust.cli.fit"
+    program = f"{imports}; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics import adjusted_rand_score
 
 from jaxclust.errors import InputError
 from jaxclust.host import clusters
-from jaxclust.host.clusters import Scored
 from jaxclust.host.leaves import Level
+from jaxclust.host.scores import Scored, View
 
 
 def blobs(sizes, d=8, seed=0, spread=0.3, apart=4.0):
@@ -329,33 +329,6 @@ def test_nothing_to_cluster_is_one_line(x, told):
 # the rules
 
 
-def test_information_by_hand():
-    a, renamed = level([0, 0, 1, 1, 2, 2]), level([2, 2, 0, 0, 1, 1])
-    assert clusters.information(a, renamed) == pytest.approx(1)
-    assert clusters.information(level([0, 0, 1, 1]), level([0, 1, 0, 1])) == pytest.approx(0, abs=1e-12)
-    noisy = level([0, 0, 1, 1, -1, 2])
-    assert clusters.information(a, noisy) == pytest.approx(1), "only rows that both call clusters count"
-    assert clusters.information(level([0, 1, -1, -1]), level([-1, -1, 0, 1])) == 0
-
-
-def test_information_is_that_of_scikit_learn():
-    rng = np.random.default_rng(0)
-    for k, m in ((2, 3), (5, 5), (20, 4)):
-        a, b = rng.integers(0, k, 300), rng.integers(0, m, 300)
-        b[:150] = a[:150] % m
-        assert clusters.information(level(a), level(b)) == pytest.approx(normalized_mutual_info_score(a, b))
-
-
-def test_agreement_asks_levels_of_similar_number():
-    a = level(np.arange(12) % 4)
-    assert clusters.agreement(a, [level(np.arange(12) % 6)]) == pytest.approx(
-        normalized_mutual_info_score(np.arange(12) % 4, np.arange(12) % 6)
-    )
-    assert clusters.agreement(a, [level(np.arange(12) % 6), a]) == pytest.approx(1), "the best of them"
-    assert clusters.agreement(a, [level(np.arange(12) % 12)]) == 0, "three times as many"
-    assert clusters.agreement(a, []) == 0
-
-
 def scored(k, score, cloud=0.0, draw=0):
     return Scored(level(np.arange(2 * k) % k, score), "codes", draw, 1.0, cloud)
 
@@ -381,7 +354,7 @@ def test_levels_that_are_told_differ_in_number():
 def test_memberships_by_hand():
     """Two draws; the chosen one leaves row 5 out, and the other has rows 2 and 5 elsewhere, under other names."""
     map = np.arange(6.0)[:, None]
-    view = clusters.View(map, None, (map,))
+    view = View(map, None, (map,))
     chosen = Scored(level([0, 0, 0, 1, 1, -1]), "codes", 0, 1.0)
     found = clusters.memberships(chosen, [level([1, 1, 0, 0, 0, 1])], view)
     # row 5 is 1 by the nearest row of its draw, and 0 by the other draw, whose 1 stands for 0

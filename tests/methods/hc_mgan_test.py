@@ -1,6 +1,6 @@
 """hc-mgan: who updates what, by hand and against passes of their own; several trainings at a time.
 
-What comes of them is tested in hc_mgan_tree_test.py.
+What comes of them is tested in hc_mgan_splits_test.py, the tree in hc_mgan_tree_test.py.
 
 The updates are tested on feature vectors, whose networks compile in a moment; blobs and contract_test.py on images.
 """
