@@ -21,11 +21,13 @@ from jaxclust.data.rows import Images, LazyArray
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Method, Result
 from jaxclust.models import Request
-from jaxclust.runs import lifecycle
+from jaxclust.runs import cluster_table, lifecycle
 from jaxclust.system import environment, paths
 from jaxclust.train import hosts
 from jaxclust.train.mesh import choose_mesh
 from jaxclust.train.progress import Reporter, Silent, Terminal
+
+LISTED = 20  # most clusters whose table is printed
 
 HELP = """\
 usage: jaxclust fit METHOD DATA [options]
@@ -108,6 +110,8 @@ def main(argv: list[str]) -> None:
         raise KeyboardInterrupt(_remedy(out, argv)) from interrupt
     if metrics is not None:
         print(run_table(metrics, out))
+        if text := cluster_table.text(runs.read_clusters(out) or cluster_table.Table(), LISTED):
+            print(f"\n{text}")
 
 
 def parse(method: Method, argv: Sequence[str]) -> tuple[Options, Any]:

@@ -19,7 +19,7 @@ from jaxclust.methods import find
 from jaxclust.methods.base import Model
 from jaxclust.models import Assignments, Fitted
 from jaxclust.numerics import usual_settings
-from jaxclust.runs import formats, lifecycle
+from jaxclust.runs import cluster_table, formats, lifecycle
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
 from jaxclust.train.checkpoint import load_dicts, save_dicts
@@ -33,12 +33,18 @@ ERRORS = "surrogateescape"  # of listings: bytes of a file's name that are no UT
 
 
 def save(
-    directory: Path, fitted: Fitted, assigned: Assignments, config: Mapping[str, Any], *, overwrite: bool = False
+    directory: Path,
+    fitted: Fitted,
+    assigned: Assignments,
+    config: Mapping[str, Any],
+    classes: tuple[np.ndarray | None, Any] = (None, None),
+    *,
+    overwrite: bool = False,
 ) -> None:
     """What was fitted in Python, as a complete run without metrics and figures.
 
-    config: what else config.json shall hold. Raises RunExists or InputError if `directory` is not empty, unless
-    `overwrite` is set and it holds a run.
+    config: what else config.json shall hold.  classes: (n,) int, -1 unknown, and their names, for clusters.csv.
+    Raises RunExists or InputError if `directory` is not empty, unless `overwrite` is set and it holds a run.
     """
     described = {
         "method": fitted.method,
@@ -50,6 +56,7 @@ def save(
     }
     with lifecycle.marked(lifecycle.begin(directory, described, overwrite=overwrite)):
         write_assignments(directory, assigned)
+        write_clusters(directory, cluster_table.table(assigned, fitted.cluster_names, *classes))
         write_model(directory / "model", fitted)
         lifecycle.complete(directory)
 
@@ -156,6 +163,23 @@ def write_assignments(out: Path, assigned: Assignments) -> None:
     atomic.write_array(out / "embedding.npy", np.asarray(assigned.embedding, np.float32))
     atomic.write_array(out / "probabilities.npy", np.asarray(assigned.probabilities, np.float32))
     write_table(out / "assignments.csv", header, zip(*columns, strict=True))
+
+
+def write_clusters(out: Path, table: cluster_table.Table) -> None:
+    """clusters.csv."""
+    write_table(out / cluster_table.NAME, *cluster_table.lines(table))
+
+
+def read_clusters(directory: Path) -> cluster_table.Table | None:
+    """clusters.csv of a run, None where there is none. Raises InputError where it is damaged."""
+    path = directory / cluster_table.NAME
+    if not path.is_file():
+        return None
+    try:
+        with open(path, encoding="utf-8", errors=ERRORS, newline="") as file:
+            return cluster_table.parsed(csv.DictReader(file))
+    except DAMAGE as error:
+        raise InputError(f"{path}: is damaged ({error}): delete it, or fit again") from error
 
 
 def _read_levels(path: Path) -> Levels | None:
