@@ -1,4 +1,4 @@
-"""The command line: `jaxclust fit | predict | sample | evaluate | report | methods | data | doctor`.
+"""The command line: `jaxclust fit | predict | sample | evaluate | report | edit | methods | data | doctor`.
 
 Exit codes: 0 done; 2 bad input or no space on disk, 3 a training that diverged (one line on standard error); 130
 interrupted.
@@ -22,6 +22,7 @@ usage: jaxclust COMMAND ...
   sample RUN           draw new images of one cluster
   evaluate RUN DATA    compare a fitted model's labels with known classes
   report RUN           write the page of a run: a map with images, cards of the clusters, edits
+  edit RUN [EDITS]     merge, split and name clusters: a new run
   methods              the methods
   data                 the built-in data sets, and what else DATA may be
   doctor               versions, devices, memory, compile cache, what is missing
@@ -76,6 +77,7 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
         "sample": lazily("use", "sample"),
         "evaluate": lazily("use", "evaluate"),
         "report": lazily("report", "main"),
+        "edit": lazily("edit", "main"),
         "methods": lazily("lists", "methods"),
         "data": lazily("lists", "data"),
         "doctor": lazily("doctor", "main"),

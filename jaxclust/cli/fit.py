@@ -170,11 +170,11 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
         overwrite=options.overwrite,
         resume=options.resume,
         report=report,
-        draw=None if options.no_figures else _draw(options.seed, report),
+        draw=None if options.no_figures else drawer(options.seed, report),
         mesh=mesh,
     )
     if not options.no_figures:
-        _write_page(out, dataset, report)
+        write_page(out, dataset, report)
     return metrics
 
 
@@ -198,7 +198,7 @@ def _join(argv: Sequence[str]) -> None:
         raise InputError("coordinator, processes and process_id are for several processes: add --distributed")
 
 
-def _draw(seed: int, report: Reporter) -> runs.Draw:
+def drawer(seed: int, report: Reporter) -> runs.Draw:
     """Draws what can be drawn; a figure that fails is noted and costs nothing else."""
 
     def draw(out: Path, result: Result, images: Images, preprocess: prepare.Preprocess, dataset: Dataset) -> None:
@@ -219,7 +219,7 @@ def _draw(seed: int, report: Reporter) -> runs.Draw:
     return draw
 
 
-def _write_page(out: Path, dataset: Dataset, report: Reporter) -> None:
+def write_page(out: Path, dataset: Dataset | None, report: Reporter) -> None:
     """Writes report.html, once the run is complete: a page that fails is noted and costs nothing else."""
     from jaxclust.report import page
 

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     if options.no_data and options.data is not None:
         raise InputError("DATA and --no-data exclude each other: choose one")
     environment.enable_compilation_cache()
-    dataset = None if options.no_data else _fitted_to(run, kept, options.data)
+    dataset = None if options.no_data else fitted_to(run, kept, options.data)
     write(run, dataset, out)
 
 
@@ -51,7 +51,7 @@ def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> None:
     print(f"page in {made.path}: {made.size / 1e6:.1f} MB{shown}{pictured}", file=sys.stderr)
 
 
-def _fitted_to(run: Path, kept: dict[str, Any], data: str | None) -> Dataset:
+def fitted_to(run: Path, kept: dict[str, Any], data: str | None) -> Dataset:
     """The data of the run, read as fit read them. Raises InputError where they are others, or are not there."""
     name = data or kept.get("data")
     if name is None or (data is None and name == "array"):

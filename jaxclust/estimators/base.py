@@ -23,6 +23,7 @@ from jaxclust.errors import InputError, WrongType, nearest
 from jaxclust.estimators import inputs
 from jaxclust.estimators.editing import Clusters
 from jaxclust.levels import labels_at, numbers
+from jaxclust.methods.shared import edited
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.runs import lifecycle
 from jaxclust.system import environment, paths
@@ -120,6 +121,8 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
       embedding_: (n, d) float32.
       noise_: (n,) bool, examples that the density clustering left out (labels_ has a cluster for them all the same).
       clear_: whether there are clear clusters (None where the method does not say); only after `fit`.
+      parent_: the estimator that `merge`, `split`, `rename` or `recluster` made this one of; else None.
+      cluster_names_: what clusters are called, '' without a name.
       clusters_: a table of the clusters: size, certainty, noise, density, medoid, exemplars.
       levels_: numbers of clusters that `labels_at` and `predict_at` offer beside n_clusters_.
       opinions_: labels by other criteria, by name; only after `fit`.
@@ -202,7 +205,9 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
         fitted = self._fitted()
-        parameters = {name: getattr(self, name) for name in OWN}
+        parameters: dict[str, Any] = {name: getattr(self, name) for name in OWN}
+        if self._edits:
+            parameters["parent"] = {"edits": self._edits}
         runs.save(paths.local(directory), fitted, self._assigned(), parameters, self._classes, overwrite=overwrite)
 
     @classmethod
@@ -245,7 +250,7 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         super().__setstate__(state)
         if "fitted_" in state:
             model = self.fitted_.model
-            model = model._replace(functions=methods.find(self.method).restore(model.meta))
+            model = model._replace(functions=edited.restore(methods.find(self.method), model.meta))
             self.fitted_ = self.fitted_._replace(model=model)
 
     def _request(self) -> Request:
@@ -265,6 +270,7 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         self._reconstruction = assigned.reconstruction
         self.names_, self._named = assigned.names, assigned.named
         self.fitted_, self._classes = fitted, (None, None)
+        self.parent_, self._edits = None, {}
         for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
             self.__dict__.pop(name, None)
         self.__dict__.update(features)

@@ -63,6 +63,7 @@ def collect(run: Path, dataset: Dataset | None) -> Contents:
     about = _about(config, metrics, history.read(run)) | {
         "n": n,
         "clusters": cards.plain(made),
+        **({"names": list(named)} if (named := runs.cluster_names(run)) else {}),
         "levels": list(levels),
         "classes": None if classes is None else _class_names(classes, dataset),
     }

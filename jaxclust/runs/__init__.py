@@ -14,6 +14,7 @@ model/           model.json and arrays/               phases/            work in
 from jaxclust.runs.artefacts import (
     ERRORS,
     SKIPPED,
+    cluster_names,
     load,
     load_assignments,
     preprocess_of,
@@ -29,6 +30,7 @@ __all__ = [
     "ERRORS",
     "SKIPPED",
     "Draw",
+    "cluster_names",
     "describe",
     "fit",
     "follow",

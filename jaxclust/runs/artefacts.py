@@ -17,6 +17,7 @@ from jaxclust.errors import InputError
 from jaxclust.levels import Levels
 from jaxclust.methods import find
 from jaxclust.methods.base import Model
+from jaxclust.methods.shared import edited
 from jaxclust.models import Assignments, Fitted
 from jaxclust.numerics import usual_settings
 from jaxclust.runs import cluster_table, formats, lifecycle
@@ -79,10 +80,11 @@ def load(directory: Path) -> Fitted:
         if "config" in meta:
             meta = {**meta, "config": formats.translated(format, method, meta["config"])}
         preprocess = prepare.Preprocess(**saved["preprocess"])
-        model = Model(meta, load_dicts(directory / "model" / "arrays"), find(method).restore(meta))
+        model = Model(meta, load_dicts(directory / "model" / "arrays"), edited.restore(find(method), meta))
         levels = _read_levels(directory / "model" / LEVELS)
         settings = formats.translated(format, method, config["config"])
-        return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels)
+        names = tuple(map(str, saved.get("cluster_names", ())))
+        return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels, names)
     except InputError:
         raise
     except DAMAGE as error:
@@ -97,6 +99,12 @@ def preprocess_of(directory: Path) -> prepare.Preprocess:
         return prepare.Preprocess(**config["preprocess"])
     except DAMAGE as error:
         raise InputError(f"{directory / 'config.json'}: its 'preprocess' is damaged ({error}): fit again") from error
+
+
+def cluster_names(directory: Path) -> tuple[str, ...]:
+    """What a user calls the clusters of a run, '' for those without a name; empty where none has one."""
+    path = directory / "model" / "model.json"
+    return tuple(map(str, lifecycle.read_json(path).get("cluster_names", ()))) if path.is_file() else ()
 
 
 def load_assignments(directory: Path) -> Assignments:
@@ -198,6 +206,7 @@ def write_model(directory: Path, fitted: Fitted) -> None:
         "n_clusters": fitted.n_clusters,
         "preprocess": asdict(fitted.preprocess),
         "meta": dict(fitted.model.meta),
+        **({"cluster_names": fitted.cluster_names} if fitted.cluster_names else {}),
     }
     saved = atomic.plain(saved)
     atomic.write_json(directory / "model.json", {**saved, SUM: _sum(saved)})
