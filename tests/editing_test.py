@@ -1,8 +1,10 @@
 """Clusters merged, split, named, and noise clustered again: in Python and as a command."""
 
 import copy
+import csv
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -364,13 +366,24 @@ def test_a_new_run_knows_its_parent_and_is_used_as_any(here, capsys):
     np.testing.assert_array_equal(
         models.predict_proba(new, images).argmax(1), runs.load_assignments(Path("new")).labels
     )
-    for command in ("predict new train.npz --out x.csv", "evaluate new train.npz", "sample new --cluster 1 -n 4"):
+    assert json.loads(page_about(Path("new/report.html")))["parent"] == str(here / "run")
+    for command in ("predict new train.npz --out x.csv", "evaluate new train.npz", "sample new --cluster cats -n 4"):
         assert cli.main(command.split()) == 0
+    with open("x.csv", newline="") as file:
+        named = {(row["label"], row["cluster_name"]) for row in csv.DictReader(file)}
+    assert named <= {("0", "cats"), ("1", ""), ("2", "<b>&amp;</b> 😀")}
+    capsys.readouterr()
+    assert cli.main(["sample", "new", "--cluster", "cat"]) == 2
+    said = "--cluster is 'cat': give a number from 0 to 2, or a name (did you mean cats?)"
+    assert said in capsys.readouterr().err
     assert {path.name for path in Path("new/figures").iterdir()} >= {"map.png", "gallery.png", "samples.png"}
-    page = Path("new/report.html").read_text()
-    assert '"names": ["cats", "", "\\u003cb\\u003e\\u0026amp;\\u003c/b\\u003e \\ud83d\\ude00"]' in page
+    assert json.loads(page_about(Path("new/report.html")))["names"] == ["cats", "", "<b>&amp;</b> 😀"]
     assert cli.main(["edit", "new", "--merge", "0,1", "--no-figures", "--quiet"]) == 0
     assert runs.load(Path("new-edited")).n_clusters == 2
+
+
+def page_about(path):
+    return re.search(r'<script type="application/json" id="about">(.*?)</script>', path.read_text(), re.S)[1]
 
 
 def test_options_do_what_a_file_does(here, quick, capsys):
@@ -384,12 +397,14 @@ def test_options_do_what_a_file_does(here, quick, capsys):
     Path("names.csv").write_text(f"\ufeff{table}")
     assert cli.main(["edit", "run", "names.csv", "--no-data", "--no-figures", "--out", "named"]) == 0
     assert runs.load(Path("named")).cluster_names == ("", "dogs", "", "")
+    Path("names.csv").write_text("cluster;name;size\n1;cats, dogs;20\n")
+    assert edits.read(Path("names.csv"))[0].names == {1: "cats, dogs"}
 
 
 def test_a_run_saved_in_python_is_edited(model, here, capsys):
     model.save("saved")
     assert cli.main(["edit", "saved", "--merge", "0,1", "--quiet"]) == 2
-    assert "saved: does not say what data it was fitted to: give DATA, or --no-data" in capsys.readouterr().err
+    assert "saved: does not say what data it was fitted to: give --data DATA, or --no-data" in capsys.readouterr().err
     assert not Path("saved-edited").exists()
     assert cli.main(["edit", "saved", "--merge", "0,1", "--data", "train.npz", "--no-figures"]) == 0
     assert jaxclust.load("saved-edited").n_clusters_ == 3
@@ -405,6 +420,7 @@ def test_a_run_saved_in_python_is_edited(model, here, capsys):
         ("edit run --merge 1,2 --out run --overwrite", "run: is the run that is to be edited"),
         ("edit run --merge 1,x", "--merge: 'x' is no cluster: give its number, from 0"),
         ("edit run --merge 1,2 --split 2", "cluster 2 is to be merged and to be split"),
+        ("edit run --merge 1 2", "2: is no file of edits: write clusters with commas"),
         ("edit run --rename cats", "--rename is 'cats': give a number and a name"),
         ("edit run --recluster all", "--recluster is 'all': give noise"),
         ("edit run --into 3", "--into is for --split"),

@@ -61,7 +61,8 @@ def main(argv: list[str]) -> None:
     """The command."""
     given: Edit = read(Edit, "jaxclust edit", argv, Edit.__doc__ or "", tyro.conf.FlagCreatePairsOff)
     run = paths.local(given.run)
-    out = paths.local(given.out) if given.out is not None else run.with_name(f"{run.resolve().name}-edited")
+    beside = (run if run.name else run.resolve()).with_name(f"{run.resolve().name}-edited")
+    out = beside if given.out is None else paths.local(given.out)
     config = lifecycle.read_config(run)
     asked = _asked(given)
     if given.no_data and given.data is not None:
@@ -69,7 +70,7 @@ def main(argv: list[str]) -> None:
     environment.start_jax()
     report = Silent() if given.quiet else Terminal()
     environment.enable_compilation_cache(report.note)
-    dataset = None if given.no_data else fitted_to(run, config, given.data)
+    dataset = None if given.no_data else fitted_to(run, config, given.data, "--data DATA")
     draw = None if given.no_figures else drawer(config.get("seed", 0), report)
     made = edited_run.make(run, asked, out, dataset, overwrite=given.overwrite, report=report, draw=draw)
     if not given.no_figures:
@@ -87,6 +88,8 @@ def _asked(given: Edit) -> Asked:
     asked = Asked(Edits(), "jaxclust edit")
     if given.edits is not None:
         path = paths.local(given.edits, "edits")
+        if path.name.isdigit() and not path.exists():
+            raise InputError(f"{path}: is no file of edits: write clusters with commas between them, --merge 3,7")
         asked = Asked(*_of_file(path))
     if given.recluster not in (None, edits.NOISE):
         raise InputError(f"--recluster is {given.recluster!r}: give {edits.NOISE}")

@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
     if not out.parent.is_dir():
         raise InputError(f"{out}: the directory {out.parent} does not exist: make it first")
     features = runs.preprocess_of(run).kind == "features" and given.data is None
-    dataset = None if given.no_data or features else fitted_to(run, config, given.data)
+    dataset = None if given.no_data or features else fitted_to(run, config, given.data, "--data DATA")
     only = [word.strip() for words in given.only for word in words.split(",") if word.strip()]
     made = export.write(run, out, dataset, only=only, below=given.below, copy=given.copy, table=given.table)
     pictured = f", images in {made.folders} folders" if made.folders else ""

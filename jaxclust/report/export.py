@@ -95,10 +95,10 @@ def selected(assigned: Assignments, names: Sequence[str], only: Sequence[str], b
 
 def _clusters(word: str, k: int, names: Sequence[str]) -> list[int]:
     """The clusters of that number or name."""
-    if called := [cluster for cluster, name in enumerate(names) if name == word]:
-        return called
     if word.isascii() and word.isdigit() and int(word) < k:
         return [int(word)]
+    if called := [cluster for cluster, name in enumerate(names) if name == word]:
+        return called
     known = [name for name in (NOISE, UNCERTAIN, *names) if name]
     raise InputError(f"--only {word}: there is no such cluster: give 0 to {k - 1}, {NOISE}, {UNCERTAIN}"
                      f"{' or a name' if any(names) else ''}{nearest(word, known)}")  # fmt: skip

@@ -83,6 +83,7 @@ def _about(config: dict[str, Any], metrics: dict[str, Any], rows: list[dict[str,
     known = ("method", "data", "seed", "preset", "split", "image_size", "data_fingerprint")
     return {
         **{name: config[name] for name in known if config.get(name) is not None},
+        **({"parent": parent} if (parent := (config.get("parent") or {}).get("run")) else {}),
         "settings": config["config"],
         "versions": {"jaxclust": __version__, **config.get("versions", {})},
         "devices": config.get("devices"),

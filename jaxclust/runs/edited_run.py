@@ -12,6 +12,7 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError, RunExists
 from jaxclust.methods.base import Result
 from jaxclust.methods.shared.edited import EDITS
+from jaxclust.numerics import usual_settings
 from jaxclust.runs import artefacts, cluster_table, edits, lifecycle
 from jaxclust.runs.editing import Edited, apply
 from jaxclust.runs.edits import Edits
@@ -32,6 +33,7 @@ class Asked(NamedTuple):
     run: Mapping[str, Any] = {}
 
 
+@usual_settings()
 def make(
     run: Path,
     asked: Asked,

@@ -20,6 +20,7 @@ LONGEST = 80  # characters of a name
 KNOWN = ("format", "run", "names", "merge", "split", "recluster")
 SAME = ("method", "data_fingerprint", "seed", "n_clusters")  # what says that edits are for a run
 NOISE = "noise"
+DELIMITERS = ",;\t"
 
 Into = int | Literal["auto"]
 
@@ -153,7 +154,10 @@ def _of_table(path: Path) -> dict[int, str]:
     """The names of a clusters.csv, as a user edited it."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            first = file.readline()
+            file.seek(0)
+            by = max(DELIMITERS, key=first.count)  # spreadsheets of some languages write others
+            rows = list(csv.DictReader(file, delimiter=by))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error}): save it as CSV in UTF-8") from error
     if not rows or not {"cluster", "name"} <= set(rows[0]):
