@@ -5,6 +5,7 @@ example belongs to the nearest cell of its own cluster, and so to that cell's cl
 examples that were fitted are those that the tree gave.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +46,14 @@ def of_labels(levels: np.ndarray, labels: np.ndarray, embedding: np.ndarray) -> 
     level, cluster, label, mean = zip(*cells, strict=True)
     whole = [np.array(column, np.int32) for column in (level, cluster, label)]
     return Levels(whole[0], whole[1], whole[2], np.stack(mean).astype(np.float32))
+
+
+def regrouped(levels: Levels, members: Sequence[Sequence[int]]) -> Levels:
+    """The levels of other clusters, each of which has the cells of its members, clusters of before."""
+    cells = [np.flatnonzero(np.isin(levels.cluster, list(of))) for of in members]
+    cluster = np.repeat(np.arange(len(members), dtype=np.int32), [len(of) for of in cells])
+    which = np.concatenate(cells)
+    return Levels(levels.level[which], cluster, levels.label[which], levels.mean[which])
 
 
 def numbers(levels: Levels | None) -> tuple[int, ...]:

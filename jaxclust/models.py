@@ -34,7 +34,8 @@ class Fitted(NamedTuple):
     """A fitted model with all that it takes to use it on standard data.
 
     method: its name.  config: the method's config as plain JSON.  preprocess: standard data -> input of the model.
-    levels: coarser and finer clusterings, where the method has them.
+    levels: coarser and finer clusterings, where the method has them.  cluster_names: what a user calls the clusters, ''
+    for those without a name; or empty.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Fitted(NamedTuple):
     n_clusters: int
     model: Model
     levels: Levels | None = None
+    cluster_names: tuple[str, ...] = ()
 
 
 class Assignments(NamedTuple):

@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jaxclust
@@ -92,6 +93,17 @@ def test_the_estimator_runs(tmp_path, monkeypatch):
     exec(compile(code.replace("seed=0)", f"seed=0, {small})"), "README.md", "exec"), found)
     assert isinstance(found["model"], jaxclust.MoEVAE)
     assert (tmp_path / "digits-model" / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_edits_of_an_estimator_run():
+    (code,) = (block for block in blocks("python") if ".merge(" in block)
+    assert "UMAPDensity(n_clusters=10)" in code
+    found = {}
+    small = "UMAPDensity(n_clusters=10, min_steps=200, draws=2)"
+    exec(compile(code.replace("UMAPDensity(n_clusters=10)", small), "clusters.md", "exec"), found)
+    assert (found["fewer"].n_clusters_, found["finer"].n_clusters_) == (8, 11)
+    np.testing.assert_array_equal(found["finer"].labels_, found["finer"].predict(found["images"]))
 
 
 @pytest.mark.slow

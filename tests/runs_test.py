@@ -69,8 +69,8 @@ def contents(directory):
 def test_a_run_holds_what_is_promised(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {
-        "config.json", "metrics.json", "assignments.csv", "embedding.npy", "probabilities.npy", "history.jsonl",
-        "model", "figures",
+        "config.json", "metrics.json", "assignments.csv", "clusters.csv", "embedding.npy", "probabilities.npy",
+        "history.jsonl", "model", "figures",
     }  # fmt: skip
     assert history.read(finished)
     lines = (finished / "assignments.csv").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""The command line: `jaxclust fit | predict | sample | evaluate | report | methods | data | doctor`.
+"""The command line: `jaxclust fit | predict | sample | evaluate | report | edit | export | methods | data | doctor`.
 
 Exit codes: 0 done; 2 bad input or no space on disk, 3 a training that diverged (one line on standard error); 130
 interrupted.
@@ -22,6 +22,8 @@ usage: jaxclust COMMAND ...
   sample RUN           draw new images of one cluster
   evaluate RUN DATA    compare a fitted model's labels with known classes
   report RUN           write the page of a run: a map with images, cards of the clusters, edits
+  edit RUN [EDITS]     merge, split and name clusters: a new run
+  export RUN DIR       images in a folder for each cluster, and a table
   methods              the methods
   data                 the built-in data sets, and what else DATA may be
   doctor               versions, devices, memory, compile cache, what is missing
@@ -76,6 +78,8 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
         "sample": lazily("use", "sample"),
         "evaluate": lazily("use", "evaluate"),
         "report": lazily("report", "main"),
+        "edit": lazily("edit", "main"),
+        "export": lazily("export", "main"),
         "methods": lazily("lists", "methods"),
         "data": lazily("lists", "data"),
         "doctor": lazily("doctor", "main"),

@@ -21,11 +21,13 @@ from jaxclust.data.rows import Images, LazyArray
 from jaxclust.errors import InputError
 from jaxclust.methods.base import Method, Result
 from jaxclust.models import Request
-from jaxclust.runs import lifecycle
+from jaxclust.runs import cluster_table, lifecycle
 from jaxclust.system import environment, paths
 from jaxclust.train import hosts
 from jaxclust.train.mesh import choose_mesh
 from jaxclust.train.progress import Reporter, Silent, Terminal
+
+LISTED = 20  # most clusters whose table is printed
 
 HELP = """\
 usage: jaxclust fit METHOD DATA [options]
@@ -108,6 +110,8 @@ def main(argv: list[str]) -> None:
         raise KeyboardInterrupt(_remedy(out, argv)) from interrupt
     if metrics is not None:
         print(run_table(metrics, out))
+        if text := cluster_table.text(runs.read_clusters(out) or cluster_table.Table(), LISTED):
+            print(f"\n{text}")
 
 
 def parse(method: Method, argv: Sequence[str]) -> tuple[Options, Any]:
@@ -166,11 +170,11 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
         overwrite=options.overwrite,
         resume=options.resume,
         report=report,
-        draw=None if options.no_figures else _draw(options.seed, report),
+        draw=None if options.no_figures else drawer(options.seed, report),
         mesh=mesh,
     )
     if not options.no_figures:
-        _write_page(out, dataset, report)
+        write_page(out, dataset, report)
     return metrics
 
 
@@ -194,7 +198,7 @@ def _join(argv: Sequence[str]) -> None:
         raise InputError("coordinator, processes and process_id are for several processes: add --distributed")
 
 
-def _draw(seed: int, report: Reporter) -> runs.Draw:
+def drawer(seed: int, report: Reporter) -> runs.Draw:
     """Draws what can be drawn; a figure that fails is noted and costs nothing else."""
 
     def draw(out: Path, result: Result, images: Images, preprocess: prepare.Preprocess, dataset: Dataset) -> None:
@@ -215,7 +219,7 @@ def _draw(seed: int, report: Reporter) -> runs.Draw:
     return draw
 
 
-def _write_page(out: Path, dataset: Dataset, report: Reporter) -> None:
+def write_page(out: Path, dataset: Dataset | None, report: Reporter) -> None:
     """Writes report.html, once the run is complete: a page that fails is noted and costs nothing else."""
     from jaxclust.report import page
 

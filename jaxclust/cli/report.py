@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     if options.no_data and options.data is not None:
         raise InputError("DATA and --no-data exclude each other: choose one")
     environment.enable_compilation_cache()
-    dataset = None if options.no_data else _fitted_to(run, kept, options.data)
+    dataset = None if options.no_data else fitted_to(run, kept, options.data)
     write(run, dataset, out)
 
 
@@ -51,11 +51,14 @@ def write(run: Path, dataset: Dataset | None, out: Path | None = None) -> None:
     print(f"page in {made.path}: {made.size / 1e6:.1f} MB{shown}{pictured}", file=sys.stderr)
 
 
-def _fitted_to(run: Path, kept: dict[str, Any], data: str | None) -> Dataset:
-    """The data of the run, read as fit read them. Raises InputError where they are others, or are not there."""
+def fitted_to(run: Path, kept: dict[str, Any], data: str | None, given: str = "DATA") -> Dataset:
+    """The data of the run, read as fit read them. Raises InputError where they are others, or are not there.
+
+    given: how the command takes them, for errors.
+    """
     name = data or kept.get("data")
     if name is None or (data is None and name == "array"):
-        raise InputError(f"{run}: does not say what data it was fitted to: give DATA, or --no-data")
+        raise InputError(f"{run}: does not say what data it was fitted to: give {given}, or --no-data")
     read = {
         key: kept[key]
         for key in ("split", "image_size", "skip_bad", "stream", "max_pixels", "depth")
@@ -66,8 +69,8 @@ def _fitted_to(run: Path, kept: dict[str, Any], data: str | None) -> Dataset:
     except InputError as error:
         if data is not None:
             raise
-        raise InputError(f"{error} (the data that {run} was fitted to: give DATA, or --no-data)") from error
+        raise InputError(f"{error} (the data that {run} was fitted to: give {given}, or --no-data)") from error
     fingerprint = kept.get("data_fingerprint")
     if fingerprint is not None and dataset.fingerprint != fingerprint:
-        raise InputError(f"{name}: is not what {run} was fitted to: give that DATA, or --no-data")
+        raise InputError(f"{name}: is not what {run} was fitted to: give that {given}, or --no-data")
     return dataset

@@ -55,6 +55,8 @@ def run_table(metrics: Mapping[str, Any], out: Path) -> str:
     rows += score_rows(metrics)
     rows += [(f"  {name}", f"{seconds:.1f} s") for name, seconds in metrics["phases"].items()]
     rows += [("in all", f"{metrics['seconds']:.1f} s"), ("run", str(out))]
+    if (out / "clusters.csv").is_file():
+        rows.append(("clusters, one by one", str(out / "clusters.csv")))
     if (out / "report.html").is_file():
         rows.append(("page", str(out / "report.html")))
     return "\n" + columns(rows)

@@ -15,7 +15,7 @@ from jaxclust.cli.options import read_on_run
 from jaxclust.cli.tables import columns, plain_log, score_rows
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
-from jaxclust.errors import InputError
+from jaxclust.errors import InputError, nearest
 from jaxclust.levels import check_level, labels_at
 from jaxclust.runs import lifecycle
 from jaxclust.system import atomic, environment
@@ -72,8 +72,8 @@ class Sample:
 
     run: Run
     """Directory that fit made."""
-    cluster: int | None = None
-    """Which cluster, from 0; without it the prior, where the method has one for all clusters together."""
+    cluster: str | None = None
+    """Which cluster, from 0, or its name; without it the prior, where the method has one for all clusters together."""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64
     """How many."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("samples.png")
@@ -95,6 +95,8 @@ def predict(argv: list[str]) -> None:
     if options.level is not None:
         assert embedding is not None
         header, cells = header[:2], (cells[0], labels_at(fitted.levels, options.level, labels, embedding))
+    elif fitted.cluster_names:
+        header, cells = (*header, "cluster_name"), (*cells, [fitted.cluster_names[k] for k in labels])
     if dataset.names is not None:
         header, cells = (*header, runs.title_of_names(dataset.named)), (*cells, dataset.names)
     rows = zip(*cells, strict=True)
@@ -130,13 +132,27 @@ def sample(argv: list[str]) -> None:
         raise InputError(f"--out {options.out}: give a name that ends in .png or .npy")
     if suffix == ".png" and fitted.preprocess.kind == "features":
         raise InputError(f"{options.run}: clusters features, which make no picture: give --out FILE.npy")
-    drawn = models.sample(fitted, options.n, options.cluster, options.seed)
+    cluster = None if options.cluster is None else _cluster(fitted, options.cluster)
+    drawn = models.sample(fitted, options.n, cluster, options.seed)
     if suffix == ".npy":
         atomic.write_array(options.out, drawn)
     else:
         _write_grid(options.out, drawn)
-    of = "the prior" if options.cluster is None else f"cluster {options.cluster}"
+    of = "the prior" if cluster is None else f"cluster {cluster}"
     print(f"{options.n} samples of {of} in {options.out}", file=sys.stderr)
+
+
+def _cluster(fitted: models.Fitted, word: str) -> int:
+    """A cluster's number, of its number or name. Raises InputError where several are called so, or none."""
+    if word.isascii() and word.removeprefix("-").isdigit():
+        return int(word)  # whether it exists is looked at where it is used
+    called = [k for k, name in enumerate(fitted.cluster_names) if name == word]
+    if len(called) > 1:
+        raise InputError(f"--cluster {word}: clusters {', '.join(map(str, called))} are called so: give a number")
+    if called:
+        return called[0]
+    near = nearest(word, [name for name in fitted.cluster_names if name])
+    raise InputError(f"--cluster is {word!r}: give a number from 0 to {fitted.n_clusters - 1}, or a name{near}")
 
 
 def _load(run: Path) -> models.Fitted:

@@ -21,7 +21,9 @@ from jaxclust.data import sources
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError, WrongType, nearest
 from jaxclust.estimators import inputs
+from jaxclust.estimators.editing import Clusters
 from jaxclust.levels import labels_at, numbers
+from jaxclust.methods.shared import edited
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.runs import lifecycle
 from jaxclust.system import environment, paths
@@ -98,7 +100,7 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
+class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
     """What all estimators share. A subclass names its method: `class MoEVAE(DeepClusterer, method="moe-vae")`.
 
     Parameters (all by keyword): every field of the method's config, where None stands for the preset's value;
@@ -119,6 +121,9 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
       embedding_: (n, d) float32.
       noise_: (n,) bool, examples that the density clustering left out (labels_ has a cluster for them all the same).
       clear_: whether there are clear clusters (None where the method does not say); only after `fit`.
+      parent_: the estimator that `merge`, `split`, `rename` or `recluster` made this one of; else None.
+      cluster_names_: what clusters are called, '' without a name.
+      clusters_: a table of the clusters: size, certainty, noise, density, medoid, exemplars.
       levels_: numbers of clusters that `labels_at` and `predict_at` offer beside n_clusters_.
       opinions_: labels by other criteria, by name; only after `fit`.
       summary_: latent sizes and what else the method tells; only after `fit`.
@@ -155,6 +160,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         result = models.fit(request, images, preprocess, phases)
         assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
         self._adopt(models.fitted(request, preprocess, result), assigned, features)
+        self._classes = (dataset.labels, dataset.class_names)
         self.opinions_, self.summary_, self.seconds_ = result.opinions, result.summary, phases.seconds
         self.clear_ = result.summary.get("clear")
         return self
@@ -199,17 +205,10 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
         fitted = self._fitted()
-        assigned = Assignments(
-            self.labels_,
-            self.probabilities_,
-            self.noise_,
-            self.embedding_,
-            self._reconstruction,
-            self.names_,
-            self._named,
-        )
-        parameters = {name: getattr(self, name) for name in OWN}
-        runs.save(paths.local(directory), fitted, assigned, parameters, overwrite=overwrite)
+        parameters: dict[str, Any] = {name: getattr(self, name) for name in OWN}
+        if self._edits:
+            parameters["parent"] = {"edits": self._edits}
+        runs.save(paths.local(directory), fitted, self._assigned(), parameters, self._classes, overwrite=overwrite)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Self:
@@ -251,7 +250,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         super().__setstate__(state)
         if "fitted_" in state:
             model = self.fitted_.model
-            model = model._replace(functions=methods.find(self.method).restore(model.meta))
+            model = model._replace(functions=edited.restore(methods.find(self.method), model.meta))
             self.fitted_ = self.fitted_._replace(model=model)
 
     def _request(self) -> Request:
@@ -270,10 +269,15 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         self.n_clusters_ = fitted.n_clusters
         self._reconstruction = assigned.reconstruction
         self.names_, self._named = assigned.names, assigned.named
-        self.fitted_ = fitted
+        self.fitted_, self._classes = fitted, (None, None)
+        self.parent_, self._edits = None, {}
         for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
             self.__dict__.pop(name, None)
         self.__dict__.update(features)
+
+    def _assigned(self) -> Assignments:
+        of = (self.labels_, self.probabilities_, self.noise_, self.embedding_)
+        return Assignments(*of, self._reconstruction, self.names_, self._named)
 
     def _fitted(self) -> Fitted:
         check_is_fitted(self, "fitted_")

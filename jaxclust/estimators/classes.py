@@ -9,6 +9,7 @@ import numpy as np
 from jaxclust import models
 from jaxclust.errors import InputError
 from jaxclust.estimators.base import DeepClusterer, WithCentroids
+from jaxclust.methods.shared.edited import n_edits
 from jaxclust.runs import lifecycle
 from jaxclust.system import paths
 from jaxclust.trees import Tree
@@ -108,11 +109,16 @@ class HCMGAN(DeepClusterer, method="hc-mgan"):
 
     def predict_proba(self, X: Any, n_leaves: int | None = None) -> np.ndarray:  # noqa: N803
         """Memberships in the leaves, (n, n_leaves) float32, of the tree as it was with so many; all by default."""
-        return self.tree_.cut(models.predict_proba(self._fitted(), self._raw(X)), n_leaves)
+        return self._cut(models.predict_proba(self._fitted(), self._raw(X)), n_leaves)
 
     def labels_at(self, n_leaves: int) -> np.ndarray:
         """Labels (n,) int32 of what was fitted, by the tree as it was with so many leaves."""
-        return self.tree_.cut(self.probabilities_, n_leaves).argmax(1).astype(np.int32)
+        return self._cut(self.probabilities_, n_leaves).argmax(1).astype(np.int32)
+
+    def _cut(self, memberships: np.ndarray, n_leaves: int | None) -> np.ndarray:
+        if n_leaves is not None and n_edits(self._fitted().model.meta):
+            raise InputError(f"n_leaves is {n_leaves}: clusters that were edited are no leaves: ask the parent_")
+        return self.tree_.cut(memberships, n_leaves)
 
 
 class VaDE(WithCentroids, method="vade"):

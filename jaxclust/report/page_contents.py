@@ -9,8 +9,8 @@ from jaxclust import __version__, models, runs, trees
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
-from jaxclust.report import maps, page_cards
-from jaxclust.runs import lifecycle
+from jaxclust.report import maps
+from jaxclust.runs import cards, lifecycle
 from jaxclust.train import history
 
 CURVE = 300  # points of a training curve
@@ -42,7 +42,7 @@ def collect(run: Path, dataset: Dataset | None) -> Contents:
     classes = None if dataset is None else dataset.labels
     if classes is not None and not (classes >= 0).any():
         classes = None
-    made = page_cards.cards(assigned, classes)
+    made = cards.cards(assigned, classes)
     metrics = lifecycle.read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
     levels = _levels(run, metrics, assigned.probabilities)
     points = maps.of_run(run, assigned.embedding)
@@ -62,11 +62,12 @@ def collect(run: Path, dataset: Dataset | None) -> Contents:
         columns |= _largest(dataset, config)
     about = _about(config, metrics, history.read(run)) | {
         "n": n,
-        "clusters": page_cards.plain(made),
+        "clusters": cards.plain(made),
+        **({"names": list(named)} if (named := runs.cluster_names(run)) else {}),
         "levels": list(levels),
         "classes": None if classes is None else _class_names(classes, dataset),
     }
-    return Contents(about, columns, names, page_cards.listed(made))
+    return Contents(about, columns, names, cards.listed(made))
 
 
 def drawn(run: Path, each: int) -> np.ndarray | None:
@@ -82,6 +83,7 @@ def _about(config: dict[str, Any], metrics: dict[str, Any], rows: list[dict[str,
     known = ("method", "data", "seed", "preset", "split", "image_size", "data_fingerprint")
     return {
         **{name: config[name] for name in known if config.get(name) is not None},
+        **({"parent": parent} if (parent := (config.get("parent") or {}).get("run")) else {}),
         "settings": config["config"],
         "versions": {"jaxclust": __version__, **config.get("versions", {})},
         "devices": config.get("devices"),

@@ -2,6 +2,7 @@
 
 config.json      what was asked for, defaults included, and what it ran on; "state" says how it ended
 metrics.json     scores, latent sizes, seconds        assignments.csv    one line an example, its file or name last
+clusters.csv     one line a cluster
 skipped.csv      what was left out, and why, if anything
 embedding.npy    (n, d) float32                       probabilities.npy  (n, K) float32
 levels.npz       labels (n,) by number of clusters, coarser and finer ones of the same tree
@@ -13,10 +14,12 @@ model/           model.json and arrays/               phases/            work in
 from jaxclust.runs.artefacts import (
     ERRORS,
     SKIPPED,
+    cluster_names,
     load,
     load_assignments,
     preprocess_of,
     print_table,
+    read_clusters,
     save,
     title_of_names,
     write_table,
@@ -27,6 +30,7 @@ __all__ = [
     "ERRORS",
     "SKIPPED",
     "Draw",
+    "cluster_names",
     "describe",
     "fit",
     "follow",
@@ -34,6 +38,7 @@ __all__ = [
     "load_assignments",
     "preprocess_of",
     "print_table",
+    "read_clusters",
     "save",
     "title_of_names",
     "write_table",

@@ -17,9 +17,10 @@ from jaxclust.errors import InputError
 from jaxclust.levels import Levels
 from jaxclust.methods import find
 from jaxclust.methods.base import Model
+from jaxclust.methods.shared import edited
 from jaxclust.models import Assignments, Fitted
 from jaxclust.numerics import usual_settings
-from jaxclust.runs import formats, lifecycle
+from jaxclust.runs import cluster_table, formats, lifecycle
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
 from jaxclust.train.checkpoint import load_dicts, save_dicts
@@ -33,12 +34,18 @@ ERRORS = "surrogateescape"  # of listings: bytes of a file's name that are no UT
 
 
 def save(
-    directory: Path, fitted: Fitted, assigned: Assignments, config: Mapping[str, Any], *, overwrite: bool = False
+    directory: Path,
+    fitted: Fitted,
+    assigned: Assignments,
+    config: Mapping[str, Any],
+    classes: tuple[np.ndarray | None, Any] = (None, None),
+    *,
+    overwrite: bool = False,
 ) -> None:
     """What was fitted in Python, as a complete run without metrics and figures.
 
-    config: what else config.json shall hold. Raises RunExists or InputError if `directory` is not empty, unless
-    `overwrite` is set and it holds a run.
+    config: what else config.json shall hold.  classes: (n,) int, -1 unknown, and their names, for clusters.csv.
+    Raises RunExists or InputError if `directory` is not empty, unless `overwrite` is set and it holds a run.
     """
     described = {
         "method": fitted.method,
@@ -50,6 +57,7 @@ def save(
     }
     with lifecycle.marked(lifecycle.begin(directory, described, overwrite=overwrite)):
         write_assignments(directory, assigned)
+        write_clusters(directory, cluster_table.table(assigned, fitted.cluster_names, *classes))
         write_model(directory / "model", fitted)
         lifecycle.complete(directory)
 
@@ -72,10 +80,11 @@ def load(directory: Path) -> Fitted:
         if "config" in meta:
             meta = {**meta, "config": formats.translated(format, method, meta["config"])}
         preprocess = prepare.Preprocess(**saved["preprocess"])
-        model = Model(meta, load_dicts(directory / "model" / "arrays"), find(method).restore(meta))
+        model = Model(meta, load_dicts(directory / "model" / "arrays"), edited.restore(find(method), meta))
         levels = _read_levels(directory / "model" / LEVELS)
         settings = formats.translated(format, method, config["config"])
-        return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels)
+        names = tuple(map(str, saved.get("cluster_names", ())))
+        return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels, names)
     except InputError:
         raise
     except DAMAGE as error:
@@ -90,6 +99,12 @@ def preprocess_of(directory: Path) -> prepare.Preprocess:
         return prepare.Preprocess(**config["preprocess"])
     except DAMAGE as error:
         raise InputError(f"{directory / 'config.json'}: its 'preprocess' is damaged ({error}): fit again") from error
+
+
+def cluster_names(directory: Path) -> tuple[str, ...]:
+    """What a user calls the clusters of a run, '' for those without a name; empty where none has one."""
+    path = directory / "model" / "model.json"
+    return tuple(map(str, lifecycle.read_json(path).get("cluster_names", ()))) if path.is_file() else ()
 
 
 def load_assignments(directory: Path) -> Assignments:
@@ -158,6 +173,23 @@ def write_assignments(out: Path, assigned: Assignments) -> None:
     write_table(out / "assignments.csv", header, zip(*columns, strict=True))
 
 
+def write_clusters(out: Path, table: cluster_table.Table) -> None:
+    """clusters.csv."""
+    write_table(out / cluster_table.NAME, *cluster_table.lines(table))
+
+
+def read_clusters(directory: Path) -> cluster_table.Table | None:
+    """clusters.csv of a run, None where there is none. Raises InputError where it is damaged."""
+    path = directory / cluster_table.NAME
+    if not path.is_file():
+        return None
+    try:
+        with open(path, encoding="utf-8", errors=ERRORS, newline="") as file:
+            return cluster_table.parsed(csv.DictReader(file))
+    except DAMAGE as error:
+        raise InputError(f"{path}: is damaged ({error}): delete it, or fit again") from error
+
+
 def _read_levels(path: Path) -> Levels | None:
     if not path.is_file():
         return None
@@ -174,6 +206,7 @@ def write_model(directory: Path, fitted: Fitted) -> None:
         "n_clusters": fitted.n_clusters,
         "preprocess": asdict(fitted.preprocess),
         "meta": dict(fitted.model.meta),
+        **({"cluster_names": fitted.cluster_names} if fitted.cluster_names else {}),
     }
     saved = atomic.plain(saved)
     atomic.write_json(directory / "model.json", {**saved, SUM: _sum(saved)})

@@ -17,8 +17,8 @@ from jaxclust.data.rows import Images
 from jaxclust.methods.base import Result
 from jaxclust.models import Request
 from jaxclust.numerics import usual_settings
-from jaxclust.runs import lifecycle
-from jaxclust.runs.artefacts import SKIPPED, write_assignments, write_model, write_table
+from jaxclust.runs import cluster_table, lifecycle
+from jaxclust.runs.artefacts import SKIPPED, write_assignments, write_clusters, write_model, write_table
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
 from jaxclust.train import hosts
@@ -91,8 +91,10 @@ def fit(
 
 
 def _write_listings(out: Path, dataset: Dataset, result: Result) -> None:
-    """What is said of each example, by its name."""
-    write_assignments(out, models.assignments(result)._replace(names=dataset.names, named=dataset.named))
+    """What is said of each example, by its name, and of each cluster."""
+    assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
+    write_assignments(out, assigned)
+    write_clusters(out, cluster_table.table(assigned, (), dataset.labels, dataset.class_names))
     if result.levels is not None:
         atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
 

@@ -15,8 +15,8 @@ from jaxclust.train import history
 RUNNING, INTERRUPTED, FAILED, COMPLETE = "running", "interrupted", "failed", "complete"
 STATES = [RUNNING, INTERRUPTED, FAILED, COMPLETE]
 ENTRIES = (
-    "config.json", "metrics.json", "assignments.csv", "skipped.csv", "embedding.npy", "probabilities.npy", "levels.npz",
-    history.NAME, "model", "figures", "map.npz", "report.html", "phases",
+    "config.json", "metrics.json", "assignments.csv", "clusters.csv", "skipped.csv", "embedding.npy",
+    "probabilities.npy", "levels.npz", history.NAME, "model", "figures", "map.npz", "report.html", "phases",
 )  # fmt: skip
 REPLACED = ".replaced"  # where an overwritten run waits until the new one is complete
 WORK = ("phases", REPLACED)  # what goes when a run is complete

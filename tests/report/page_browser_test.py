@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxclust import runs
+from jaxclust import methods, runs
 from jaxclust.report import maps, page
+from jaxclust.runs import edited_run, edits
+from jaxclust.runs.edits import Edits
 from tests.report import page_run
 
 pytestmark = pytest.mark.slow
@@ -198,6 +200,34 @@ def test_edits_are_made_undone_and_saved(opened, run):
     assert opened.get_by_label("Name of cluster 0").input_value().startswith("<img")
     opened.locator("#card-1").get_by_role("button", name="Take out").click()
     assert opened.locator(".merged").count() == 0
+
+
+def test_names_of_the_run_are_shown_and_changed(browser, run, tmp_path):
+    """Of a run that was edited: a name that is taken away is saved as '', one that stays is not saved."""
+    asked = edited_run.Asked(Edits({0: "<i>cats</i>", 1: "dogs"}), "test")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(methods.METHODS, "toy", "tests.toy")
+        edited_run.make(run, asked, tmp_path / "named", page_run.data())
+        page.write(tmp_path / "named", page_run.data())
+    tab = browser.new_context(accept_downloads=True).new_page()
+    tab.goto((tmp_path / "named" / page.NAME).as_uri())
+    tab.wait_for_selector("html[data-ready]")
+    assert tab.get_by_label("Name of cluster 0").input_value() == "<i>cats</i>"
+    assert "<i>cats</i>" in tab.locator("#legend").inner_text()
+    assert tab.locator("#edits").is_hidden()
+    for k, name in ((0, ""), (1, "birds")):
+        tab.get_by_label(f"Name of cluster {k}").fill(name)
+        tab.get_by_label(f"Name of cluster {k}").press("Enter")
+    assert "cats" not in tab.locator("#legend").inner_text()
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Save edits.json").click()
+    found, of = edits.read(Path(shutil.copy(download.value.path(), tmp_path / "edits.json")))
+    assert found == Edits({0: "", 1: "birds"})
+    assert of["n_clusters"] == 3
+    assert "jaxclust edit RUN edits.json" in tab.locator("#edits").inner_text()
+    tab.get_by_label("Name of cluster 1").fill("dogs")
+    tab.get_by_label("Name of cluster 1").press("Enter")
+    assert "1 name," in tab.locator("#edits").inner_text()
 
 
 def test_colours_by_class_certainty_noise_and_level(opened):

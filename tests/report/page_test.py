@@ -18,8 +18,9 @@ from jaxclust import cli, runs
 from jaxclust.errors import InputError
 from jaxclust.estimators.base import DeepClusterer
 from jaxclust.models import Assignments
-from jaxclust.report import maps, page, page_cards, page_sheets
+from jaxclust.report import maps, page, page_sheets
 from jaxclust.report.colours import NOISE, ON_DARK, PALETTE, on_dark
+from jaxclust.runs import cards
 from tests.report import page_run
 
 ROOT = Path(__file__).parents[2]
@@ -183,7 +184,7 @@ def test_cards_by_hand():
     )
     noise = np.array([0, 0, 1, 0, 0, 0], bool)
     assigned = Assignments(np.array([0, 0, 0, 1, 1, 2]), probabilities, noise, embedding, None)
-    made = page_cards.cards(assigned, np.array([5, 5, 4, 4, -1, -1]))
+    made = cards.cards(assigned, np.array([5, 5, 4, 4, -1, -1]))
     first, second, third, empty = made
     assert (first.size, first.noise, first.exemplars, first.borderline) == (3, 1, [1, 0, 2], [2])
     assert first.certainty == pytest.approx(2.2 / 3)
@@ -191,7 +192,7 @@ def test_cards_by_hand():
     assert (first.nearest, second.nearest, third.nearest) == ([1, 2], [0, 2], [1, 0])
     assert third.classes == []
     assert (empty.size, empty.certainty, empty.exemplars, empty.nearest) == (0, None, [], [])
-    assert page_cards.listed(made).tolist() == [0, 1, 2, 3, 4, 5]
+    assert cards.listed(made).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_large_images_are_reduced_until_all_fit():

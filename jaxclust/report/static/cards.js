@@ -19,7 +19,7 @@ function drawCards() {
 function cardOf(k, card) {
   const group = groupOf(k), merged = edits.merge.find((one) => one.includes(k));
   const field = make("input", {
-    type: "text", value: edits.names[k] || "", placeholder: `cluster ${k}`, "aria-label": `Name of cluster ${k}`, dir: "auto", maxlength: 80,
+    type: "text", value: calledOf(k), placeholder: `cluster ${k}`, "aria-label": `Name of cluster ${k}`, dir: "auto", maxlength: 80,
     "data-keep": `name-${k}`, onchange: (event) => rename(k, event.target.value.trim()),
   });
   const article = make("article", { class: merged ? "card merged" : "card", id: `card-${k}`, "aria-label": `cluster ${k}` },

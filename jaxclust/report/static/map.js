@@ -71,7 +71,7 @@ function sortIntoCells() {
 function modes() {
   const found = [{
     key: "cluster", title: "cluster", of: (i) => groupOf(data.cluster[i]), name: (g) => titleOf(g), labels: true,
-    short: (g) => edits.names[g] || String(g), count: about.clusters.length,
+    short: (g) => calledOf(g) || String(g), count: about.clusters.length,
   }];
   if (data.class) found.push({ key: "class", title: "class", of: (i) => data.class[i], name: (g) => about.classes[g], short: (g) => about.classes[g], labels: true, count: about.classes.length });
   found.push({ key: "certainty", title: "certainty", share: certaintyOf });

@@ -202,7 +202,7 @@ function drawEdits() {
   const parts = [[Object.keys(edits.names).length, "name"], [edits.merge.length, "merge"], [edits.split.length, "split"]];
   const text = parts.filter(([count]) => count).map(([count, kind]) => plural(count, kind)).join(", ");
   byId("edits").hidden = !text && !undone.length;
-  byId("edits-text").textContent = `${text || "No edits"}${saved ? "" : ", not saved"}.`;
+  byId("edits-text").textContent = `${text || "No edits"}${saved ? "" : ", not saved"}.${text && saved ? " jaxclust edit RUN edits.json makes a run of them." : ""}`;
   byId("undo").disabled = !undone.length;
 }
 

@@ -18,7 +18,7 @@ function drawHead() {
 
 function drawRun() {
   const box = byId("run"), facts = {};
-  for (const key of ["method", "data", "preset", "split", "seed", "image_size"]) if (about[key] !== undefined) facts[key] = about[key];
+  for (const key of ["method", "data", "preset", "split", "seed", "image_size", "parent"]) if (about[key] !== undefined) facts[key] = about[key];
   for (const [key, value] of Object.entries(about.scores)) facts[key] = value;
   box.append(table("Result", facts), table("Seconds", about.phases), table("Settings", about.settings), table("Versions", about.versions));
   byId("training").hidden = !about.curves.length;

@@ -67,7 +67,7 @@ function say(text) {
 let edits = { names: {}, merge: [], split: [] };
 const undone = [];
 let saved = true;
-const STORE = `jaxclust edits ${about.method} ${about.data_fingerprint || about.data} ${about.seed} ${about.clusters.map((card) => card.size)}`;
+const STORE = `jaxclust edits ${about.method} ${about.data_fingerprint || about.data} ${about.seed} ${about.clusters.map((card) => card.size)}${about.names ? ` ${JSON.stringify(about.names)}` : ""}`;
 const listeners = [];
 
 // The group of a cluster: the lowest number among those that it is merged with.
@@ -76,8 +76,13 @@ function groupOf(k) {
   return group ? Math.min(...group) : k;
 }
 
+// What a cluster is called: as it was edited here, else as the run has it; "" without a name.
+function calledOf(k) {
+  return edits.names[k] ?? (about.names ? about.names[k] : "");
+}
+
 function titleOf(k) {
-  return edits.names[k] ? edits.names[k] : `cluster ${k}`;
+  return calledOf(k) || `cluster ${k}`;
 }
 
 function changed() {
@@ -96,9 +101,9 @@ function edit(change) {
 }
 
 function rename(k, name) {
-  if ((edits.names[k] || "") === name) return;
+  if (calledOf(k) === name) return;
   edit((now) => {
-    if (name) now.names[k] = name;
+    if (name !== (about.names ? about.names[k] : "")) now.names[k] = name;
     else delete now.names[k];
   });
 }

@@ -54,7 +54,7 @@ function fillTip(i) {
     tip.append(make("p", { class: "faint" }, "its image is not in this page"));
   }
   tip.append(make("strong", {}, make("bdi", {}, nameOf(i))));
-  tip.append(make("p", {}, chip(colourOfCluster(k)), make("bdi", {}, titleOf(k)), edits.names[k] ? ` (${k})` : ""));
+  tip.append(make("p", {}, chip(colourOfCluster(k)), make("bdi", {}, titleOf(k)), calledOf(k) ? ` (${k})` : ""));
   tip.append(make("p", {}, `certainty ${percent(certaintyOf(i))}`));
   if (about.clusters.length > 1 && certaintyOf(i) < 0.9) tip.append(make("p", { class: "faint" }, "else ", make("bdi", {}, titleOf(data.second[i]))));
   if (data.class && data.class[i] !== NONE) tip.append(make("p", {}, "class ", make("bdi", {}, about.classes[data.class[i]])));

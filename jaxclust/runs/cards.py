@@ -1,4 +1,4 @@
-"""What the page says of each cluster: its size, how sure it is, who stands for it, who is in doubt, who is near."""
+"""What is said of each cluster: size, certainty, density, who stands for it, who is in doubt, who is near."""
 
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ class Card(NamedTuple):
     exemplars: rows of the members nearest to the mean embedding, nearest first.  borderline: of those whose two largest
     probabilities differ least.  certainty: mean largest probability, None where there are no members.  nearest: other
     clusters by the distance of mean embeddings.  classes: the largest classes with their counts, where known.
+    density: the mean distance of all examples to their clusters' mean embeddings, divided by that of the members: above
+    1 they lie closer together than elsewhere; None where they all lie in one place.
     """
 
     size: int
@@ -26,6 +28,7 @@ class Card(NamedTuple):
     borderline: list[int]
     nearest: list[int]
     classes: list[tuple[int, int]]
+    density: float | None
 
 
 def cards(assigned: Assignments, classes: np.ndarray | None) -> list[Card]:
@@ -35,9 +38,10 @@ def cards(assigned: Assignments, classes: np.ndarray | None) -> list[Card]:
     members = [np.flatnonzero(assigned.labels == k) for k in range(n_clusters)]
     means = np.stack([embedding[of].mean(0) if len(of) else np.full(embedding.shape[1], np.nan) for of in members])
     highest = np.sort(np.partition(assigned.probabilities, -2, 1)[:, -2:], 1) if n_clusters > 1 else None
+    distances = [np.sqrt(np.square(embedding[of] - means[k]).sum(1)) for k, of in enumerate(members)]
+    usual = sum(float(apart.sum()) for apart in distances) / max(len(embedding), 1)
     made = []
-    for k, of in enumerate(members):
-        apart = np.square(embedding[of] - means[k]).sum(1)
+    for k, (of, apart) in enumerate(zip(members, distances, strict=True)):
         margin = assigned.probabilities[of, 0] if highest is None else highest[of, 1] - highest[of, 0]
         certainty = float(assigned.probabilities[of].max(1).mean()) if len(of) else None
         made.append(
@@ -49,6 +53,7 @@ def cards(assigned: Assignments, classes: np.ndarray | None) -> list[Card]:
                 of[np.argsort(margin, kind="stable")[: min(SHOWN, len(of) // 2)]].tolist(),
                 _nearest(means, k),
                 [] if classes is None else _classes(classes[of]),
+                usual / float(apart.mean()) if apart.any() else None,
             )
         )
     return made
