@@ -158,6 +158,7 @@ def test_names(model):
     assert model.cluster_names_ == ("",) * 4
 
 
+@pytest.mark.slow
 def test_an_edited_estimator_is_saved_and_loaded(model, at_hand, tmp_path):
     made = model.rename({0: "cats"}).merge([1, 2])
     made.save(tmp_path / "run")
@@ -189,6 +190,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(editing, "STEPS", 60)
 
 
+@pytest.mark.slow
 def test_split(model, quick, at_hand, tmp_path):
     k = int(np.bincount(model.labels_).argmax())
     rest = [other for other in range(4) if other != k]
@@ -211,6 +213,7 @@ def test_split(model, quick, at_hand, tmp_path):
     np.testing.assert_allclose(made.merge([k, 4]).predict_proba(X), before, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_noise_is_clustered_again(model, quick):
     model.noise_ = model.noise_.copy()
     model.noise_[:] = model.labels_ == 3
@@ -343,6 +346,7 @@ def asked(**changes):
     )
 
 
+@pytest.mark.slow
 def test_a_new_run_knows_its_parent_and_is_used_as_any(here, capsys):
     before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
     asked(names={"0": "cats", "3": "<b>&amp;</b> 😀"}, merge=[[1, 2]])
