@@ -66,6 +66,8 @@ class Options:
     stream: Literal["auto", "on", "off"] = "auto"
     """Read images from disk while training, in bounded memory; 'auto' does where they would take more than an eighth
     of the memory. The result is the same."""
+    init_from: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Begin with the networks of that run: with what has the same name and shape. A line tells what does not."""
     overwrite: bool = False
     """Replace the run in DIR, once the new one is complete."""
     resume: bool = False
@@ -155,8 +157,9 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     }
     stated["depth"] = dataset.depth
     request = Request(method, config, options.seed)
+    start = None if options.init_from is None else paths.local(options.init_from)
     if not leads:
-        runs.follow(request, dataset, mesh)
+        runs.follow(request, dataset, mesh, start)
         return None
     metrics = runs.fit(
         request,
@@ -168,6 +171,7 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
         report=report,
         draw=None if options.no_figures else _draw(options.seed, report),
         mesh=mesh,
+        init_from=start,
     )
     if not options.no_figures:
         _write_page(out, dataset, report)

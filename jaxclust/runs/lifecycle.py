@@ -20,7 +20,7 @@ ENTRIES = (
 )  # fmt: skip
 REPLACED = ".replaced"  # where an overwritten run waits until the new one is complete
 WORK = ("phases", REPLACED)  # what goes when a run is complete
-IDENTITY = ("method", "data_fingerprint", "seed", "preprocess", "config")  # what a resumed run must share
+IDENTITY = ("method", "data_fingerprint", "seed", "preprocess", "config", "init_from")  # what a resumed run must share
 
 
 class Begun(NamedTuple):
