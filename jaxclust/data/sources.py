@@ -14,9 +14,11 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.data.readers import (
     annotated,
     archives,
+    arrow,
     built_in,
     files,
     folders,
+    frames,
     kinds,
     left_out,
     listing,
@@ -145,6 +147,10 @@ def _given(data: Any, reading: Reading, names: Any) -> tuple[str, Found]:
         if kept is not None and names is not None:
             called["names"] = dataset.names_of(lists.NAME, names, len(data))[kept]
         return lists.NAME, found._replace(**called)
+    listed = path_tables.of_frame(data) if frames.is_frame(data) else None
+    if listed is not None:
+        found = path_tables.read(listed, reading.look, reading.skip_bad, partial(streams, reading.stream))
+        return "data", found._replace(**called)
     found = memory.found(data)
     if not isinstance(data, LazyArray):
         found = _resident(found, "data", reading.stream)
@@ -248,10 +254,11 @@ def _read_file(path: Path, reading: Reading) -> Found:
         return _read_images(archives.unpacked(path), reading)
     files.refuse_pickled(path)
     if tables.is_table(path):
-        listed = path_tables.find(path)
+        table, streamed = arrow.open_table(path), partial(streams, reading.stream)
+        listed = path_tables.find(table, path.parent)
         if listed is not None:
-            return path_tables.read(listed, reading.look, reading.skip_bad, partial(streams, reading.stream))
-        return tables.read(path, partial(streams, reading.stream))
+            return path_tables.read(listed, reading.look, reading.skip_bad, streamed)
+        return tables.read_table(table, streamed)
     if suffix == annotated.SUFFIX:
         return _resident(annotated.read(path), str(path), reading.stream)
     if suffix == ".npz" and sparse.is_sparse(path):
@@ -270,6 +277,9 @@ def _read_file(path: Path, reading: Reading) -> Found:
     if files.is_idx(path):
         return Found(*files.read_idx_pair(path))
     if suffix in kinds.SUFFIXES:
+        found = folders.read_pages(path, reading.look, reading.skip_bad, partial(streams, reading.stream))
+        if found is not None:
+            return found
         raise InputError(f"{path}: a single image cannot be clustered: give the folder that holds the images")
     raise InputError(
         f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, .feather, .h5ad, "

@@ -1,7 +1,8 @@
 """Sets of image files, of a folder or an archive: sorted, bounded, with sub-folders as classes or as parts."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxclust.data.readers import kinds, listing, pixels, shards
 from jaxclust.data.readers.files import check_size
 from jaxclust.data.readers.found import Found
 from jaxclust.data.readers.kinds import Unreadable
-from jaxclust.data.readers.listing import File, Listing
+from jaxclust.data.readers.listing import File, Listing, of_path
 from jaxclust.data.readers.pixels import Look, Picture
 from jaxclust.data.rows import Images, prefetched
 from jaxclust.errors import InputError
@@ -66,7 +67,15 @@ class _Set:
         return Found(images, labels, None, split, names, tuple(sorted(self.skipped)), "file", depth)
 
 
-def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = False, labelled: bool = True) -> Found:
+def read(
+    found: Listing,
+    look: Look,
+    *,
+    skip_bad: bool = False,
+    stored: bool = False,
+    labelled: bool = True,
+    pictures: Iterable[Picture | Unreadable] | None = None,
+) -> Found:
     """Reads image files in their order.
 
     Grey images stay at one channel; with a single colour image among them, all become RGB. Transparency is put on
@@ -77,6 +86,7 @@ def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = F
 
     stored: whether the pixels go to a temporary file.
     labelled: whether folders are classes or parts.
+    pictures: what the files hold, if that is not what `pixels.read` gives.
     Raises InputError for no images, for mixed sizes without `image_size`, and for a file that cannot be read unless
     `skip_bad`.
     """
@@ -86,12 +96,28 @@ def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = F
     known = _Set(found)
     with pixels.quiet():
         if stored:
-            images, depth = _stored(found, look, skip_bad, known)
+            images, depth = _stored(found, look, skip_bad, known, pictures)
         else:
-            pictures = (pixels.read(file, look) for file in found.files)
+            pictures = pictures or (pixels.read(file, look) for file in found.files)
             arrays, depth = unified(list(_checked(found, look, skip_bad, known, pictures)), look.depth)
             images = np.stack(arrays)
     return known.found(images, depth, labelled)
+
+
+def read_pages(path: Path, look: Look, skip_bad: bool, streamed: Callable[[tuple[int, ...]], bool]) -> Found | None:
+    """The pages or frames of one file as images, named by their numbers from 0; None for a file of one.
+
+    Raises InputError where it cannot be opened, and as `read`.
+    """
+    file = of_path(path, path.name)
+    n, (width, height) = pixels.count_of(file)
+    if n < 2:
+        return None
+    pages = Listing(str(path), [file._replace(name=str(i), place=f"{file.place}, page {i}") for i in range(n)], [])
+    side = look.image_size
+    stored = streamed((n, side or height, side or width, 3))
+    found = read(pages, look, skip_bad=skip_bad, stored=stored, labelled=False, pictures=pixels.pages(file, look))
+    return found._replace(named="page")
 
 
 def shape_of(found: Listing, image_size: int | None) -> tuple[int, ...]:
@@ -181,9 +207,11 @@ def _checked(
         )
 
 
-def _stored(found: Listing, look: Look, skip_bad: bool, known: _Set) -> tuple[Images, int | None]:
+def _stored(
+    found: Listing, look: Look, skip_bad: bool, known: _Set, pictures: Iterable[Picture | Unreadable] | None
+) -> tuple[Images, int | None]:
     """The images in a temporary file, and their bits."""
-    read = prefetched(lambda i: pixels.read(found.files[i], look), range(len(found.files)))
+    read = pictures or prefetched(lambda i: pixels.read(found.files[i], look), range(len(found.files)))
     checked = _checked(found, look, skip_bad, known, read, bounded=False)
     file = shards.temporary(array.tobytes() for array in checked)
     channels, depth = _form(known.forms, known.largest, look.depth)
