@@ -382,3 +382,24 @@ def test_home_is_meant_by_every_path(here, capsys, monkeypatch):
     names = {path.name for path in (here / "home").iterdir()}
     assert names == {"train.npz", "run", "labels.csv", "scores.json", "samples.npy"}
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "argument", "again"),
+    [
+        ("ascii", "caf\udcc3\udca9", True),
+        ("ascii", "cafe", False),
+        ("utf-8", "café", False),
+        ("ascii", "\udcff", False),
+    ],
+)
+def test_names_are_utf_8_whatever_the_locale_says(monkeypatch, encoding, argument, again):
+    called = []
+    monkeypatch.setattr(sys, "argv", ["jaxclust", "--version", argument])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "jaxclust", "--version", argument])
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
+    monkeypatch.setattr(os, "getcwd", lambda: "/")
+    monkeypatch.setattr(os, "execv", lambda program, arguments: called.append(arguments))
+    assert cli.main() == 0
+    options = ["-X", "utf8", "-m", "jaxclust", "--version", argument]
+    assert called == ([[sys.executable, *options]] if again else [])

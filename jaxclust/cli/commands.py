@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from jaxclust import __version__
 from jaxclust.cli import interrupts
@@ -32,6 +33,8 @@ jaxclust COMMAND --help explains a command; jaxclust --version prints the versio
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    if arguments is None:
+        _read_names_as_utf8()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be words of the terminal's language
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -80,6 +83,21 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
         "data": lazily("lists", "data"),
         "doctor": lazily("doctor", "main"),
     }
+
+
+def _read_names_as_utf8() -> None:
+    """Begin again in Python's UTF-8 mode, where names are UTF-8 and the locale (C) says that they are not."""
+    names = sys.argv[1:]
+    with suppress(FileNotFoundError):  # the directory may have been deleted
+        names.append(os.getcwd())
+    if sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8" or all(map(str.isascii, names)):
+        return
+    try:
+        for name in names:
+            os.fsencode(name).decode("utf-8")
+    except UnicodeDecodeError:
+        return
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _quieten() -> None:
