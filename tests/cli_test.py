@@ -152,7 +152,7 @@ def test_predict_labels_by_a_level_of_the_run_s_tree(fitted, capsys):
     finally:
         Path("run/model/levels.npz").unlink()
     assert jaxclust("predict", "run", "new.npz", "--level", "2") == 2
-    assert "choose one of none" in capsys.readouterr().err
+    assert "this model has none" in capsys.readouterr().err
 
 
 def test_evaluate_compares_and_writes_nothing(fitted, capsys):

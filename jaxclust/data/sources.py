@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -211,6 +212,8 @@ def _read(name: str, is_path: bool, reading: Reading) -> Found:
 
 
 def _read_directory(path: Path, reading: Reading) -> Found:
+    if all((path / name).is_file() for name in ("config.json", "embedding.npy", "probabilities.npy")):
+        raise InputError(f"{path}: is a run, not data: give the data, or {path / 'embedding.npy'} to cluster its codes")
     listed = listing.walk(path)
     pairs = [(p, code) for prefix, code in IDX_PAIRS for p in sorted(path.glob(f"{prefix}[-.]idx3-ubyte*"))[:1]]
     if pairs and not listed.files:
@@ -296,6 +299,11 @@ def _as_features(path: Path, features: np.ndarray) -> np.ndarray:
 
 
 def _unknown(name: str) -> str:
+    path = Path(name)
+    with suppress(OSError, ValueError):
+        beside = {other.name.lower(): str(other) for other in path.parent.iterdir()} if path.name else {}
+        if close := difflib.get_close_matches(path.name.lower(), beside, n=1, cutoff=0.8):
+            return f"{name!r} is not there: did you mean {beside[close[0]]!r}?"
     close = difflib.get_close_matches(name.lower(), BUILT_IN, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return f"{name!r} is neither a file or folder nor a built-in data set: {hint}`jaxclust data` lists the names"

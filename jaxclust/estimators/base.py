@@ -57,6 +57,9 @@ def _make_init(config: type) -> Any:
                 known = [parameter for parameter in signature.parameters if parameter != "self"]
                 near = HINTS.get(name) or nearest(name, known)
                 raise WrongType(f"{type(args[0]).__name__} has no parameter {name!r}{near}: help() of it lists all")
+        if len(args) > 1:
+            name = type(args[0]).__name__
+            raise WrongType(f"{name} takes its parameters by their names: {name}(preset=..., seed=...)")
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         self, values = bound.arguments.pop("self"), bound.arguments

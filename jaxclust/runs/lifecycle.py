@@ -91,7 +91,7 @@ def check_free(out: Path, *, overwrite: bool, resume: bool) -> bool:
     """Whether `out` holds a run. Raises RunExists, or InputError, where a run may not be made there."""
     paths.check_name(out)
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file: choose another --out")
+        raise InputError(f"{out}: is a file: give another directory")
     locks.check(out)
     return _check_contents(out, overwrite=overwrite, resume=resume)
 

@@ -11,6 +11,7 @@ from jaxclust.data.readers import kinds, listing, pixels, shards
 from jaxclust.data.readers.files import check_size
 from jaxclust.data.readers.found import Found
 from jaxclust.data.readers.kinds import Unreadable
+from jaxclust.data.readers.left_out import ARRAY
 from jaxclust.data.readers.listing import File, Listing, of_path
 from jaxclust.data.readers.pixels import Look, Picture
 from jaxclust.data.rows import Images, prefetched
@@ -24,6 +25,7 @@ PARTS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+COUNTED = 10_000  # files, at most, whose headers are looked at to tell how many are bad
 SPREAD = 9  # bits, at least, of files of 16 bits
 
 
@@ -159,9 +161,11 @@ def classes(names: list[str], wrapped: bool = False) -> tuple[np.ndarray | None,
 
 def _none(found: Listing) -> str:
     if found.left_out:
-        name, reason = found.left_out[0]
-        some = f"{len(found.left_out)} other files, first {listing.printable(name)}: {reason}"
-        return f"{found.root}: holds no images that can be read, and no shards (.npy, .npz) ({some}): check the path"
+        name, reason = next((pair for pair in found.left_out if pair[1] == ARRAY), found.left_out[0])
+        others = f"{len(found.left_out)} other file{'s' * (len(found.left_out) > 1)}"
+        shards = "" if reason == ARRAY else ", and no shards (.npy, .npz)"
+        some = f"{others}, such as {listing.printable(name)}: {reason}"
+        return f"{found.root}: holds no images that can be read{shards} ({some}): check the path"
     looked = ", ".join(suffix[1:] for suffix in kinds.SUFFIXES)
     return f"{found.root}: no images in this folder (looked for {looked}) and no shards (.npy, .npz): check the path"
 
@@ -180,10 +184,14 @@ def _checked(
     bounded: whether all must fit into memory.
     """
     first: tuple[str, tuple[int, int]] | None = None
-    for file, picture in zip(found.files, pictures, strict=True):
+    for place, (file, picture) in enumerate(zip(found.files, pictures, strict=True)):
         if isinstance(picture, Unreadable):
             if not skip_bad:
-                raise InputError(f"{file.place}: cannot be read as an image ({picture}): {picture.remedy}") from picture
+                others = sum(pixels.size_of(each) is None for each in found.files[place + 1 :][:COUNTED])
+                nor = f", nor can {others} other{'s' * (others > 1)} of {len(found.files)} files" if others else ""
+                raise InputError(
+                    f"{file.place}: cannot be read as an image ({picture}){nor}: {picture.remedy}"
+                ) from picture
             known.skipped.append((file.name, str(picture)))
             continue
         if first is None:

@@ -1,7 +1,8 @@
 """Lists of images, one an example: paths, PIL images, or arrays of one size or of several."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, MappingView, Sequence, Set
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,32 @@ from jaxclust.data.readers.found import Found
 from jaxclust.data.readers.kinds import Unreadable
 from jaxclust.data.readers.listing import Listing, of_path
 from jaxclust.data.readers.pixels import Look
-from jaxclust.errors import InputError
+from jaxclust.errors import InputError, WrongType
 
 NAME = "list"  # what errors call it
 
 
 def unrolled(data: Any) -> Any:
-    """What an iterator yields, as a list; all else as it is."""
-    return list(data) if isinstance(data, Iterator) else data
+    """What an iterator, or a view of a dictionary, yields, as a list; all else as it is.
+
+    Raises WrongType, with the remedy, for what holds no examples in an order: None, a number, a set, a dictionary, an
+    open file.
+    """
+    remedy = None
+    if hasattr(data, "read") and hasattr(data, "seek"):
+        remedy = "an open file: give its path"
+    elif isinstance(data, Mapping) and not hasattr(data, "shape"):
+        names = ", ".join(map(repr, list(data)[:5]))
+        remedy = f"a dictionary of {names}: give one of its values, or pandas.DataFrame(X) for its columns"
+    elif isinstance(data, Set) and not isinstance(data, MappingView):
+        remedy = "a set, which has no order: give a list"
+    elif data is None or isinstance(data, Number):
+        remedy = f"{data!r}: give an array (n, d) or (n, h, w, c), a list of images or a path"
+    elif isinstance(data, list | tuple) and not len(data):
+        remedy = "empty: give at least two examples"
+    if remedy is not None:
+        raise WrongType(f"X is {remedy}")
+    return list(data) if isinstance(data, Iterator | MappingView) else data
 
 
 def is_list(data: Any) -> bool:
@@ -59,6 +78,8 @@ def read(
     """
     items = data.to_list() if hasattr(data, "to_list") else list(data)
     kind = _kind(items[0])
+    if kind == "an array" and len(items) == 2 and np.shape(items[1]) == (len(items[0]),):
+        raise InputError(f"{NAME}: is a pair of examples and their classes, (X, y): give X alone")
     for place, item in enumerate(items):
         if _kind(item) != kind:
             raise InputError(

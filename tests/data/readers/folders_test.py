@@ -275,3 +275,13 @@ def test_pages_of_several_sizes_one_page_and_a_damaged_file(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"mixed\.tif: cannot be read as an image"):
         sources.load(path)
+
+
+def test_the_line_of_a_bad_file_counts_the_others(tmp_path):
+    for name in "abcd":
+        picture(tmp_path / f"{name}.png")
+    for name in ("b", "d"):
+        (tmp_path / f"{name}.png").write_bytes(b"broken")
+    line = r"b\.png: cannot be read as an image \(.*\), nor can 1 other of 4 files: mend it, or pass --skip-bad"
+    with pytest.raises(InputError, match=line):
+        sources.load(tmp_path)
