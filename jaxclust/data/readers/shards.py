@@ -160,7 +160,7 @@ class _Summed:
             self.waiting.clear()
         self.waiting[first] = found
         while (found := self.waiting.pop(self.done, found[:0])).size:
-            self.done, self.sum = self.done + len(found), zlib.crc32(np.ascontiguousarray(found), self.sum)
+            self.done, self.sum = self.done + len(found), zlib.crc32(found.tobytes(), self.sum)
         if self.done == len(self.rows) and self.sum != self.total:
             self.done = 0
             raise InputError(f"{self.path}: is damaged: its checksum is another: write it again")
