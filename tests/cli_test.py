@@ -403,3 +403,12 @@ def test_names_are_utf_8_whatever_the_locale_says(monkeypatch, encoding, argumen
     assert cli.main() == 0
     options = ["-X", "utf8", "-m", "jaxclust", "--version", argument]
     assert called == ([[sys.executable, *options]] if again else [])
+
+
+def test_a_current_directory_that_is_gone(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert cli.main(["predict", "run", "iris"]) == 2
+    assert "jaxclust: error: the current directory was deleted: change to another" in capsys.readouterr().err

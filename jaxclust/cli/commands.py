@@ -113,6 +113,10 @@ def _explain(error: OSError, argv: Sequence[str]) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         how = "again" if argv[0] != "fit" else f"with --resume{' in place of --overwrite' * ('--overwrite' in argv)}"
         return f"{where}no space left on the disk: free some, then give the same command {how}"
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the current directory was deleted: change to another, and give the same command again"
     return f"{where}{error.strerror or error}: check the path and its permissions"
 
 

@@ -32,8 +32,8 @@ usage: jaxclust fit METHOD DATA [options]
 
 METHOD is one of {methods} (jaxclust methods tells more).
 DATA is a built-in name (jaxclust data lists them), a folder, .zip or .tar of images, a folder of .npy or .npz shards,
-an .npz, .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet) of features or of paths of
-images, or a sparse matrix (.npz of scipy.sparse.save_npz).
+an .npz, .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet) of features, of paths of
+images or of image files, a TIFF of several pages, or a sparse matrix (.npz of scipy.sparse.save_npz).
 
 jaxclust fit METHOD --help lists all options, with the values of the preset; add --preset paper to see that one's.
 """
@@ -45,7 +45,7 @@ class Options:
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
     """A built-in name, a folder, .zip or .tar of images, a folder of .npy or .npz shards, an .npz (dense or sparse),
-    .npy, idx or idx.gz file, or a table (.csv, .tsv, .csv.gz or .parquet)."""
+    .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz or .parquet), or a TIFF of several pages."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Run directory; runs/METHOD-DATA-SEED if not given."""
     seed: int = 0
