@@ -82,11 +82,12 @@ def load(
         (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
         or `features`, optional `labels`, `split` and `names`), .npy, idx or idx.gz file; a table of features, .csv,
         .tsv, .csv.gz, .parquet, .feather or .arrow (`tables.read_table`), or one that lists or holds image files
-        (`path_tables.find`); a TIFF or GIF of several pages or frames (`folders.read_pages`); AnnData's .h5ad (`annotated.read`); a sparse matrix of features as scipy.sparse.save_npz
-        writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or what is in memory: an
-        array or tensor of any package, (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), a data frame
-        of pandas or polars, a table of pyarrow, a data set of Hugging Face or AnnData (`memory.found`); a list of paths
-        of images, of their bytes, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
+        (`path_tables.find`); a TIFF or GIF of several pages or frames (`folders.read_pages`); AnnData's .h5ad
+        (`annotated.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps with
+        NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or what is in memory: an array or tensor of any
+        package, (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), a data frame of pandas or polars, a
+        table of pyarrow, a data set of Hugging Face or AnnData (`memory.found`); a list of paths of images, of their
+        bytes, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images that cannot be read, and lists them in `skipped`.
