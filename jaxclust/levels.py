@@ -65,8 +65,8 @@ def check_level(levels: Levels | None, n_clusters: int) -> Levels:
     """The levels, of which one has that number of clusters; raises InputError for a number that none has."""
     offered = numbers(levels)
     if levels is None or n_clusters not in offered:
-        known = ", ".join(map(str, offered)) or "none"
-        raise InputError(f"there is no level of {n_clusters} clusters: choose one of {known}")
+        known = f"choose one of {', '.join(map(str, offered))}" if offered else "this model has none"
+        raise InputError(f"there is no level of {n_clusters} clusters: {known}")
     return levels
 
 

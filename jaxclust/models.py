@@ -3,6 +3,7 @@
 `images` are standard data, which `data.sources.load` gives: (n, h, w, c) uint8 or float32, or (n, d) float32 features.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -18,14 +19,18 @@ from jaxclust.data import prepare
 from jaxclust.data.rows import Images, blocks
 from jaxclust.errors import InputError, nearest
 from jaxclust.levels import Levels, labels_at, of_labels
+from jaxclust.methods import find
 from jaxclust.methods.base import Method, Model, Result
 from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.settings import choices
 from jaxclust.metrics import clustering
 from jaxclust.numerics import usual_settings
+from jaxclust.train import warm
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.phases import Phases
 from jaxclust.typing import Array, PyTree
+
+log = logging.getLogger(__name__)
 
 AGAINST_CLASSES = ("acc", "acc_labelled", "nmi", "ari", "homogeneity", "completeness")
 
@@ -140,9 +145,35 @@ def fit(request: Request, images: Images, preprocess: prepare.Preprocess, phases
     """The method on prepared images. Raises InputError where fewer than two clusters come out."""
     job = Job(request.config, images, preprocess, jax.random.key(request.seed), phases)
     result = request.method.fit(job)
+    if phases.start is not None and not phases.taken:
+        log.warning("%s: none of its networks suits this fit, which began anew", phases.start.origin)
     if result.probabilities.shape[1] < 2:
         raise InputError("one cluster was found: give the number that you expect with --n-clusters")
     return result
+
+
+def start_of(before: Fitted, origin: str, request: Request, preprocess: prepare.Preprocess) -> warm.Start:
+    """The networks of a fitted model, for `request` to begin with: what has the same name and shape is taken.
+
+    origin: what lines call it. Raises InputError where a method has no networks, or the examples have another shape.
+    """
+    for name in (before.method, request.method.name):
+        if not find(name).warm:
+            raise InputError(f"init_from {origin}: {name} has no networks to begin with: leave init_from out")
+    was, now = before.preprocess, preprocess
+    if (was.kind, was.shape) != (now.kind, now.shape):
+        raise InputError(
+            f"init_from {origin}: was fitted to {_form(was)}, the data are {_form(now)}: give a model of such data"
+        )
+    return warm.Start.of(origin, before.model.arrays)
+
+
+def _form(preprocess: prepare.Preprocess) -> str:
+    """What an example is, once prepared."""
+    if preprocess.kind == "features":
+        return f"features of {preprocess.n_features} columns"
+    side, _, channels = preprocess.shape
+    return f"images of {side}x{side}x{channels} (padded)"
 
 
 def fitted(request: Request, preprocess: prepare.Preprocess, result: Result) -> Fitted:

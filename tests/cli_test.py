@@ -152,7 +152,7 @@ def test_predict_labels_by_a_level_of_the_run_s_tree(fitted, capsys):
     finally:
         Path("run/model/levels.npz").unlink()
     assert jaxclust("predict", "run", "new.npz", "--level", "2") == 2
-    assert "choose one of none" in capsys.readouterr().err
+    assert "this model has none" in capsys.readouterr().err
 
 
 def test_evaluate_compares_and_writes_nothing(fitted, capsys):
@@ -382,3 +382,33 @@ def test_home_is_meant_by_every_path(here, capsys, monkeypatch):
     names = {path.name for path in (here / "home").iterdir()}
     assert names == {"train.npz", "run", "labels.csv", "scores.json", "samples.npy"}
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "argument", "again"),
+    [
+        ("ascii", "caf\udcc3\udca9", True),
+        ("ascii", "cafe", False),
+        ("utf-8", "café", False),
+        ("ascii", "\udcff", False),
+    ],
+)
+def test_names_are_utf_8_whatever_the_locale_says(monkeypatch, encoding, argument, again):
+    called = []
+    monkeypatch.setattr(sys, "argv", ["jaxclust", "--version", argument])
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "jaxclust", "--version", argument])
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
+    monkeypatch.setattr(os, "getcwd", lambda: "/")
+    monkeypatch.setattr(os, "execv", lambda program, arguments: called.append(arguments))
+    assert cli.main() == 0
+    options = ["-X", "utf8", "-m", "jaxclust", "--version", argument]
+    assert called == ([[sys.executable, *options]] if again else [])
+
+
+def test_a_current_directory_that_is_gone(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert cli.main(["predict", "run", "iris"]) == 2
+    assert "jaxclust: error: the current directory was deleted: change to another" in capsys.readouterr().err

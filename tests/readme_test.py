@@ -125,3 +125,16 @@ def test_variational_clustering_runs():
     found = {}
     exec(compile(code.replace("seed=0)", f"seed=0, {small})"), "README.md", "exec"), found)
     assert found["model"].n_clusters_ == 10
+
+
+@pytest.mark.slow
+def test_a_warm_start_runs(caplog):
+    (code,) = (block for block in blocks("python") if "init_from=" in block)
+    small = "hidden=(8,), latent_dim=4, pretrain_epochs=1"
+    code = code.replace("AEKMeans(n_clusters=10", f"AEKMeans(n_clusters=10, {small}")
+    code = code.replace("N2D(n_clusters=10", f"N2D(n_clusters=10, classifier_epochs=1, {small}")
+    found = {}
+    exec(compile(code, "methods.md", "exec"), found)
+    assert isinstance(found["model"], jaxclust.N2D)
+    assert "classifier: begins anew" in caplog.text
+    assert "autoencoder" not in caplog.text

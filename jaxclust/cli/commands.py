@@ -9,6 +9,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from jaxclust import __version__
 from jaxclust.cli import interrupts
@@ -34,6 +35,8 @@ jaxclust COMMAND --help explains a command; jaxclust --version prints the versio
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    if arguments is None:
+        _read_names_as_utf8()
     argv = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be words of the terminal's language
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -86,6 +89,21 @@ def _commands() -> dict[str, Callable[[list[str]], None]]:
     }
 
 
+def _read_names_as_utf8() -> None:
+    """Begin again in Python's UTF-8 mode, where names are UTF-8 and the locale (C) says that they are not."""
+    names = sys.argv[1:]
+    with suppress(FileNotFoundError):  # the directory may have been deleted
+        names.append(os.getcwd())
+    if sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8" or all(map(str.isascii, names)):
+        return
+    try:
+        for name in names:
+            os.fsencode(name).decode("utf-8")
+    except UnicodeDecodeError:
+        return
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def _quieten() -> None:
     """Other people's chatter: TensorFlow's and XLA's C++ logs, absl's notes about checkpoints."""
     import logging
@@ -99,6 +117,10 @@ def _explain(error: OSError, argv: Sequence[str]) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         how = "again" if argv[0] != "fit" else f"with --resume{' in place of --overwrite' * ('--overwrite' in argv)}"
         return f"{where}no space left on the disk: free some, then give the same command {how}"
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return "the current directory was deleted: change to another, and give the same command again"
     return f"{where}{error.strerror or error}: check the path and its permissions"
 
 

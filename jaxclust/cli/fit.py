@@ -34,8 +34,8 @@ usage: jaxclust fit METHOD DATA [options]
 
 METHOD is one of {methods} (jaxclust methods tells more).
 DATA is a built-in name (jaxclust data lists them), a folder, .zip or .tar of images, a folder of .npy or .npz shards,
-an .npz, .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet) of features or of paths of
-images, or a sparse matrix (.npz of scipy.sparse.save_npz).
+an .npz, .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz, .parquet) of features, of paths of
+images or of image files, a TIFF of several pages, or a sparse matrix (.npz of scipy.sparse.save_npz).
 
 jaxclust fit METHOD --help lists all options, with the values of the preset; add --preset paper to see that one's.
 """
@@ -47,7 +47,7 @@ class Options:
 
     data: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
     """A built-in name, a folder, .zip or .tar of images, a folder of .npy or .npz shards, an .npz (dense or sparse),
-    .npy, idx or idx.gz file, or a table (.csv, .tsv, .csv.gz or .parquet)."""
+    .npy, idx or idx.gz file, a table (.csv, .tsv, .csv.gz or .parquet), or a TIFF of several pages."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Run directory; runs/METHOD-DATA-SEED if not given."""
     seed: int = 0
@@ -68,6 +68,8 @@ class Options:
     stream: Literal["auto", "on", "off"] = "auto"
     """Read images from disk while training, in bounded memory; 'auto' does where they would take more than an eighth
     of the memory. The result is the same."""
+    init_from: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Begin with the networks of that run: with what has the same name and shape. A line tells what does not."""
     overwrite: bool = False
     """Replace the run in DIR, once the new one is complete."""
     resume: bool = False
@@ -159,8 +161,9 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     }
     stated["depth"] = dataset.depth
     request = Request(method, config, options.seed)
+    start = None if options.init_from is None else paths.local(options.init_from)
     if not leads:
-        runs.follow(request, dataset, mesh)
+        runs.follow(request, dataset, mesh, start)
         return None
     metrics = runs.fit(
         request,
@@ -172,6 +175,7 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
         report=report,
         draw=None if options.no_figures else drawer(options.seed, report),
         mesh=mesh,
+        init_from=start,
     )
     if not options.no_figures:
         write_page(out, dataset, report)

@@ -19,6 +19,8 @@ T = TypeVar("T")
 BOX = re.compile(r"^[│╭╰|+]|[│╮╯|+]$")  # what tyro draws around its words
 NO_NUMBER = re.compile(r"Error parsing (\S+): .*(?:literal for int|string to float).*?'([^']*)'(.*)")
 CHOICE = re.compile(r"invalid choice '(.*?)' for argument '(.*?)'.*?Expected one of (.*)")
+NO_PARSE = re.compile(r"Error parsing (\S+): Could not find valid parse for arguments: \['([^']*)'\]")
+EXTRA = re.compile(r"Unrecognized options: ([^-\s]\S*)$")
 QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -92,6 +94,12 @@ def _line(box: str) -> str:
         word, name, rest = choice.groups()
         known = QUOTED.findall(rest)
         return f"{name} is {word!r}: give {' | '.join(map(repr, known))}{nearest(word, known)}"
+    if parse := NO_PARSE.search(text):
+        name, words = parse.groups()
+        apart = " ".join(words.replace(",", " ").split())
+        return f"{name} is {words!r}: write {name} {apart}" if apart != words else f"{name} may not be {words!r}"
+    if extra := EXTRA.search(text):
+        return f"{extra[1]} is one argument too many"
     return text.removesuffix(".")
 
 

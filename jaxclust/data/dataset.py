@@ -1,6 +1,7 @@
 """A data set, in memory or on disk, in one form whatever it came from: checked, channels last, with a fingerprint."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxclust.errors import InputError
 
 TRAIN, TEST = 0, 1
 SPLITS = ("all", "train", "test")
+MOST = 2.0**62  # of a label's number
 ONE = 8  # rows and columns, at least, of bytes (h, w, 3) that are taken for one colour image
 
 
@@ -182,7 +184,7 @@ def _split_codes(name: str, split: Any, n: int) -> np.ndarray:
     if values.shape != (n,):
         raise InputError(f"{name}: 'split' has shape {values.shape} where {n} examples need ({n},)")
     if values.dtype.kind in "US":
-        values = np.array([{"train": TRAIN, "test": TEST}.get(v, -1) for v in values.astype(str)], np.int8)
+        values = np.array([{"train": TRAIN, "test": TEST}.get(v.lower(), -1) for v in values.astype(str)], np.int8)
     if values.dtype.kind not in "buif" or not np.isin(values, (TRAIN, TEST)).all():
         raise InputError(f"{name}: 'split' must hold 0 (train) and 1 (test) only")
     return values.astype(np.int8)
@@ -190,8 +192,11 @@ def _split_codes(name: str, split: Any, n: int) -> np.ndarray:
 
 def names_of(name: str, names: Any, n: int) -> np.ndarray:
     """Names (n,) of examples as text. Raises InputError for another number, and for text that UTF-8 cannot hold."""
-    found = np.empty(len(names), object)
-    found[:] = [str(one) for one in names]
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InputError(f"{name}: names are {names!r:.40}: give a list, one for each of {n} examples")
+    texts = [str(one) for one in names]
+    found = np.empty(len(texts), object)
+    found[:] = texts
     if len(found) != n:
         raise InputError(f"{name}: {len(found)} names do not match {n} examples: give one for each")
     try:
@@ -209,12 +214,17 @@ def _class_codes(
     if values.ndim == 2 and 1 in values.shape:
         values = values.reshape(-1)
     if values.shape != (n,):
-        raise InputError(f"{name}: labels of shape {values.shape} do not match {n} examples: give ({n},)")
+        one_hot = ", such as labels.argmax(1)" if values.ndim == 2 and len(values) == n else ""
+        raise InputError(f"{name}: labels of shape {values.shape} do not match {n} examples: give ({n},){one_hot}")
     if values.dtype.kind in "US":
         names, codes = np.unique(values.astype(str), return_inverse=True)
         return codes.astype(np.int64), tuple(str(v) for v in names)
     if values.dtype.kind not in "buif" or (values.dtype.kind == "f" and not (np.rint(values) == values).all()):
-        raise InputError(f"{name}: labels of type {values.dtype} are not classes: give whole numbers or strings")
+        raise InputError(
+            f"{name}: labels of type {values.dtype} are not classes: give whole numbers, -1 where unknown, or strings"
+        )
+    if values.dtype.kind in "uif" and np.abs(values.astype(np.float64)).max() > MOST:
+        raise InputError(f"{name}: labels up to {values.max()} are too large to be classes: number them from 0")
     codes = values.astype(np.int64)
     if class_names is not None and codes.max() >= len(class_names):
         raise InputError(f"{name}: label {codes.max()} has no name: there are {len(class_names)} class names")

@@ -3,6 +3,7 @@
 import difflib
 import logging
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +15,11 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.data.readers import (
     annotated,
     archives,
+    arrow,
     built_in,
     files,
     folders,
+    frames,
     kinds,
     left_out,
     listing,
@@ -78,12 +81,13 @@ def load(
         gs://..., s3://... or https://..., which is copied first (`remote.read`); a folder, .zip or .tar of images
         (see `folders.read`); a folder of .npy or .npz shards, or of the four MNIST-style idx files; an .npz (`images`
         or `features`, optional `labels`, `split` and `names`), .npy, idx or idx.gz file; a table of features, .csv,
-        .tsv, .csv.gz, .parquet, .feather or .arrow (`tables.read_table`), or one that lists image files
-        (`path_tables.find`); AnnData's .h5ad (`annotated.read`); a sparse matrix of features as scipy.sparse.save_npz
-        writes it, perhaps with NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or what is in memory: an
-        array or tensor of any package, (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), a data frame
-        of pandas or polars, a table of pyarrow, a data set of Hugging Face or AnnData (`memory.found`); a list of paths
-        of images, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
+        .tsv, .csv.gz, .parquet, .feather or .arrow (`tables.read_table`), or one that lists or holds image files
+        (`path_tables.find`); a TIFF or GIF of several pages or frames (`folders.read_pages`); AnnData's .h5ad
+        (`annotated.read`); a sparse matrix of features as scipy.sparse.save_npz writes it, perhaps with
+        NAME.labels.npy and NAME.split.npy beside it (`sparse.read`); or what is in memory: an array or tensor of any
+        package, (n, d), (n, h, w) or (n, h, w, c), a matrix of scipy.sparse (n, d), a data frame of pandas or polars, a
+        table of pyarrow, a data set of Hugging Face or AnnData (`memory.found`); a list of paths of images, of their
+        bytes, of PIL images or of arrays of images (`lists.read`); or a `Dataset`.
     split: 'all', 'train' or 'test', the last two where the data states its parts.
     image_size: resizes images to image_size x image_size.
     skip_bad: leaves out images that cannot be read, and lists them in `skipped`.
@@ -145,6 +149,10 @@ def _given(data: Any, reading: Reading, names: Any) -> tuple[str, Found]:
         if kept is not None and names is not None:
             called["names"] = dataset.names_of(lists.NAME, names, len(data))[kept]
         return lists.NAME, found._replace(**called)
+    listed = path_tables.of_frame(data) if frames.is_frame(data) else None
+    if listed is not None:
+        found = path_tables.read(listed, reading.look, reading.skip_bad, partial(streams, reading.stream))
+        return "data", found._replace(**called)
     found = memory.found(data)
     if not isinstance(data, LazyArray):
         found = _resident(found, "data", reading.stream)
@@ -205,6 +213,8 @@ def _read(name: str, is_path: bool, reading: Reading) -> Found:
 
 
 def _read_directory(path: Path, reading: Reading) -> Found:
+    if all((path / name).is_file() for name in ("config.json", "embedding.npy", "probabilities.npy")):
+        raise InputError(f"{path}: is a run, not data: give the data, or {path / 'embedding.npy'} to cluster its codes")
     listed = listing.walk(path)
     pairs = [(p, code) for prefix, code in IDX_PAIRS for p in sorted(path.glob(f"{prefix}[-.]idx3-ubyte*"))[:1]]
     if pairs and not listed.files:
@@ -248,10 +258,11 @@ def _read_file(path: Path, reading: Reading) -> Found:
         return _read_images(archives.unpacked(path), reading)
     files.refuse_pickled(path)
     if tables.is_table(path):
-        listed = path_tables.find(path)
+        table, streamed = arrow.open_table(path), partial(streams, reading.stream)
+        listed = path_tables.find(table, path.parent)
         if listed is not None:
-            return path_tables.read(listed, reading.look, reading.skip_bad, partial(streams, reading.stream))
-        return tables.read(path, partial(streams, reading.stream))
+            return path_tables.read(listed, reading.look, reading.skip_bad, streamed)
+        return tables.read_table(table, streamed)
     if suffix == annotated.SUFFIX:
         return _resident(annotated.read(path), str(path), reading.stream)
     if suffix == ".npz" and sparse.is_sparse(path):
@@ -270,6 +281,9 @@ def _read_file(path: Path, reading: Reading) -> Found:
     if files.is_idx(path):
         return Found(*files.read_idx_pair(path))
     if suffix in kinds.SUFFIXES:
+        found = folders.read_pages(path, reading.look, reading.skip_bad, partial(streams, reading.stream))
+        if found is not None:
+            return found
         raise InputError(f"{path}: a single image cannot be clustered: give the folder that holds the images")
     raise InputError(
         f"{path}: this kind of file is not known: give .npz, .npy, .csv, .tsv, .csv.gz, .parquet, .feather, .h5ad, "
@@ -286,6 +300,11 @@ def _as_features(path: Path, features: np.ndarray) -> np.ndarray:
 
 
 def _unknown(name: str) -> str:
+    path = Path(name)
+    with suppress(OSError, ValueError):
+        beside = {other.name.lower(): str(other) for other in path.parent.iterdir()} if path.name else {}
+        if close := difflib.get_close_matches(path.name.lower(), beside, n=1, cutoff=0.8):
+            return f"{name!r} is not there: did you mean {beside[close[0]]!r}?"
     close = difflib.get_close_matches(name.lower(), BUILT_IN, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     return f"{name!r} is neither a file or folder nor a built-in data set: {hint}`jaxclust data` lists the names"

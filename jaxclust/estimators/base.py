@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from jaxclust import methods, models, runs
 from jaxclust.data import sources
+from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError, WrongType, nearest
 from jaxclust.estimators import inputs
@@ -27,10 +28,18 @@ from jaxclust.methods.shared import edited
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.runs import lifecycle
 from jaxclust.system import environment, paths
+from jaxclust.train import warm
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent, Terminal
 
 OWN = {"preset": "auto", "seed": 0, "verbose": False}  # parameters that every estimator has beside its config's
+
+HINTS = {  # for parameters that other estimators have
+    "random_state": " (did you mean seed?)",
+    "init_from": ", but fit has: fit(X, init_from=...)",
+    "names": ", but fit has: fit(X, names=...)",
+    "warm_start": ", but fit can begin with the networks of a fitted one: fit(X, init_from=...)",
+}
 
 
 def _make_init(config: type) -> Any:
@@ -48,8 +57,11 @@ def _make_init(config: type) -> Any:
         for name in kwargs:
             if name not in signature.parameters:
                 known = [parameter for parameter in signature.parameters if parameter != "self"]
-                near = " (did you mean seed?)" if name == "random_state" else nearest(name, known)
+                near = HINTS.get(name) or nearest(name, known)
                 raise WrongType(f"{type(args[0]).__name__} has no parameter {name!r}{near}: help() of it lists all")
+        if len(args) > 1:
+            name = type(args[0]).__name__
+            raise WrongType(f"{name} takes its parameters by their names: {name}(preset=..., seed=...)")
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         self, values = bound.arguments.pop("self"), bound.arguments
@@ -100,6 +112,16 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _start(init_from: Any, request: Request, preprocess: Preprocess) -> warm.Start:
+    """`models.start_of` of a fitted estimator or of a run. Raises WrongType for anything else."""
+    if isinstance(init_from, DeepClusterer):
+        return models.start_of(init_from._fitted(), type(init_from).__name__, request, preprocess)
+    if not isinstance(init_from, str | os.PathLike):
+        raise WrongType(f"init_from is {init_from!r:.60}: give a fitted estimator, or the directory of a run")
+    directory = paths.local(init_from)
+    return models.start_of(runs.load(directory), str(directory), request, preprocess)
+
+
 class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
     """What all estimators share. A subclass names its method: `class MoEVAE(DeepClusterer, method="moe-vae")`.
 
@@ -145,10 +167,12 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
             intro = "Parameters, where None stands for the preset's value, in brackets:"
             cls.__doc__ = f"{cls.__doc__}\n\n    {intro}\n{_parameters(found)}\n\n    {shared}\n    "
 
-    def fit(self, X: Any, y: Any = None, *, names: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any = None, *, names: Any = None, init_from: Any = None) -> Self:  # noqa: N803
         """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered.
 
         names: (n,) what each example is called, which `names_` keeps and `save` writes; paths in X are names anyway.
+        init_from: a fitted estimator, or the directory of a run: networks begin with its arrays of the same names and
+            shapes instead of random ones. A line tells what does not suit.
         """
         environment.start_jax()
         data = inputs.as_training(X)
@@ -156,7 +180,8 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         request = self._request()
         dataset = sources.load(data, names=names)
         preprocess, images = models.prepared(request.config, dataset.images)
-        phases = Phases(None, Terminal() if self.verbose else Silent())
+        start = None if init_from is None else _start(init_from, request, preprocess)
+        phases = Phases(None, Terminal() if self.verbose else Silent(), start=start)
         result = models.fit(request, images, preprocess, phases)
         assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
         self._adopt(models.fitted(request, preprocess, result), assigned, features)
@@ -165,9 +190,17 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         self.clear_ = result.summary.get("clear")
         return self
 
-    def fit_predict(self, X: Any, y: Any = None, *, names: Any = None, **kwargs: Any) -> np.ndarray:  # noqa: N803
-        """`fit(X, names=names).labels_`."""
-        return self.fit(X, names=names).labels_
+    def fit_predict(
+        self,
+        X: Any,  # noqa: N803
+        y: Any = None,
+        *,
+        names: Any = None,
+        init_from: Any = None,
+        **kwargs: Any,
+    ) -> np.ndarray:
+        """`fit(X, names=names, init_from=init_from).labels_`."""
+        return self.fit(X, names=names, init_from=init_from).labels_
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Labels of new data, (n,) int32."""

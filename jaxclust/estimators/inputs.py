@@ -10,7 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from jaxclust.data import sources
 from jaxclust.data.dataset import Dataset
-from jaxclust.data.readers import frames, lists, memory
+from jaxclust.data.readers import frames, lists, memory, path_tables
 from jaxclust.data.readers.arrays import as_array
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError, WrongType
@@ -28,6 +28,8 @@ def as_input(X: Any) -> Any:  # noqa: N803
     if isinstance(X, LazyArray | Dataset) or issparse(X):
         return X
     if isinstance(X, str | os.PathLike) or lists.is_list(X):
+        return sources.load(X)
+    if frames.is_frame(X) and path_tables.of_frame(X) is not None:
         return sources.load(X)
     if memory.is_table(X):  # its values are looked at later: names are compared first
         if frames.is_frame(X):

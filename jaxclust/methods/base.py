@@ -97,6 +97,7 @@ class Method(NamedTuple):
     presets: name -> Config, with 'quick', 'full' and 'paper'.
     fit:     (shared.job.Job) -> Result. It sees prepared examples, and no labels.
     restore: (meta) -> Functions, the inverse of what `fit` put into Model.meta.
+    warm:    whether it has networks that may begin as those of a fitted model (`init_from`).
     """
 
     name: str
@@ -106,3 +107,4 @@ class Method(NamedTuple):
     presets: Mapping[str, Any]
     fit: Callable[..., Result]
     restore: Callable[[Mapping[str, Any]], Functions]
+    warm: bool = True

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 
 from jaxclust.data import prepare
-from jaxclust.errors import InputError
+from jaxclust.errors import InputError, RunExists
 from jaxclust.levels import Levels
 from jaxclust.methods import find
 from jaxclust.methods.base import Model
@@ -55,7 +55,11 @@ def save(
         "versions": environment.versions(),
         "devices": environment.devices(),
     }
-    with lifecycle.marked(lifecycle.begin(directory, described, overwrite=overwrite)):
+    try:
+        begun = lifecycle.begin(directory, described, overwrite=overwrite)
+    except RunExists as error:
+        raise RunExists(f"{directory}: already holds a run: give another directory, or overwrite=True") from error
+    with lifecycle.marked(begun):
         write_assignments(directory, assigned)
         write_clusters(directory, cluster_table.table(assigned, fitted.cluster_names, *classes))
         write_model(directory / "model", fitted)

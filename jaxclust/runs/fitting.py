@@ -14,14 +14,15 @@ from jaxclust import models
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
 from jaxclust.data.rows import Images
+from jaxclust.errors import InputError
 from jaxclust.methods.base import Result
 from jaxclust.models import Request
 from jaxclust.numerics import usual_settings
 from jaxclust.runs import cluster_table, lifecycle
-from jaxclust.runs.artefacts import SKIPPED, write_assignments, write_clusters, write_model, write_table
+from jaxclust.runs.artefacts import SKIPPED, load, write_assignments, write_clusters, write_model, write_table
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
-from jaxclust.train import hosts
+from jaxclust.train import hosts, warm
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Reporter, Silent
 
@@ -40,6 +41,7 @@ def fit(
     report: Reporter | None = None,
     draw: Draw | None = None,
     mesh: Mesh | None = None,
+    init_from: Path | None = None,
 ) -> dict[str, Any]:
     """Fit and leave a complete run in `out`; returns what metrics.json holds.
 
@@ -50,6 +52,7 @@ def fit(
       options: what else config.json shall hold: 'split', 'preset', ...
       draw: makes the figures, from (out, result, prepared images, preprocess, dataset).
       mesh: the devices that train; all by default.
+      init_from: a run with whose networks it begins (`models.start_of`).
 
     Raises:
       InputError: the request does not suit the data (nothing is written, an older run stays), or `out` holds a run.
@@ -57,7 +60,8 @@ def fit(
     report, options, start = report or Silent(), options or {}, time.perf_counter()
     models.check_seed(request.seed)
     preprocess, images = models.prepared(request.config, dataset.images)
-    config = _describe(request, dataset, preprocess, options)
+    networks, of_networks = _networks(init_from, out, request, preprocess)
+    config = {**_describe(request, dataset, preprocess, options), "init_from": of_networks}
     begun: list[lifecycle.Begun] = []
 
     def begin() -> dict[str, bool]:
@@ -69,7 +73,7 @@ def fit(
     with lifecycle.marked(begun[0]):
         if dataset.skipped:
             write_table(out / SKIPPED, ("file", "reason"), iter(dataset.skipped))
-        phases = Phases(out, report, mesh=mesh)
+        phases = Phases(out, report, mesh=mesh, start=networks)
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
         _write_listings(out, dataset, result)
@@ -99,11 +103,24 @@ def _write_listings(out: Path, dataset: Dataset, result: Result) -> None:
         atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
 
 
-def follow(request: Request, dataset: Dataset, mesh: Mesh | None = None) -> None:
+def _networks(
+    init_from: Path | None, out: Path | None, request: Request, preprocess: prepare.Preprocess
+) -> tuple[warm.Start | None, str | None]:
+    """The networks of a run to begin with, and what config.json says of them: which run, and the sum of its model."""
+    if init_from is None:
+        return None, None
+    if out is not None and out.resolve() == init_from.resolve():
+        raise InputError(f"init_from {init_from}: is the run that is to be written: choose another --out")
+    start = models.start_of(load(init_from), str(init_from), request, preprocess)
+    return start, f"{init_from} ({start.sum():08x})"
+
+
+def follow(request: Request, dataset: Dataset, mesh: Mesh | None = None, init_from: Path | None = None) -> None:
     """What every process but the first does while that one is in `fit`: it computes along, and writes nothing."""
     preprocess, images = models.prepared(request.config, dataset.images)
     if not hosts.shared(dict)["complete"]:
-        models.fit(request, images, preprocess, Phases(mesh=mesh))
+        networks, _ = _networks(init_from, None, request, preprocess)
+        models.fit(request, images, preprocess, Phases(mesh=mesh, start=networks))
 
 
 def describe(result: Result, labels: np.ndarray | None) -> dict[str, Any]:

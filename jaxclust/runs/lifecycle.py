@@ -20,7 +20,7 @@ ENTRIES = (
 )  # fmt: skip
 REPLACED = ".replaced"  # where an overwritten run waits until the new one is complete
 WORK = ("phases", REPLACED)  # what goes when a run is complete
-IDENTITY = ("method", "data_fingerprint", "seed", "preprocess", "config")  # what a resumed run must share
+IDENTITY = ("method", "data_fingerprint", "seed", "preprocess", "config", "init_from")  # what a resumed run must share
 
 
 class Begun(NamedTuple):
@@ -91,7 +91,7 @@ def check_free(out: Path, *, overwrite: bool, resume: bool) -> bool:
     """Whether `out` holds a run. Raises RunExists, or InputError, where a run may not be made there."""
     paths.check_name(out)
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file: choose another --out")
+        raise InputError(f"{out}: is a file: give another directory")
     locks.check(out)
     return _check_contents(out, overwrite=overwrite, resume=resume)
 

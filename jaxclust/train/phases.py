@@ -1,5 +1,6 @@
 """The phases of a run: each is done once, its result kept on disk, so that a killed run goes on where it was."""
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from jaxclust.data.rows import Images
 from jaxclust.host import seeds
 from jaxclust.numerics import fold_name
 from jaxclust.system import environment
-from jaxclust.train import history, hosts, loop
+from jaxclust.train import history, hosts, loop, warm
 from jaxclust.train import mesh as meshes
 from jaxclust.train.batches import Batches, even, shuffled
 from jaxclust.train.checkpoint import Checkpoints
@@ -24,6 +25,8 @@ from jaxclust.train.programs import options, within_memory
 from jaxclust.train.progress import Reporter, Silent
 from jaxclust.train.training import Batch, TrainState
 from jaxclust.typing import Array, Key, PyTree
+
+log = logging.getLogger(__name__)
 
 LONG = 180.0  # seconds from which a training is announced
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -53,11 +56,13 @@ class Phases:
       report: told what happens.
       save_every: seconds between two checkpoints of a training.
       mesh: the devices that train; all by default.
+      start: networks with which trainings begin, instead of random ones.
 
     seconds: how long each phase took, in order, over all resumes.
     first_steps: seconds from the beginning of a training to the end of its first chunk, compilation included, for the
              trainings of this process.
     kept:    whether there is a run directory, here or in the first process.
+    taken:   how many arrays trainings have of `start`.
     """
 
     def __init__(
@@ -66,11 +71,14 @@ class Phases:
         report: Reporter | None = None,
         save_every: float = 60.0,
         mesh: Mesh | None = None,
+        start: warm.Start | None = None,
     ):
         self.directory = directory
         self.report = report or Silent()
         self.save_every = save_every
         self.mesh = mesh
+        self.start = start
+        self.taken = 0
         self.kept = bool(hosts.shared(lambda: {"kept": directory is not None})["kept"])
         self._kept = None if directory is None else Kept(directory, self.report.note)
         self.seconds = {} if self._kept is None else self._kept.seconds()
@@ -143,7 +151,7 @@ class Phases:
         shape = (batches.size, *images.shape[1:])
         self.report.phase(name)
         self.report.compiling()
-        start = state if state is not None else initial(training, fold_name(key, "init"), shape)
+        start = state if state is not None else self.begun(name, training, fold_name(key, "init"), shape)
         with self._checkpoints(name) as checkpoints:
             latest = self._latest(checkpoints)
             if latest is not None:
@@ -154,6 +162,20 @@ class Phases:
                 self.note(f"{name}: goes on from step {latest} of {total}")
             with within_memory(f"training {name!r}", "lower --batch-size; or stream the data with --stream on"):
                 return self._run(name, training, start, images, batches, total, checkpoints, begun)
+
+    def begun(self, name: str, training: Trainable, key: Key, batch_shape: tuple[int, ...]) -> TrainState:
+        """The state in which a training begins: `initial`, with what suits of the networks that are to begin with."""
+        state = initial(training, key, batch_shape)
+        if self.start is None:
+            return state
+        state, taken, others = warm.begun(self.start, name, state)
+        self.taken += taken
+        told = warm.line(self.start, name, taken, others)
+        if others:
+            log.warning("%s", told)
+        else:
+            self.note(told)
+        return state
 
     def _run(
         self,

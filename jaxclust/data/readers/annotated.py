@@ -1,17 +1,21 @@
 """AnnData, in memory or in an .h5ad file: X as features, obs_names as the names of examples."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 
-from jaxclust.data.readers import files, sparse
+from jaxclust.data.readers import files, hdf5_check, sparse
 from jaxclust.data.readers.arrays import as_array, package
 from jaxclust.data.readers.found import Found
 from jaxclust.errors import InputError
 
 SUFFIX = ".h5ad"
+LEAST, RATE = 30.0, 5e6  # seconds, and bytes of a second, in which a file should have been read
 
 
 def is_annotated(data: Any) -> bool:
@@ -42,12 +46,33 @@ def read(path: Path) -> Found:
         import anndata
     except ImportError as error:
         raise InputError(f"{path}: .h5ad needs anndata ({error}): pip install anndata, or save X as .npy") from error
+    _check(path)
     try:
         data = anndata.read_h5ad(path, backed="r")
-    except (OSError, KeyError, ValueError) as error:
-        text = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: is truncated, damaged or no AnnData ({text}): write it again") from error
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise _damaged(path, str(error)) from error
     try:
         return given(data, str(path))
     finally:
         data.file.close()
+
+
+def _check(path: Path) -> None:
+    """Raises InputError where another process that reads the whole file does not come to its end in time.
+
+    HDF5 has no checksums by default, and its library may not come back from what is damaged.
+    """
+    with open(path, "rb"):  # that the system lets us
+        seconds = LEAST + path.stat().st_size / RATE
+    command = [sys.executable, "-P", hdf5_check.__file__, os.fspath(path.absolute())]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise _damaged(path, f"not read after {seconds:.0f} s") from error
+    if done.returncode:
+        raise _damaged(path, done.stderr.decode(errors="replace") or f"reading it ends a process, {done.returncode}")
+
+
+def _damaged(path: Path, text: str) -> InputError:
+    text = " ".join(text.split())[:120]
+    return InputError(f"{path}: is truncated, damaged or no AnnData ({text}): write it again")

@@ -46,7 +46,7 @@ class _Member(NamedTuple):
     open: Any
 
 
-class _Store:
+class Store:
     """A temporary file that is closed when it is no longer used. Several threads may read from it."""
 
     def __init__(self, file: IO[bytes]):
@@ -73,7 +73,7 @@ def unpacked(path: Path) -> Listing:
     places: dict[str, tuple[int, int]] = {}
     left: list[tuple[str, str]] = []
     try:
-        store = _Store(shards.temporary(_pieces(path, places, left)))
+        store = Store(shards.temporary(_pieces(path, places, left)))
     except InputError:
         raise
     except DAMAGED as error:

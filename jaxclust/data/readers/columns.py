@@ -17,7 +17,7 @@ VECTORS = ("features", "feature", "embedding", "embeddings", "vector", "vectors"
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")  # cells without a number, in lower case
 LOOKED_AT = 1000  # cells of a column, among which one has a value
 NUMBER, TEXT, NAME, LIST = "numbers", "text", "names", "lists of numbers"
-PICTURES = "encoded images"  # as data sets of Hugging Face hold them; kinds of values, beside those of no use
+FILES = "files"  # as data sets of Hugging Face hold them; kinds of values, beside those of no use
 
 _WRITTEN_NUMBER = re.compile(r"[-+$€£(]?\s*\d[\d_,.' ]*\s*%?\)?")  # 0,5 and 1_000 and 12 %: meant as numbers
 _WRITTEN_LIST = re.compile(r"[\[(]\s*[-+.\d]")  # [0.1, 0.2] and [0.1 0.2]
@@ -154,7 +154,7 @@ def _kind(table: Table, name: str, kind: Any) -> str:
             )
         return LIST if _is_numeric(inner) or pt.is_null(inner) else f"lists of type {inner}"
     if pt.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        return PICTURES
+        return FILES
     if pt.is_null(kind):
         return "no values"
     return NUMBER if _is_numeric(kind) else f"values of type {str(kind)[:40]}"

@@ -1,7 +1,8 @@
 """Sets of image files, of a folder or an archive: sorted, bounded, with sub-folders as classes or as parts."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -10,7 +11,8 @@ from jaxclust.data.readers import kinds, listing, pixels, shards
 from jaxclust.data.readers.files import check_size
 from jaxclust.data.readers.found import Found
 from jaxclust.data.readers.kinds import Unreadable
-from jaxclust.data.readers.listing import File, Listing
+from jaxclust.data.readers.left_out import ARRAY
+from jaxclust.data.readers.listing import File, Listing, of_path
 from jaxclust.data.readers.pixels import Look, Picture
 from jaxclust.data.rows import Images, prefetched
 from jaxclust.errors import InputError
@@ -23,6 +25,7 @@ PARTS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+COUNTED = 10_000  # files, at most, whose headers are looked at to tell how many are bad
 SPREAD = 9  # bits, at least, of files of 16 bits
 
 
@@ -66,7 +69,15 @@ class _Set:
         return Found(images, labels, None, split, names, tuple(sorted(self.skipped)), "file", depth)
 
 
-def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = False, labelled: bool = True) -> Found:
+def read(
+    found: Listing,
+    look: Look,
+    *,
+    skip_bad: bool = False,
+    stored: bool = False,
+    labelled: bool = True,
+    pictures: Iterable[Picture | Unreadable] | None = None,
+) -> Found:
     """Reads image files in their order.
 
     Grey images stay at one channel; with a single colour image among them, all become RGB. Transparency is put on
@@ -77,6 +88,7 @@ def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = F
 
     stored: whether the pixels go to a temporary file.
     labelled: whether folders are classes or parts.
+    pictures: what the files hold, if that is not what `pixels.read` gives.
     Raises InputError for no images, for mixed sizes without `image_size`, and for a file that cannot be read unless
     `skip_bad`.
     """
@@ -86,12 +98,28 @@ def read(found: Listing, look: Look, *, skip_bad: bool = False, stored: bool = F
     known = _Set(found)
     with pixels.quiet():
         if stored:
-            images, depth = _stored(found, look, skip_bad, known)
+            images, depth = _stored(found, look, skip_bad, known, pictures)
         else:
-            pictures = (pixels.read(file, look) for file in found.files)
+            pictures = pictures or (pixels.read(file, look) for file in found.files)
             arrays, depth = unified(list(_checked(found, look, skip_bad, known, pictures)), look.depth)
             images = np.stack(arrays)
     return known.found(images, depth, labelled)
+
+
+def read_pages(path: Path, look: Look, skip_bad: bool, streamed: Callable[[tuple[int, ...]], bool]) -> Found | None:
+    """The pages or frames of one file as images, named by their numbers from 0; None for a file of one.
+
+    Raises InputError where it cannot be opened, and as `read`.
+    """
+    file = of_path(path, path.name)
+    n, (width, height) = pixels.count_of(file)
+    if n < 2:
+        return None
+    pages = Listing(str(path), [file._replace(name=str(i), place=f"{file.place}, page {i}") for i in range(n)], [])
+    side = look.image_size
+    stored = streamed((n, side or height, side or width, 3))
+    found = read(pages, look, skip_bad=skip_bad, stored=stored, labelled=False, pictures=pixels.pages(file, look))
+    return found._replace(named="page")
 
 
 def shape_of(found: Listing, image_size: int | None) -> tuple[int, ...]:
@@ -133,9 +161,11 @@ def classes(names: list[str], wrapped: bool = False) -> tuple[np.ndarray | None,
 
 def _none(found: Listing) -> str:
     if found.left_out:
-        name, reason = found.left_out[0]
-        some = f"{len(found.left_out)} other files, first {listing.printable(name)}: {reason}"
-        return f"{found.root}: holds no images that can be read, and no shards (.npy, .npz) ({some}): check the path"
+        name, reason = next((pair for pair in found.left_out if pair[1] == ARRAY), found.left_out[0])
+        others = f"{len(found.left_out)} other file{'s' * (len(found.left_out) > 1)}"
+        shards = "" if reason == ARRAY else ", and no shards (.npy, .npz)"
+        some = f"{others}, such as {listing.printable(name)}: {reason}"
+        return f"{found.root}: holds no images that can be read{shards} ({some}): check the path"
     looked = ", ".join(suffix[1:] for suffix in kinds.SUFFIXES)
     return f"{found.root}: no images in this folder (looked for {looked}) and no shards (.npy, .npz): check the path"
 
@@ -154,10 +184,14 @@ def _checked(
     bounded: whether all must fit into memory.
     """
     first: tuple[str, tuple[int, int]] | None = None
-    for file, picture in zip(found.files, pictures, strict=True):
+    for place, (file, picture) in enumerate(zip(found.files, pictures, strict=True)):
         if isinstance(picture, Unreadable):
             if not skip_bad:
-                raise InputError(f"{file.place}: cannot be read as an image ({picture}): {picture.remedy}") from picture
+                others = sum(pixels.size_of(each) is None for each in found.files[place + 1 :][:COUNTED])
+                nor = f", nor can {others} other{'s' * (others > 1)} of {len(found.files)} files" if others else ""
+                raise InputError(
+                    f"{file.place}: cannot be read as an image ({picture}){nor}: {picture.remedy}"
+                ) from picture
             known.skipped.append((file.name, str(picture)))
             continue
         if first is None:
@@ -181,9 +215,11 @@ def _checked(
         )
 
 
-def _stored(found: Listing, look: Look, skip_bad: bool, known: _Set) -> tuple[Images, int | None]:
+def _stored(
+    found: Listing, look: Look, skip_bad: bool, known: _Set, pictures: Iterable[Picture | Unreadable] | None
+) -> tuple[Images, int | None]:
     """The images in a temporary file, and their bits."""
-    read = prefetched(lambda i: pixels.read(found.files[i], look), range(len(found.files)))
+    read = pictures or prefetched(lambda i: pixels.read(found.files[i], look), range(len(found.files)))
     checked = _checked(found, look, skip_bad, known, read, bounded=False)
     file = shards.temporary(array.tobytes() for array in checked)
     channels, depth = _form(known.forms, known.largest, look.depth)

@@ -3,16 +3,20 @@
 Their columns become pyarrow's, which `tables` reads as it does those of files. Only pyarrow is imported.
 """
 
+import os
+import re
 from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from jaxclust.data.readers import arrow, tables
+from jaxclust.data.readers import arrow, lists, tables
 from jaxclust.data.readers.arrays import package
 from jaxclust.data.readers.columns import CLASSES
 from jaxclust.data.readers.found import Found
 from jaxclust.errors import InputError
+
+OBJECTS = re.compile("obj|str|utf8|cat|enum|binary|dict|struct|extension", re.IGNORECASE)  # types
 
 
 def is_frame(data: Any) -> bool:
@@ -34,12 +38,13 @@ def given(frame: Any) -> Found:
     The classes of a Hugging Face data set are for scores only, as those of a file. Those of other frames, which
     estimators are given as X, are refused. Raises InputError, naming the column, for that, and as `tables.read_table`.
     """
-    return tables.read_table(_table(frame), _never)
+    refuse_classes(frame)
+    return tables.read_table(table(frame), _never)
 
 
 def described(frame: Any) -> Any:
     """What scikit-learn's conventions compare of a frame: its columns of features, or (n, d) where they are lists."""
-    seen = tables.look(_table(frame), _never)
+    seen = tables.look(table(frame), _never)
     if seen.roles.lists or is_hugging_face(frame):
         return np.broadcast_to(np.float32(0), (seen.n, seen.d))
     names = [name for name in _names(frame) if str(name) in seen.features]
@@ -65,14 +70,21 @@ def _never(shape: tuple[int, ...]) -> bool:
     return False
 
 
-def _table(frame: Any) -> arrow.Table:
+def holds_objects(frame: Any) -> bool:
+    """Whether a column may hold text, bytes or structures."""
+    if is_hugging_face(frame):
+        return True
+    kinds = map(str, frame.schema.types if package(frame) == "pyarrow" else frame.dtypes)
+    return any(map(OBJECTS.search, kinds))
+
+
+def table(frame: Any) -> arrow.Table:
     """The frame's columns as those of a `pyarrow.Table`. Raises InputError where it is empty, and for its names."""
     names = _names(frame)
     if not names or not len(frame):
         raise InputError(
             f"data: the data frame is empty, {len(frame)} x {len(names)}: give at least one row and column"
         )
-    refuse_classes(frame)
     for name, times in Counter(map(str, names)).items():
         if times > 1:
             raise InputError(f"data: column {name!r} is there {times} times: rename or drop one")
@@ -101,6 +113,10 @@ def _column(name: Any, column: Any) -> Any:
             column = np.asarray(column)
         return pa.array(column, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(
-            f"data: column {name!r} holds {column.dtype}, not numbers: encode it as numbers, or drop it"
-        ) from error
+        first = next(iter(column), None)
+        if isinstance(first, os.PathLike):
+            return pa.array([os.fspath(cell) if isinstance(cell, os.PathLike) else cell for cell in column])
+        remedy = "encode it as numbers, or drop it"
+        if lists.is_list([first]):
+            remedy = f"give list(data[{str(name)!r}]) for its images, or drop it"
+        raise InputError(f"data: column {name!r} holds {column.dtype}, not numbers: {remedy}") from error

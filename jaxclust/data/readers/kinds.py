@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import IO, Any
 
-from jaxclust.data.readers.left_out import OTHER_KIND
+from jaxclust.data.readers.left_out import ARRAY, OTHER_KIND
 
 SUFFIXES = (
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp"),
@@ -50,6 +50,8 @@ def left_out(name: str, head: Callable[[], bytes]) -> str | None:
         return None if _has("AVIF") else NO_AVIF
     if suffix in SUFFIXES:
         return None
+    if suffix in (".npy", ".npz"):
+        return ARRAY
     if suffix in UNREAD:
         return OTHER_KIND
     start = head()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 OTHER_KIND = "of a kind that is not read here"
+ARRAY = "an array: give its file, or a folder of arrays alone"
 SHOWN = 5  # kinds of files that the line counts one by one
 
 

@@ -9,6 +9,7 @@ from typing import IO, NamedTuple
 from jaxclust.data.readers import kinds
 
 TWICE = "there already as"
+RUN = {"config.json", "assignments.csv", "probabilities.npy"}  # files of a run directory
 IGNORED = ("thumbs.db", "desktop.ini", "__macosx")  # what systems leave
 
 
@@ -94,6 +95,10 @@ def _entries(root: Path, left: list[tuple[str, str]]) -> Iterator[tuple[Path, st
                 folders.clear()
                 continue
             seen.add(real)
+            if set(names) >= RUN:
+                left.append((Path(directory).relative_to(root).as_posix(), "a run, whose figures are no data"))
+                folders.clear()
+                continue
             folders[:] = sorted(name for name in folders if not hidden(name))
             tops += [path for path in (os.path.join(directory, name) for name in folders) if os.path.islink(path)]
             for name in names:

@@ -1,32 +1,59 @@
-"""Lists of images, one an example: paths, PIL images, or arrays of one size or of several."""
+"""Lists of images, one an example: paths, bytes of files, PIL images, or arrays of one size or of several."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence, Set
+from functools import partial
+from io import BytesIO
+from numbers import Number
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.sparse import issparse
 
 from jaxclust.data import dataset
-from jaxclust.data.readers import folders, pixels
+from jaxclust.data.readers import folders, kinds, pixels
 from jaxclust.data.readers.arrays import as_array
 from jaxclust.data.readers.found import Found
 from jaxclust.data.readers.kinds import Unreadable
-from jaxclust.data.readers.listing import Listing, of_path
+from jaxclust.data.readers.left_out import OTHER_KIND
+from jaxclust.data.readers.listing import File, Listing, of_path
 from jaxclust.data.readers.pixels import Look
-from jaxclust.errors import InputError
+from jaxclust.errors import InputError, WrongType
+from jaxclust.system.paths import is_url
 
 NAME = "list"  # what errors call it
+BYTES = "the bytes of an image"
 
 
 def unrolled(data: Any) -> Any:
-    """What an iterator yields, as a list; all else as it is."""
-    return list(data) if isinstance(data, Iterator) else data
+    """What an iterator, or a view of a dictionary, yields, as a list; all else as it is.
+
+    Raises WrongType, with the remedy, for what holds no examples in an order: None, a number, a set, a dictionary, an
+    open file.
+    """
+    remedy = None
+    if hasattr(data, "read") and hasattr(data, "seek"):
+        remedy = "an open file: give its path"
+    elif isinstance(data, Mapping) and not hasattr(data, "shape"):
+        names = ", ".join(map(repr, list(data)[:5]))
+        remedy = f"a dictionary of {names}: give one of its values, or pandas.DataFrame(X) for its columns"
+    elif isinstance(data, Set) and not isinstance(data, MappingView):
+        remedy = "a set, which has no order: give a list"
+    elif data is None or isinstance(data, Number):
+        remedy = f"{data!r}: give an array (n, d) or (n, h, w, c), a list of images or a path"
+    if isinstance(data, Iterator | MappingView) and remedy is None:
+        data = list(cast(Iterable[Any], data))
+    if isinstance(data, list | tuple) and not len(data):
+        remedy = "empty: give at least two examples"
+    if remedy is not None:
+        raise WrongType(f"X is {remedy}")
+    return data
 
 
 def is_list(data: Any) -> bool:
-    """Whether it is a list, tuple, or array of one axis whose first is a path, a PIL image or an array of an image.
+    """Whether it is a list, tuple, or array of one axis whose first is a path, the bytes of an image
+    file, a PIL image or an array of an image.
 
     Raises InputError for dictionaries.
     """
@@ -59,11 +86,15 @@ def read(
     """
     items = data.to_list() if hasattr(data, "to_list") else list(data)
     kind = _kind(items[0])
+    if kind == "an array" and len(items) == 2 and np.shape(items[1]) == (len(items[0]),):
+        raise InputError(f"{NAME}: is a pair of examples and their classes, (X, y): give X alone")
     for place, item in enumerate(items):
         if _kind(item) != kind:
             raise InputError(
                 f"{NAME}: example {place} is of type {type(item).__name__} where example 0 is {kind}: give one kind"
             )
+    if kind == BYTES:
+        return _read_bytes(list(map(_bytes, items)), look, skip_bad, streamed)
     if kind == "a path":
         return read_paths([os.fsdecode(item) for item in items], Path(), look, skip_bad, streamed)
     if kind == "an array":
@@ -73,6 +104,18 @@ def read(
     arrays, depth = folders.unified([_pixels(item, place, look) for place, item in enumerate(items)], look.depth)
     images = _together(arrays, look.image_size)
     return Found(images, names=np.array(names, object) if all(names) else None, named="file", depth=depth), None
+
+
+def _read_bytes(
+    items: list[bytes], look: Look, skip_bad: bool, streamed: Callable[[tuple[int, ...]], bool]
+) -> tuple[Found, np.ndarray]:
+    """Image files that are held in memory, and which of them were kept: their places."""
+    held = [File(str(i), f"{NAME}, example {i}", partial(BytesIO, item)) for i, item in enumerate(items)]
+    listing = Listing(NAME, held, [])
+    stored = streamed(folders.shape_of(listing, look.image_size))
+    found = folders.read(listing, look, skip_bad=skip_bad, stored=stored, labelled=False)
+    assert found.names is not None
+    return found._replace(names=None, named="name"), found.names.astype(np.int64)
 
 
 def read_paths(
@@ -85,6 +128,8 @@ def read_paths(
     """Images by their paths, relative to `base`, in the order given; and which of them were kept: their places."""
     files = [(base / os.path.expanduser(path)).absolute() for path in paths]
     gone = [place for place, file in enumerate(files) if not os.path.isfile(file)]  # no pipes either
+    if gone and is_url(paths[gone[0]]):
+        raise InputError(f"{paths[gone[0]]}: is not on this machine: fetch it, or give the URL of its folder alone")
     if gone and (not skip_bad or len(gone) == len(files)):
         if os.path.isdir(files[gone[0]]):
             raise InputError(f"{paths[gone[0]]}: is a folder among files: give one folder alone, or the files in it")
@@ -98,7 +143,13 @@ def read_paths(
     return found, np.array([place for place, path in enumerate(paths) if path not in bad])
 
 
+def _bytes(item: Any) -> bytes:
+    return item.getvalue() if isinstance(item, BytesIO) else item
+
+
 def _kind(item: Any) -> str | None:
+    if isinstance(item, BytesIO | bytes) and kinds.left_out("", lambda: _bytes(item)[: kinds.HEAD]) != OTHER_KIND:
+        return BYTES
     if isinstance(item, str | bytes | os.PathLike):
         return "a path"
     if hasattr(item, "getbands") and hasattr(item, "convert"):

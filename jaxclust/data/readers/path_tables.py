@@ -1,4 +1,4 @@
-"""Tables that list image files: a column of paths, and perhaps columns of classes and of the split."""
+"""Tables of images: of paths in a column, or of the files themselves, and perhaps of their classes and split."""
 
 import os
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxclust.data.readers import arrow, kinds, lists, tables
+from jaxclust.data.readers import arrow, encoded, folders, frames, kinds, lists, tables
 from jaxclust.data.readers.arrow import Table
+from jaxclust.data.readers.columns import Roles
 from jaxclust.data.readers.files import check_size
 from jaxclust.data.readers.found import Found
 from jaxclust.data.readers.pixels import Look
@@ -18,60 +19,101 @@ IDS = ("id", "uuid", "guid", "index")  # titles of numbers that are no features;
 LONGEST = 4096  # characters of a path
 SPLIT_CODES = {"0": "train", "1": "test"}
 
+Streamed = Callable[[tuple[int, ...]], bool]
+
 
 class Listed(NamedTuple):
-    """A table of image files: the titles of its columns of paths, classes and split, and the folder of the paths."""
+    """A table of image files: the title of the column of paths or of files, what its columns are for, and the folder
+    to which paths are relative. encoded: whether the column holds the files."""
 
     table: Table
-    paths: str
-    classes: str | None
-    split: str | None
+    images: str
+    roles: Roles
     base: Path
+    encoded: bool
 
 
-def find(path: Path) -> Listed | None:
+def find(table: Table, folder: Path) -> Listed | None:
     """What a table of image files is made of; None for a table of features.
 
-    It lists files where one column holds text that names a file or ends as an image's name does, and none holds numbers
-    but those of classes, split, ids and a counter of rows. Paths are relative to the table's folder, or, where the
-    first is not there, to the current one. Raises InputError where several columns list files.
+    It is one where a column holds image files (`encoded.columns`) and none lists of numbers. Or it lists files, where
+    one column holds text that names a file or ends as an image's name does, and none holds numbers but those of
+    classes, split, ids and a counter of rows. Paths are relative to `folder`, the table's, or, where the first is not
+    there, to the current one. Raises InputError where several columns hold or list files.
     """
-    table = arrow.open_table(path)
     roles = tables.roles(table)
+    held = [] if roles.lists else encoded.columns(table, roles)
+    if held:
+        return Listed(table, _only(table, held, "hold image files"), roles, folder, True)
     others = [name for name in table.names if name not in (roles.classes, roles.split, roles.counter)]
     cells = _first_cells(table, others)
-    found = [name for name, cell in cells.items() if _is_file(path, cell)]
+    found = [name for name, cell in cells.items() if _is_file(folder, cell)]
     if not found or any(_is_feature(name, cells[name]) for name in others if name not in found):
         return None
-    if len(found) > 1:
-        titles = " and ".join(map(repr, found))
-        raise InputError(f"{path}: the columns {titles} both list files: keep the one whose images are to be clustered")
-    first = os.path.expanduser(cells[found[0]])
-    base = path.parent if os.path.isfile(path.parent / first) or not os.path.isfile(first) else Path()
-    return Listed(table, found[0], roles.classes, roles.split, base)
+    column = _only(table, found, "list files")
+    first = os.path.expanduser(cells[column])
+    base = folder if os.path.isfile(folder / first) or not os.path.isfile(first) else Path()
+    return Listed(table, column, roles, base, False)
 
 
-def read(listed: Listed, look: Look, skip_bad: bool, streamed: Callable[[tuple[int, ...]], bool]) -> Found:
-    """The images in the order of the rows, with their classes and split; names are the paths as the table has them.
+def of_frame(frame: Any) -> Listed | None:
+    """`find` in a table in memory, where that may be one."""
+    return find(frames.table(frame), Path()) if frames.holds_objects(frame) else None
 
+
+def read(listed: Listed, look: Look, skip_bad: bool, streamed: Streamed) -> Found:
+    """The images in the order of the rows, with their classes and split.
+
+    Names are the paths as the table has them. Where it holds the files, names are their paths if all are stated and
+    differ, else a column that names examples, else the numbers of the rows, from 0.
     look, skip_bad, streamed: as in `lists.read`. Raises InputError, as that does, and for a cell without a path.
     """
-    wanted = [title for title in (listed.paths, listed.classes, listed.split) if title is not None]
-    texts = _texts(listed.table, wanted)
-    paths = texts[listed.paths]
+    table, roles = listed.table, listed.roles
+    texts = _texts(table, [title for title in (roles.classes, roles.split) if title is not None])
+    found, kept = (_files if listed.encoded else _paths)(listed, look, skip_bad, streamed)
+    labels, class_names, split = None, None, None
+    if roles.classes is not None:
+        codes, class_names = _classes(texts[roles.classes])
+        labels = codes[kept]
+    if roles.split is not None:
+        split = np.array([SPLIT_CODES.get(word, word) for word in map(str.lower, texts[roles.split])])[kept]
+    return found._replace(labels=labels, class_names=class_names, split=split)
+
+
+def _only(table: Table, titles: list[str], what: str) -> str:
+    if len(titles) > 1:
+        both = " and ".join(map(repr, titles))
+        raise InputError(f"{table.path}: the columns {both} both {what}: keep the one whose images are to be clustered")
+    return titles[0]
+
+
+def _paths(listed: Listed, look: Look, skip_bad: bool, streamed: Streamed) -> tuple[Found, np.ndarray]:
+    """The images of a column of paths, and the rows that were kept."""
+    paths = _texts(listed.table, [listed.images])[listed.images]
     if "" in paths:
         row = listed.table.first_row + paths.index("")
         raise InputError(
-            f"{listed.table.path}: column {listed.paths!r} has no path in row {row}: fill it in, or drop it"
+            f"{listed.table.path}: column {listed.images!r} has no path in row {row}: fill it in, or drop it"
         )
     found, kept = lists.read_paths(paths, listed.base, look, skip_bad, streamed)
-    labels, class_names, split = None, None, None
-    if listed.classes is not None:
-        codes, class_names = _classes(texts[listed.classes])
-        labels = codes[kept]
-    if listed.split is not None:
-        split = np.array([SPLIT_CODES.get(word, word) for word in map(str.lower, texts[listed.split])])[kept]
-    return found._replace(labels=labels, class_names=class_names, split=split, named=listed.paths)
+    return found._replace(named=listed.images), kept
+
+
+def _files(listed: Listed, look: Look, skip_bad: bool, streamed: Streamed) -> tuple[Found, np.ndarray]:
+    """The images of a column of files, and the rows that were kept."""
+    listing, paths = encoded.listing(listed.table, listed.images, listed.base)
+    stored = bool(listing.files) and streamed(folders.shape_of(listing, look.image_size))
+    found = folders.read(listing, look, skip_bad=skip_bad, stored=stored, labelled=False)
+    assert found.names is not None
+    kept = found.names.astype(np.int64)
+    titles = listed.roles.names
+    columns = [(listed.images, paths), *_texts(listed.table, titles).items()]
+    named, names = next(
+        ((title, texts) for title, texts in columns if all(texts) and len(set(texts)) == len(texts)),
+        ("row", list(map(str, range(len(paths))))),
+    )
+    skipped = tuple((names[int(row)], reason) for row, reason in found.skipped)
+    return found._replace(names=np.array(names, object)[kept], named=named, skipped=skipped), kept
 
 
 def _texts(table: Table, titles: list[str]) -> dict[str, list[str]]:
@@ -99,11 +141,11 @@ def _text(cell: Any) -> str:
     return "" if cell is None else str(cell).strip()
 
 
-def _is_file(table: Path, cell: str) -> bool:
+def _is_file(folder: Path, cell: str) -> bool:
     if not cell or "\n" in cell or len(cell) > LONGEST or _is_number(cell):
         return False
     path = os.path.expanduser(cell)
-    return cell.lower().endswith(kinds.SUFFIXES) or os.path.isfile(table.parent / path) or os.path.isfile(path)
+    return cell.lower().endswith(kinds.SUFFIXES) or os.path.isfile(folder / path) or os.path.isfile(path)
 
 
 def _is_feature(title: str, cell: str) -> bool:

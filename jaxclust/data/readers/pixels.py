@@ -3,8 +3,9 @@
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -75,20 +76,45 @@ def quiet() -> Iterator[None]:
 def read(file: File, look: Look) -> Picture | Unreadable:
     """The image of a file, its first page or frame, or why it cannot be used."""
     try:
-        with file.open() as stream:
-            image = kinds.opened(stream)
-            cut = any(UPPER.search(str(tile[3])) for tile in image.tile)
-            if not cut or image.mode != "RGB" or "transparency" in image.info or look.depth == 8:
-                return of_image(image, look)._replace(upper=cut and look.depth != 8)
-            with file.open() as again:
-                return of_image(image, look, _lower(kinds.opened(again)))
-    except Unreadable as error:
+        with file.open() as stream, ExitStack() as more:
+            return _whole(kinds.opened(stream), lambda: kinds.opened(more.enter_context(file.open())), look)
+    except Exception as error:
+        return _unreadable(error)
+
+
+def pages(file: File, look: Look) -> Iterator[Picture | Unreadable]:
+    """The pages or frames of a file, one after the other, each as `read` gives a file."""
+
+    def turned_to(image: Any, page: int) -> Any:
+        image.seek(page)
+        return image
+
+    with file.open() as stream, file.open() as again:
+        image, lower = kinds.opened(stream), None
+        for page in range(getattr(image, "n_frames", 1)):
+            try:
+                image.seek(page)
+                lower = lower or kinds.opened(again)
+                yield _whole(image, partial(turned_to, lower, page), look)._replace(several=False)
+            except Exception as error:
+                yield _unreadable(error)
+
+
+def _whole(image: Any, again: Callable[[], Any], look: Look) -> Picture:
+    """An opened image. again: opens it once more, for the lower 8 of 16 bits."""
+    cut = any(UPPER.search(str(tile[3])) for tile in image.tile)
+    if not cut or image.mode != "RGB" or "transparency" in image.info or look.depth == 8:
+        return of_image(image, look)._replace(upper=cut and look.depth != 8)
+    return of_image(image, look, _lower(again()))
+
+
+def _unreadable(error: Exception) -> Unreadable:
+    """Decoders fail in many ways on damaged files: OSError, SyntaxError, struct.error, ..."""
+    if isinstance(error, Unreadable):
         return error
-    except Exception as error:  # decoders fail in many ways on damaged files: OSError, SyntaxError, struct.error, ...
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        unreadable = Unreadable(reason)
-        unreadable.__cause__ = error
-        return unreadable
+    unreadable = Unreadable(str(error).splitlines()[0] if str(error) else type(error).__name__)
+    unreadable.__cause__ = error
+    return unreadable
 
 
 def size_of(file: File) -> tuple[int, int] | None:
@@ -97,6 +123,16 @@ def size_of(file: File) -> tuple[int, int] | None:
         width, height = kinds.opened(stream).size
         return width, height
     return None
+
+
+def count_of(file: File) -> tuple[int, tuple[int, int]]:
+    """How many pages or frames a file has, 1 where its format has none, and (width, height). Raises InputError."""
+    try:
+        with quiet(), file.open() as stream:
+            image = kinds.opened(stream)
+            return getattr(image, "n_frames", 1) if image.format in PAGED else 1, image.size
+    except Exception as error:
+        raise InputError(f"{file.place}: cannot be read as an image ({_unreadable(error)}): mend it") from error
 
 
 def of_image(image: Any, look: Look, lower: Any = None) -> Picture:

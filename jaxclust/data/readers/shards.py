@@ -3,6 +3,7 @@
 import shutil
 import struct
 import tempfile
+import threading
 import weakref
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ from jaxclust.errors import InputError
 
 SUFFIXES = (".npy", ".npz")
 PIECE_BYTES = 1 << 23  # mapped at a time, so that what was read does not stay in memory
+WAITING = 8  # blocks of rows, at most, that were read before those in front of them
 AROUND = 1 << 16  # bytes that systems map around a touched page
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error)
 
@@ -27,6 +29,7 @@ class Shard(NamedTuple):
     """An array in a file, known by its header: `member` of an .npz or '' for an .npy; (n, ...) shape and dtype.
 
     offset: of the first value in the file; None where it is compressed.
+    sums: CRC-32 of the member of an .npz, and of its header; None for an .npy, which has none.
     fortran: whether rows lie scattered, as in the transpose of an array.
     """
 
@@ -36,6 +39,7 @@ class Shard(NamedTuple):
     dtype: np.dtype
     offset: int | None
     fortran: bool
+    sums: tuple[int, int] | None = None
 
 
 def list_shards(root: Path) -> list[Path]:
@@ -55,8 +59,13 @@ def find(path: Path) -> Shard:
             info = members[name]
             if info.compress_type == zipfile.ZIP_STORED:
                 stream.seek(info.header_offset + 26)  # lengths of the name and of the extra field, which follow
-                stream.seek(info.header_offset + 30 + sum(struct.unpack("<HH", stream.read(4))))
-                return _shard(path, name, stream, info.file_size, stored=True)
+                start = info.header_offset + 30 + sum(struct.unpack("<HH", stream.read(4)))
+                stream.seek(start)
+                shard = _shard(path, name, stream, info.file_size, stored=True)
+                stream.seek(start)
+                header = (shard.offset or start) - start
+                whole = header + files.n_bytes(shard.shape, shard.dtype) == info.file_size
+                return shard._replace(sums=(info.CRC, zlib.crc32(stream.read(header))) if whole else None)
             with archive.open(info) as unpacked:
                 return _shard(path, name, unpacked, info.file_size, stored=False)
     except DAMAGED as error:
@@ -110,13 +119,51 @@ def _open(shard: Shard) -> LazyArray:
             f"{shard.path}: is in Fortran order, which cannot be read in parts: save numpy.ascontiguousarray(x)"
         )
     if shard.offset is not None:
-        return mapped(shard.path, shard.offset, shard.shape, shard.dtype)
+        rows = mapped(shard.path, shard.offset, shard.shape, shard.dtype)
+        return (
+            rows
+            if shard.sums is None
+            else LazyArray(rows.shape, rows.dtype, _Summed(shard.path, rows, *shard.sums).read)
+        )
     try:
         with zipfile.ZipFile(shard.path) as archive, archive.open(f"{shard.member}.npy") as stream:
             files.read_header(str(shard.path), stream)
             return stored(_first(stream, files.n_bytes(shard.shape, shard.dtype)), shard.shape, shard.dtype)
     except DAMAGED as error:
         raise InputError(f"{shard.path}: the file is truncated or damaged: {error}; write it again") from error
+
+
+class _Summed:
+    """Reads rows, and compares their checksum when all have been read in their order, as a first look at data does.
+
+    total, header: CRC-32 of the member of an .npz, and of what comes before its rows.
+    """
+
+    def __init__(self, path: Path, rows: LazyArray, total: int, header: int):
+        self.path, self.rows, self.total, self.header = path, rows, total, header
+        self.done, self.sum = 0, header  # rows so far, and the checksum up to there
+        self.waiting: dict[int, np.ndarray] = {}  # what another thread has read ahead
+        self.lock = threading.Lock()
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """Those rows. Raises InputError where they are the last of a file that is damaged."""
+        found = self.rows[numbers]
+        if self.done < len(self.rows) and len(numbers) and (np.diff(numbers) == 1).all():
+            with self.lock:
+                self._add(int(numbers[0]), found)
+        return found
+
+    def _add(self, first: int, found: np.ndarray) -> None:
+        if first == 0:
+            self.done, self.sum = 0, self.header
+        if len(self.waiting) >= WAITING:  # of a reading that was given up
+            self.waiting.clear()
+        self.waiting[first] = found
+        while (found := self.waiting.pop(self.done, found[:0])).size:
+            self.done, self.sum = self.done + len(found), zlib.crc32(found.tobytes(), self.sum)
+        if self.done == len(self.rows) and self.sum != self.total:
+            self.done = 0
+            raise InputError(f"{self.path}: is damaged: its checksum is another: write it again")
 
 
 def _first(stream: IO[bytes], n_bytes: int) -> Iterator[bytes]:

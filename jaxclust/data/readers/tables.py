@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxclust.data.readers import arrow, shards
 from jaxclust.data.readers.arrow import Table
-from jaxclust.data.readers.columns import MISSING, PICTURES, Roles, called, is_list, is_number, roles
+from jaxclust.data.readers.columns import FILES, MISSING, Roles, called, is_list, is_number, roles
 from jaxclust.data.readers.files import check_size, n_bytes
 from jaxclust.data.readers.found import Found
 from jaxclust.data.rows import Images
@@ -32,11 +32,6 @@ Streamed = Callable[[tuple[int, ...]], bool]
 def is_table(path: Path) -> bool:
     """Whether the file's name ends as a table's does."""
     return path.name.lower().endswith((*arrow.CSV, *arrow.PARQUET, *arrow.ARROW))
-
-
-def read(path: Path, streamed: Streamed) -> Found:
-    """Features (n, d) float32 of a table's file: `read_table`."""
-    return read_table(arrow.open_table(path), streamed)
 
 
 def read_table(table: Table, streamed: Streamed) -> Found:
@@ -100,11 +95,8 @@ def look(table: Table, streamed: Streamed) -> Seen:
 def _nothing(table: Table, seen: Seen) -> InputError:
     """The error of a table without rows, or without features."""
     for name, kind in seen.roles.aside.items():
-        if kind == PICTURES:
-            return InputError(
-                f"{table.path}: {called(name)} holds encoded images: save them into a folder and give that, or "
-                f"numpy.stack(data[{name!r}]) where they are of one size"
-            )
+        if kind == FILES:
+            return InputError(f"{table.path}: {called(name)} holds files that are no images: give features of them")
     held = "".join(f", {name!r} holds {kind}" for name, kind in list(seen.roles.aside.items())[:3])
     what = f"no columns of numbers beside classes and split{held}" if seen.n else "a header and no rows"
     return InputError(f"{table.path}: the table has {what}: give at least one example of one number")

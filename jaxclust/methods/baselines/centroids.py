@@ -96,9 +96,10 @@ def started(job: Job[JointConfig], pair: Coders, training: Training) -> tuple[Tr
 
     Its params are those of the pair, or some of them, and 'centroids' (K, p); extra has the pair's 'stats'.
     """
-    state = initial(training, fold_name(job.key, "joint"), (1, *job.shape))
+    key, shape = fold_name(job.key, "joint"), (1, *job.shape)
     if job.config.start == "random":
-        return state, {}
+        return job.phases.begun("joint", training, key, shape), {}
+    state = initial(training, key, shape)
     before = pretrained(job, pair)
     centroids, labels = kmeans(job, before.codes)
     params = {**before.params, "centroids": centroids}

@@ -208,7 +208,9 @@ def restore(name: str, meta: Mapping[str, Any]) -> Functions:
 
 
 def _method(name: str, title: str, source: str, config: type) -> Method:
-    return Method(name, title, source, config, presets(config()), partial(fit, name), partial(restore, name))
+    return Method(
+        name, title, source, config, presets(config()), partial(fit, name), partial(restore, name), warm=False
+    )
 
 
 KMEANS = _method("kmeans", "k-means, by scikit-learn", "Lloyd, Least squares quantization in PCM, 1982", Config)

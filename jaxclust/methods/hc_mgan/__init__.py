@@ -53,4 +53,5 @@ METHOD = Method(
     presets=presets(QUICK, papers=PAPERS),
     fit=fit.fit,
     restore=restore,
+    warm=False,
 )

@@ -33,7 +33,6 @@ from jaxclust.methods.shared.lengths import epochs_of, length, per_epoch
 from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.numerics import fold_name
 from jaxclust.train import loop
-from jaxclust.train.phases import initial
 from jaxclust.train.training import TrainState, to_unit
 from jaxclust.typing import Array, Key, PyTree
 
@@ -115,7 +114,8 @@ def train(job: Job[Config], looked: np.ndarray) -> tuple[TrainState, dict[str, A
     epochs = epochs_of(config, config.epochs, n) / stretches
     n_steps = stretches * loop.total_steps(epochs, per_epoch(config, n))
     training = hrwae_gan(config, job.shape, likelihood, n_steps)
-    state = initial(training, fold_name(job.key, "init"), (min(config.batch_size, n), *job.shape))
+    key, size = fold_name(job.key, "init"), min(config.batch_size, n)
+    state = job.phases.begun("training", training, key, (size, *job.shape))
     attention, ended, kept, good = np.ones(n, np.float32), None, 0, state
     looks: list[dict[str, np.ndarray]] = []
     jitted = jax.jit(partial(health, config, likelihood))
@@ -210,7 +210,7 @@ def distilled(job: Job[Config], first: np.ndarray, n_clusters: int) -> tuple[PyT
     for i in range(1, ROUNDS + 1):
         name = "head" if i == 1 else f"head-{i}"
         key = fold_name(fold_name(job.key, name), "init")
-        fresh = initial(training, key, (min(config.batch_size, len(kept)), *job.shape))
+        fresh = job.phases.begun(name, training, key, (min(config.batch_size, len(kept)), *job.shape))
         if state is not None:
             fresh = fresh._replace(params=state.params, extra=state.extra)
         state = job.train(name, training, epochs, images=seen, state=fresh)

@@ -24,7 +24,6 @@ from jaxclust.numerics import fold_name
 from jaxclust.train import loop
 from jaxclust.train.batches import grouped
 from jaxclust.train.inference import apply_in_batches
-from jaxclust.train.phases import initial
 from jaxclust.train.programs import options
 from jaxclust.train.training import TrainState
 from jaxclust.typing import PyTree
@@ -111,7 +110,7 @@ def manage(job: Job[Config], clusters: Found, encoder: Mapping[str, PyTree]) -> 
     training, start = classifier.classifier(spec, clusters.memberships[kept]), None
     if config.warm_start:
         key, size = fold_name(fold_name(job.key, "manager"), "init"), min(config.batch_size, len(kept))
-        start = classifier.with_trunk(initial(training, key, (size, *job.shape)), encoder)
+        start = classifier.with_trunk(job.phases.begun("manager", training, key, (size, *job.shape)), encoder)
     state = job.train("manager", training, epochs, images=take(job.images, kept), state=start)
     arrays = {"manager": classifier.arrays_of(state)}
     return state, _log_posterior(spec, arrays, job.images).argmax(1)
@@ -124,7 +123,8 @@ def mix(job: Job[Config], dims: np.ndarray, manager: TrainState) -> tuple[dict[s
     epochs, n_steps = length(config, config.mixture_epochs, per_epoch(config, n))
     spec = mixture_spec(config, job.preprocess.likelihood, dims, n_steps)
     one = mixture.stage_one(spec, job.shape)
-    state = initial(one, fold_name(job.key, "mixture"), (min(config.batch_size, n), *job.shape))
+    shape = (min(config.batch_size, n), *job.shape)
+    state = job.phases.begun("mixture", one, fold_name(job.key, "mixture"), shape)
     put_in = jax.jit(partial(mixture.with_manager, spec), compiler_options=options(once=True))
     state = put_in(state, manager.params, manager.extra["stats"])
     state = job.train("mixture", one, epochs, state=state)

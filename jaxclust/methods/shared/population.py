@@ -185,11 +185,13 @@ class Restarts(NamedTuple):
             states.append(widened(last, count))
         return together(states)
 
-    def begun(self, name: str, member: Training, images: Images) -> TrainState:
-        """A fresh state of all restarts."""
+    def begun(self, name: str, member: Training, images: Images, *, warm: bool = False) -> TrainState:
+        """A fresh state of all restarts. warm: with the networks that the fit is to begin with (`Phases.begun`)."""
         count = self.job.config.restarts
+        training, shape = self._population(member, 0, count), (1, *images.shape[1:])
         key = fold_name(self.job.key, name)
-        return widened(initial(self._population(member, 0, count), key, (1, *images.shape[1:])), count)
+        state = self.job.phases.begun(name, training, key, shape) if warm else initial(training, key, shape)
+        return widened(state, count)
 
     def _population(self, member: Training, first: int, count: int) -> Training:
         return population(

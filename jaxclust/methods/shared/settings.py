@@ -26,13 +26,13 @@ class Bound(NamedTuple):
         if isinstance(value, tuple):
             return (len(value) > 0 or not self.filled) and all(map(self.holds, value))
         enough = value > self.least if self.above else value >= self.least
-        return enough and (value < self.most if self.below else value <= self.most)
+        return enough and value != math.inf and (value < self.most if self.below else value <= self.most)
 
-    def remedy(self) -> str:
-        """'a number above 0'."""
+    def remedy(self, infinite: bool) -> str:
+        """'a number above 0'. infinite: whether that is what is to be mended."""
         lower = f"above {self.least:g}" if self.above else f"of at least {self.least:g}"
         if self.most == math.inf:
-            return f"a number {lower}"
+            return f"a finite number {lower}" if infinite else f"a number {lower}"
         return f"a share {lower} and {'below' if self.below else 'at most'} {self.most:g}"
 
 
@@ -102,7 +102,7 @@ class Settings:
             bound = self.OWN_BOUNDS.get(field.name, BOUNDS.get(field.name))
             if bound and is_number(value) and not bound.holds(value):
                 words = "".join(f", or {word}" for word in choices(hints[field.name]))
-                raise InputError(f"{field.name} is {value}: give {bound.remedy()}{words}")
+                raise InputError(f"{field.name} is {value}: give {bound.remedy(value == math.inf)}{words}")
 
 
 def is_number(value: Any) -> bool:

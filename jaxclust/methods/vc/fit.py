@@ -44,7 +44,7 @@ def fit(job: Job[Config]) -> Result:
     state = None
     if first is not None:
         state = runs.begun("joint", joint, job.images)
-        fresh = runs.begun("guided", joint, job.images)
+        fresh = runs.begun("guided", joint, job.images, warm=True)
         fresh = fresh._replace(extra={**fresh.extra, "labels": np.broadcast_to(first, (config.restarts, job.n))})
         training = guided(config, nets, schedules)
         last = runs.train("guided", training, job.images, epochs_of(config, config.guided_epochs, job.n), fresh)

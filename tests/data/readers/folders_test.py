@@ -242,3 +242,46 @@ def test_damaged_bytes_never_escape(tmp_path):
             with contextlib.suppress(InputError):
                 assert sources.load(tmp_path, image_size=8).images.shape[:3] == (1, 8, 8)
             path.unlink()
+
+
+def pages(path, images):
+    first, *others = map(Image.fromarray, images)
+    first.save(path, save_all=True, append_images=others)
+    return path
+
+
+@pytest.mark.parametrize("stream", ["off", "on"])
+def test_pages_of_one_file_are_examples(tmp_path, stream):
+    rng = np.random.default_rng(0)
+    for kind, high in ((np.uint8, 255), (np.uint16, 4000)):
+        images = rng.integers(0, high, (5, 12, 10)).astype(kind)
+        found = sources.load(pages(tmp_path / "stack.tif", images), stream=stream)
+        np.testing.assert_array_equal(found.images[:][..., 0], images)
+        assert (found.named, found.names.tolist()) == ("page", list("01234"))
+        assert found.depth == (None if kind is np.uint8 else 12)
+    found = sources.load(pages(tmp_path / "moving.gif", images.astype(np.uint8)), stream=stream)
+    assert found.images.shape[:3] == (5, 12, 10)
+
+
+def test_pages_of_several_sizes_one_page_and_a_damaged_file(tmp_path):
+    images = [np.zeros((8, 8), np.uint8), np.zeros((6, 6), np.uint8)]
+    path = pages(tmp_path / "mixed.tif", images)
+    with pytest.raises(InputError, match="differ in size, 0 is 8x8 and 1 is 6x6"):
+        sources.load(path)
+    assert sources.load(path, image_size=4).images.shape == (2, 4, 4, 1)
+    with pytest.raises(InputError, match="a single image cannot be clustered"):
+        sources.load(pages(tmp_path / "one.tif", images[:1]))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"mixed\.tif: cannot be read as an image"):
+        sources.load(path)
+
+
+def test_the_line_of_a_bad_file_counts_the_others(tmp_path):
+    for name in "abcd":
+        picture(tmp_path / f"{name}.png")
+    for name in ("b", "d"):
+        (tmp_path / f"{name}.png").write_bytes(b"broken")
+    line = r"b\.png: cannot be read as an image \(.*\), nor can 1 other of 4 files: mend it, or pass --skip-bad"
+    with pytest.raises(InputError, match=line):
+        sources.load(tmp_path)

@@ -21,7 +21,7 @@ def test_files_of_other_kinds_are_counted_and_listed(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         found = sources.load(tmp_path, skip_bad=True)
     assert [file for file, _ in found.skipped] == ["3.png", "README", "a/x.MOV", "a/y.mov", "f.npy", "notes.txt"]
-    assert {reason for _, reason in found.skipped[1:]} == {left_out.OTHER_KIND}
+    assert {reason for _, reason in found.skipped[1:]} == {left_out.OTHER_KIND, left_out.ARRAY}
     assert "no image" in found.skipped[0][1]
     said = f"{tmp_path}: left out 6 files (2 .mov, 1 .png, 1 without suffix, 1 .npy, 1 .txt), the first '3.png': "
     assert said in caplog.text

@@ -128,3 +128,24 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert listing.walk(tmp_path).left_out == [("shut", "cannot be listed, Permission denied")]
+
+
+def test_runs_below_a_folder_are_no_data(tmp_path):
+    picture(tmp_path / "a/1.png")
+    picture(tmp_path / "runs/x/figures/map.png")
+    for name in ("config.json", "assignments.csv", "probabilities.npy", "embedding.npy"):
+        (tmp_path / "runs/x" / name).write_bytes(b"")
+    found = listing.walk(tmp_path)
+    assert names(found) == ["a/1.png"]
+    assert found.left_out == [("runs/x", "a run, whose figures are no data")]
+    with pytest.raises(InputError, match=r"runs.x: is a run, not data: give the data, or .*embedding\.npy"):
+        sources.load(tmp_path / "runs/x")
+
+
+def test_arrays_among_other_files_are_told(tmp_path):
+    (tmp_path / "more").mkdir()
+    np.save(tmp_path / "more/x.npy", np.eye(3))
+    with pytest.raises(InputError, match=r"can be read \(1 other file, such as more/x\.npy: an array: give its file"):
+        sources.load(tmp_path)
+    with pytest.raises(InputError, match=r"'.*/MORE' is not there: did you mean '.*/more'\?"):
+        sources.load(tmp_path / "MORE")

@@ -319,3 +319,19 @@ def test_stored_arrays_are_read_where_they_lie(tmp_path):
     assert shard.offset is not None
     np.testing.assert_array_equal(shards.open_rows([shard])[:], BYTES)
     assert dataset.fingerprint(BYTES) == dataset.fingerprint(shards.open_rows([shard]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_streamed_npz_that_is_damaged_is_noticed_when_it_is_looked_at(tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 4096)
+    images = np.random.default_rng(0).integers(0, 256, (500, 8, 8)).astype(dtype)
+    path = tmp_path / "x.npz"
+    np.savez(path, images=images)
+    whole = sources.load(path, stream="on")
+    assert whole.fingerprint == sources.load(path).fingerprint
+    np.testing.assert_array_equal(whole.images[[5, 3, 499]][..., 0], images[[5, 3, 499]])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"x\.npz: is damaged: its checksum is another: write it again"):
+        _ = sources.load(path, stream="on").fingerprint

@@ -175,7 +175,7 @@ def test_the_row_is_counted_over_batches(tmp_path):
         ({"a": pa.array([1, 2], pa.timestamp("s"))}, "'a' holds values of type timestamp"),
         ({"a": [[[1.0]], [[2.0]]]}, "column 'a' holds lists of lists: give each row one list"),
         ({"a": [["x"], ["y"]]}, "'a' holds lists of type string"),
-        ({"a": [{"bytes": b"", "path": ""}] * 2}, "column 'a' holds encoded images: save them into a folder"),
+        ({"a": [{"bytes": b"", "path": ""}] * 2}, "column 'a' holds files that are no images"),
         ({"a": pa.nulls(2)}, "'a' holds no values"),
         ({"a": ["[1, 2]", "[3, 4]"]}, "column 'a' holds lists as text"),
         ({"a": [[1.0, 2.0], [3.0]]}, "column 'a' holds 1 numbers in row 2 where row 1 has 2: give all rows as many"),
@@ -373,9 +373,9 @@ def test_streamed_by_batches(tmp_path, monkeypatch, name):
     monkeypatch.setattr(arrow, "BATCH_BYTES", 1 << 17)
     columns = {f"c{i}": np.arange(20000) % 7 + i for i in range(40)}
     parquet.write_table(pa.table(columns), tmp_path / name) if ".p" in name else csv(tmp_path / name, columns)
-    sources.tables.read(tmp_path / name, lambda shape: True)  # imports
+    sources.tables.read_table(sources.arrow.open_table(tmp_path / name), lambda shape: True)  # imports
     tracemalloc.start()
-    found = sources.tables.read(tmp_path / name, lambda shape: True)
+    found = sources.tables.read_table(sources.arrow.open_table(tmp_path / name), lambda shape: True)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1e6
