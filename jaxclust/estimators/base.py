@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from jaxclust import methods, models, runs
+from jaxclust import methods, models, outliers, runs
 from jaxclust.data import sources
 from jaxclust.data.rows import Images
 from jaxclust.errors import InputError, WrongType, nearest
@@ -125,6 +125,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
       seconds_: seconds by phase; only after `fit`.
       n_features_in_: columns, where X is features.
       feature_names_in_: their names, where X is a DataFrame with strings as names; only after `fit`.
+      typicality_: (n,) float32 in (0, 1], how many of its cluster's examples lie as far out, see `score_samples`.
       names_: (n,) object, str: which example is which, as `names` told `fit` or the paths in X; None if neither did.
     """
 
@@ -188,6 +189,21 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
         """Embedding of new data, (n, d) float32."""
         return models.embed(self._fitted(), self._raw(X))
 
+    def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Typicality of new data, (n,) float32 in (0, 1]: near 0 an outlier, 1 the middle of a cluster.
+
+        The share of the examples of its cluster, of those that were fitted, that lie at least as far out. Of data like
+        those of the fit a share of .05 is below .05, so `labels[model.score_samples(X) < .05] = -1` marks outliers.
+        """
+        X = self._raw(X)  # noqa: N806
+        self._know_outliers()
+        return models.typicality(self._fitted(), X)
+
+    @property
+    def typicality_(self) -> np.ndarray:
+        """`score_samples` of what was fitted, (n,) float32."""
+        return outliers.typicality(self._know_outliers(), self.embedding_, self.probabilities_)
+
     def reconstruct(self, X: Any) -> np.ndarray:  # noqa: N803
         """X as its clusters' networks give it back: (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
         return models.reconstruct(self._fitted(), self._raw(X))
@@ -198,6 +214,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
+        self._know_outliers()
         fitted = self._fitted()
         assigned = Assignments(
             self.labels_,
@@ -207,6 +224,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
             self._reconstruction,
             self.names_,
             self._named,
+            self.typicality_,
         )
         parameters = {name: getattr(self, name) for name in OWN}
         runs.save(paths.local(directory), fitted, assigned, parameters, overwrite=overwrite)
@@ -278,6 +296,13 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
     def _fitted(self) -> Fitted:
         check_is_fitted(self, "fitted_")
         return self.fitted_
+
+    def _know_outliers(self) -> outliers.Outliers:
+        """The statistics of what was fitted, made where the model has none."""
+        fitted = self._fitted()
+        known = fitted.outliers or outliers.of_fit(self.embedding_, self.probabilities_)
+        self.fitted_ = fitted._replace(outliers=known)
+        return known
 
     def _raw(self, X: Any) -> Images:  # noqa: N803
         """X as standard data. Raises InputError where its columns are not those that were fitted."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxclust import models
+from jaxclust import models, outliers
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
 from jaxclust.data.rows import Images
@@ -72,8 +72,9 @@ def fit(
         phases = Phases(out, report, mesh=mesh)
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
-        _write_listings(out, dataset, result)
-        write_model(out / "model", models.fitted(request, preprocess, result))
+        fitted = models.fitted(request, preprocess, result)
+        _write_listings(out, dataset, result, fitted)
+        write_model(out / "model", fitted)
         if draw is not None:
             with phases.timed("figures"):
                 draw(out, result, images, preprocess, dataset)
@@ -90,9 +91,12 @@ def fit(
     return lifecycle.read_json(out / "metrics.json")
 
 
-def _write_listings(out: Path, dataset: Dataset, result: Result) -> None:
+def _write_listings(out: Path, dataset: Dataset, result: Result, fitted: models.Fitted) -> None:
     """What is said of each example, by its name."""
-    write_assignments(out, models.assignments(result)._replace(names=dataset.names, named=dataset.named))
+    assert fitted.outliers is not None
+    typicality = outliers.typicality(fitted.outliers, result.embedding, result.probabilities)
+    found = models.assignments(result)._replace(names=dataset.names, named=dataset.named, typicality=typicality)
+    write_assignments(out, found)
     if result.levels is not None:
         atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
 
