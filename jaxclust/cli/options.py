@@ -19,6 +19,7 @@ T = TypeVar("T")
 BOX = re.compile(r"^[│╭╰|+]|[│╮╯|+]$")  # what tyro draws around its words
 NO_NUMBER = re.compile(r"Error parsing (\S+): .*(?:literal for int|string to float).*?'([^']*)'(.*)")
 CHOICE = re.compile(r"invalid choice '(.*?)' for argument '(.*?)'.*?Expected one of (.*)")
+COUNT = re.compile(r"Error parsing (\S+): .*input length (\d+) did not match expected argument count (\d+)")
 QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -88,6 +89,8 @@ def _line(box: str) -> str:
     if number := NO_NUMBER.search(text):
         name, word, rest = number.groups()
         return f"{name} is {word!r}, which is no number{nearest(word, set(QUOTED.findall(rest)) - {word})}"
+    if count := COUNT.search(text):
+        return "{} has {} values: give {}".format(*count.groups())
     if choice := CHOICE.search(text):
         word, name, rest = choice.groups()
         known = QUOTED.findall(rest)

@@ -25,6 +25,7 @@ from jaxclust.levels import labels_at, numbers
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.runs import lifecycle
 from jaxclust.system import environment, paths
+from jaxclust.train import events
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent, Terminal
 
@@ -141,28 +142,40 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):
             intro = "Parameters, where None stands for the preset's value, in brackets:"
             cls.__doc__ = f"{cls.__doc__}\n\n    {intro}\n{_parameters(found)}\n\n    {shared}\n    "
 
-    def fit(self, X: Any, y: Any = None, *, names: Any = None) -> Self:  # noqa: N803
+    def fit(self, X: Any, y: Any = None, *, names: Any = None, callbacks: Any = None) -> Self:  # noqa: N803
         """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered.
 
         names: (n,) what each example is called, which `names_` keeps and `save` writes; paths in X are names anyway.
+        callbacks: functions of one event, a dict (train/events.py), such as [print] or [jaxclust.Log("jsonl", "logs")].
         """
         environment.start_jax()
+        report = events.told(Terminal() if self.verbose else Silent(), callbacks)
         data = inputs.as_training(X)
         features = inputs.features(X, data)
         request = self._request()
         dataset = sources.load(data, names=names)
         preprocess, images = models.prepared(request.config, dataset.images)
-        phases = Phases(None, Terminal() if self.verbose else Silent())
+        phases = Phases(None, report)
+        report.begin(
+            {
+                "method": request.method.name,
+                "seed": request.seed,
+                "n_samples": len(images),
+                "config": dataclasses.asdict(request.config),
+            }
+        )
         result = models.fit(request, images, preprocess, phases)
         assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
         self._adopt(models.fitted(request, preprocess, result), assigned, features)
         self.opinions_, self.summary_, self.seconds_ = result.opinions, result.summary, phases.seconds
         self.clear_ = result.summary.get("clear")
+        if callbacks:
+            report.end(runs.describe(result, None))
         return self
 
     def fit_predict(self, X: Any, y: Any = None, *, names: Any = None, **kwargs: Any) -> np.ndarray:  # noqa: N803
-        """`fit(X, names=names).labels_`."""
-        return self.fit(X, names=names).labels_
+        """`fit(X, names=names, callbacks=callbacks).labels_`."""
+        return self.fit(X, names=names, callbacks=kwargs.get("callbacks")).labels_
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Labels of new data, (n,) int32."""

@@ -69,6 +69,7 @@ def fit(
     with lifecycle.marked(begun[0]):
         if dataset.skipped:
             write_table(out / SKIPPED, ("file", "reason"), iter(dataset.skipped))
+        report.begin(config)
         phases = Phases(out, report, mesh=mesh)
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
@@ -78,6 +79,8 @@ def fit(
         if draw is not None:
             with phases.timed("figures"):
                 draw(out, result, images, preprocess, dataset)
+            for path in sorted((out / "figures").glob("*.png")):
+                report.figure(path)
         metrics = {
             **_of_request(request, dataset, options),
             **describe(result, dataset.labels),
@@ -88,6 +91,7 @@ def fit(
         }
         atomic.write_json(out / "metrics.json", metrics)
         lifecycle.complete(out)
+    report.end(metrics)
     return lifecycle.read_json(out / "metrics.json")
 
 
