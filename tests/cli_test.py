@@ -89,7 +89,8 @@ def test_a_log_is_kept_beside_the_run(here, capsys):
     assert jaxclust("train.npz", "--out", "run", "--quiet", "--log", "jsonl", "logs") == 0
     told = [json.loads(line) for line in Path("logs/events.jsonl").read_text().splitlines()]
     assert [told[0]["event"], told[-1]["event"]] == ["begin", "end"]
-    assert told[0]["about"]["data"] == "train"
+    assert told[0]["about"]["n_samples"] == 150
+    capsys.readouterr()
     assert "acc" not in told[-1]["scores"]
     assert "--log has 1 values: give 2" in error(capsys, 2, "train.npz", "--out", "x", "--log", "jsonl")
     assert "log 'csv' is unknown" in error(capsys, 2, "train.npz", "--out", "x", "--log", "csv", "logs")

@@ -138,8 +138,19 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     leads = hosts.is_first()
     hosts.shared(lambda: {"run": lifecycle.check_free(out, overwrite=options.overwrite, resume=options.resume)})
     report: Reporter = Terminal() if leads and not options.quiet else Silent()
-    if options.log is not None and leads:
-        report = events.told(report, [Log(options.log[0], paths.local(options.log[1]))])
+    if options.log is None or not leads:
+        return _fit_on(method, options, config, out, report, leads)
+    log = Log(options.log[0], paths.local(options.log[1]))
+    try:
+        return _fit_on(method, options, config, out, events.told(report, [log]), leads)
+    finally:
+        log.close()
+
+
+def _fit_on(
+    method: Method, options: Options, config: Any, out: Path, report: Reporter, leads: bool
+) -> dict[str, Any] | None:
+    """The data, the fit and the page."""
     environment.enable_compilation_cache(report.note)
     mesh = choose_mesh(options.devices, options.mesh)
     with plain_log():

@@ -84,7 +84,7 @@ class _Lines(_Sink):
 
 class _TensorBoard(_Sink):
     def start(self, about: dict[str, Any]) -> None:
-        self.writer = self.package.SummaryWriter(str(self.directory))
+        self.writer = self.package.SummaryWriter(str(self.directory), flush_secs=10)
         self.writer.add_text("settings", f"```\n{json.dumps(about, indent=2)}\n```")
 
     def keep(self, event: dict[str, Any]) -> None:

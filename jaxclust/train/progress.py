@@ -119,6 +119,7 @@ class Terminal(Silent):
         self.name = ""
         self.what = ""  # the phase does at present
         self.bar: Any = None
+        self.over = ""  # the last line, where it is to be written over
         self.last = 0.0
         self.begun = (0.0, 0)
         self.lock = threading.RLock()
@@ -162,7 +163,9 @@ class Terminal(Silent):
         if self.bars and self.bar is not None:
             self.bar.refresh()  # its clock goes on
         elif self.bars:
-            self._over(f"{self.name}{self.what} ... {seconds:.0f} s")
+            text = f"{self.name}{self.what} ... {seconds:.0f} s"
+            if text != self.over:
+                self._over(text)
         elif time.monotonic() - self.last >= self.every - TICK:
             self._line(f"{self.name}{self.what}: {seconds:.0f} s")
 
@@ -182,7 +185,7 @@ class Terminal(Silent):
         if self.bar is None:
             from tqdm import tqdm
 
-            layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{elapsed}<{remaining}, {postfix}]"
+            layout = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps [{elapsed}<{remaining}{postfix}]"
             self._wipe()
             options = {"leave": False, "file": self.stream, "dynamic_ncols": True}
             self.bar = tqdm(total=total, initial=done, desc=self.name, bar_format=layout, **options)
@@ -199,7 +202,7 @@ class Terminal(Silent):
         self._wipe()
         self.stream.write(f"{text}\r")
         self.stream.flush()
-        self.last = time.monotonic()
+        self.over, self.last = text, time.monotonic()
 
     def _wipe(self) -> None:
         if self.bars:  # notebooks know no sequence that deletes a line
