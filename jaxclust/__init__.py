@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from jaxclust.methods import find as find_method
     from jaxclust.report.notebook import show
+    from jaxclust.train.loggers import Log
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,7 @@ __all__ = [
     "InputError",
     "IsotropicMixture",
     "KMeans",
+    "Log",
     "MoEVAE",
     "RunExists",
     "UMAPDensity",
@@ -77,6 +79,7 @@ _LAZY = {
     **{name: ("jaxclust.estimators", name) for name in __all__ if name not in globals()},
     "load_data": ("jaxclust.data.sources", "load"),
     "find_method": ("jaxclust.methods", "find"),
+    "Log": ("jaxclust.train.loggers", "Log"),
     "show": ("jaxclust.report.notebook", "show"),
 }
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxclust import outliers
 from jaxclust.data import prepare
 from jaxclust.data.rows import Images, blocks
 from jaxclust.errors import InputError, nearest
@@ -25,6 +26,7 @@ from jaxclust.methods.shared.job import Job
 from jaxclust.methods.shared.settings import choices
 from jaxclust.metrics import clustering
 from jaxclust.numerics import usual_settings
+from jaxclust.outliers import Outliers
 from jaxclust.train import warm
 from jaxclust.train.inference import apply_in_batches
 from jaxclust.train.phases import Phases
@@ -40,7 +42,8 @@ class Fitted(NamedTuple):
 
     method: its name.  config: the method's config as plain JSON.  preprocess: standard data -> input of the model.
     levels: coarser and finer clusterings, where the method has them.  cluster_names: what a user calls the clusters, ''
-    for those without a name; or empty.
+    for those without a name; or empty.  outliers: statistics of the examples of the fit; None of a model that was saved
+    without them.
     """
 
     method: str
@@ -50,12 +53,14 @@ class Fitted(NamedTuple):
     model: Model
     levels: Levels | None = None
     cluster_names: tuple[str, ...] = ()
+    outliers: Outliers | None = None
 
 
 class Assignments(NamedTuple):
     """What is kept about the n examples of a fit: as in `Result`; reconstruction (n,) is None if there is none.
 
     names, named: of the examples, as in `Dataset`.
+    typicality: (n,) float32, see outliers.py; None where it is not known.
     """
 
     labels: np.ndarray
@@ -65,6 +70,7 @@ class Assignments(NamedTuple):
     reconstruction: np.ndarray | None
     names: np.ndarray | None = None
     named: str = "name"
+    typicality: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +188,10 @@ def fitted(request: Request, preprocess: prepare.Preprocess, result: Result) -> 
     if result.levels is not None:
         levels = of_labels(result.levels, result.labels, result.embedding)
     n_clusters = result.probabilities.shape[1]
-    return Fitted(request.method.name, asdict(request.config), preprocess, n_clusters, result.model, levels)
+    known = outliers.of_fit(result.embedding, result.probabilities)
+    return Fitted(
+        request.method.name, asdict(request.config), preprocess, n_clusters, result.model, levels, outliers=known
+    )
 
 
 def assignments(result: Result) -> Assignments:
@@ -213,6 +222,27 @@ def embed(fitted: Fitted, images: Images, group: int | None = None) -> np.ndarra
     if not 0 <= group < groups:
         raise InputError(f"group {group} does not exist: choose one of 0 to {groups - 1}")
     return _apply(fitted, partial(function, group=group), images)
+
+
+def typicality(fitted: Fitted, images: Images, probabilities: np.ndarray | None = None) -> np.ndarray:
+    """How typical images or features are of their clusters, (n,) float32 in (0, 1], each independent of the others.
+
+    See outliers.py. probabilities: what `predict_proba` gave, where that is known. Raises InputError for a model that
+    was saved without statistics of its examples.
+    """
+    known = known_outliers(fitted)
+    found = predict_proba(fitted, images) if probabilities is None else probabilities
+    return outliers.typicality(known, embed(fitted, images), found)
+
+
+def known_outliers(fitted: Fitted) -> Outliers:
+    """The statistics of the examples of the fit. Raises InputError for a model that was saved without them."""
+    if fitted.outliers is None:
+        raise InputError(
+            f"this model of {fitted.method} has no statistics of its examples: fit again, or put embedding.npy "
+            "and probabilities.npy of its run beside the folder model"
+        )
+    return fitted.outliers
 
 
 @usual_settings()

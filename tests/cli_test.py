@@ -85,6 +85,18 @@ def test_fit_ends_with_a_table(here, capsys):
     assert config["data"] == "train.npz"
 
 
+def test_a_log_is_kept_beside_the_run(here, capsys):
+    assert jaxclust("train.npz", "--out", "run", "--quiet", "--log", "jsonl", "logs") == 0
+    told = [json.loads(line) for line in Path("logs/events.jsonl").read_text().splitlines()]
+    assert [told[0]["event"], told[-1]["event"]] == ["begin", "end"]
+    assert told[0]["about"]["n_samples"] == 150
+    capsys.readouterr()
+    assert "acc" not in told[-1]["scores"]
+    assert "--log has 1 values: give 2" in error(capsys, 2, "train.npz", "--out", "x", "--log", "jsonl")
+    assert "log 'csv' is unknown" in error(capsys, 2, "train.npz", "--out", "x", "--log", "csv", "logs")
+    assert not Path("x").exists()
+
+
 def test_options_reach_the_config(here):
     arguments = ["--n-clusters", "4", "--epochs", "3", "--seed", "7", "--out", "x", "--quiet"]
     assert jaxclust("train.npz", *arguments) == 0
@@ -123,7 +135,7 @@ def test_predict_labels_new_images_as_the_run_did(fitted):
     assert jaxclust("predict", "run", "new.npz", "--out", "labels.csv") == 0
     found = rows("labels.csv")
     assert [int(row["index"]) for row in found] == list(range(40))
-    assert set(found[0]) == {"index", "label", "probability"}
+    assert list(found[0]) == ["index", "label", "probability", "typicality"]
     # the same kinds of images come in the same order in both files
     fit_labels = [row["label"] for row in rows("run/assignments.csv")]
     assert [row["label"] for row in found] == fit_labels[:40]
@@ -132,6 +144,41 @@ def test_predict_labels_new_images_as_the_run_did(fitted):
 def test_predict_writes_to_standard_output(fitted, capsys):
     assert jaxclust("predict", "run", "new.npz") == 0
     assert len(capsys.readouterr().out.splitlines()) == 41
+
+
+def test_predict_marks_outliers_and_says_where_all_looks_unlike(fitted, capsys):
+    images, labels = toys.blobs(40, seed=1)
+    np.savez("mixed.npz", images=np.concatenate([images, 255 - images[:20]]), labels=np.append(labels, labels[:20]))
+    assert jaxclust("predict", "run", "new.npz", "--out", "plain.csv") == 0
+    assert "unlike" not in capsys.readouterr().err
+    assert jaxclust("predict", "run", "mixed.npz", "--noise-below", "0.01", "--out", "marked.csv") == 0
+    err = capsys.readouterr().err
+    marked, plain = rows("marked.csv"), rows("plain.csv")
+    assert [row["label"] for row in marked[40:]] == ["-1"] * 20
+    below = [float(row["typicality"]) < 0.01 for row in plain]
+    assert [row["label"] for row in marked[:40]] == [
+        "-1" if low else row["label"] for row, low in zip(plain, below, strict=True)
+    ]
+    assert f"60 labels in marked.csv, {20 + sum(below)} of them -1" in err
+    assert "look unlike those of the fit" in err
+    assert "--noise-below is 5: give a share between 0 and 1" in error(
+        capsys, 2, "predict", "run", "new.npz", "--noise-below", "5"
+    )
+
+
+def test_a_run_without_statistics_makes_them_of_its_examples_or_says_so(fitted, capsys):
+    assert jaxclust("predict", "run", "new.npz", "--out", "new.csv") == 0
+    Path("run/model/outliers.npz").unlink()
+    assert jaxclust("predict", "run", "new.npz", "--out", "old.csv") == 0
+    assert Path("old.csv").read_text() == Path("new.csv").read_text()
+    Path("run/embedding.npy").unlink()
+    capsys.readouterr()
+    assert jaxclust("predict", "run", "new.npz", "--out", "none.csv") == 0
+    assert "no typicality: the run has no statistics of its examples" in capsys.readouterr().err
+    assert list(rows("none.csv")[0]) == ["index", "label", "probability"]
+    assert [row["label"] for row in rows("none.csv")] == [row["label"] for row in rows("new.csv")]
+    said = error(capsys, 2, "predict", "run", "new.npz", "--noise-below", "0.05")
+    assert "has no statistics of its examples: fit again, or put embedding.npy" in said
 
 
 def test_predict_labels_by_a_level_of_the_run_s_tree(fitted, capsys):
@@ -143,7 +190,7 @@ def test_predict_labels_by_a_level_of_the_run_s_tree(fitted, capsys):
         assert jaxclust("predict", "run", "new.npz", "--level", "2", "--out", "level.csv") == 0
         assert jaxclust("predict", "run", "new.npz", "--out", "labels.csv") == 0
         found = rows("level.csv")
-        assert set(found[0]) == {"index", "label"}
+        assert list(found[0]) == ["index", "label", "typicality"]
         expected = ["1" if row["label"] == "2" else "0" for row in rows("labels.csv")]
         assert [row["label"] for row in found] == expected
         capsys.readouterr()

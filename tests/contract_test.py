@@ -286,6 +286,18 @@ def test_prediction_is_what_fitting_said_and_independent_of_the_batch(fitted):
     np.testing.assert_allclose(models.predict_proba(model, IMAGES[order]), together[order], atol=1e-5)
 
 
+def test_typicality_is_a_share_of_the_cluster_and_low_off_the_data(fitted):
+    model, _, _, _ = fitted
+    known = models.typicality(model, IMAGES)
+    assert known.shape == (len(IMAGES),)
+    assert known.dtype == np.float32
+    assert ((known > 0) & (known <= 1)).all()
+    assert 0.01 <= (known < 0.1).mean() <= 0.2
+    np.testing.assert_array_equal(models.typicality(model, IMAGES[3:5]), known[3:5])
+    noise = np.random.default_rng(0).integers(0, 256, IMAGES.shape).astype(IMAGES.dtype)
+    assert np.median(models.typicality(model, noise)) < 0.5 * np.median(known)
+
+
 def test_samples_and_reconstructions_are_finite_and_in_range(fitted):
     model, _, _, _ = fitted
     if model.model.functions.sample is not None:

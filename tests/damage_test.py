@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import jaxclust
+from jaxclust import outliers
 from jaxclust.errors import InputError
 from jaxclust.runs import lifecycle
+from jaxclust.system import atomic
 from jaxclust.train import checkpoint, history
 from jaxclust.train.kept import Kept
 from tests.runs_test import Silent, fit
@@ -232,6 +234,11 @@ DAMAGED_MODELS = {
     "empty probabilities": lambda run: cut(run / "probabilities.npy"),
     "cut embedding": lambda run: cut(run / "embedding.npy", 300),
     "cut levels": lambda run: (run / "model/levels.npz").write_bytes(b"PK\x03\x04"),
+    "cut statistics": lambda run: cut(run / "model/outliers.npz", 300),
+    "a bit of the statistics": lambda run: flip(run / "model/outliers.npz"),
+    "statistics of another model": lambda run: atomic.write_arrays(
+        run / "model/outliers.npz", outliers.of_fit(np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32))._asdict()
+    ),
     "empty meta": lambda run: cut(run / "model/model.json"),
     "deep meta": lambda run: (run / "model/model.json").write_text("[" * 100_000),
     "another number in meta": lambda run: change(run / "model/model.json", "n_clusters", 4),

@@ -65,6 +65,20 @@ def test_new_data(fitted):
     assert fitted.sample(4, cluster=1).shape == (4, 8, 8, 1)
 
 
+def test_score_samples_tell_outliers_from_examples(Toy, fitted, tmp_path):  # noqa: N803
+    typical = fitted.score_samples(X)
+    np.testing.assert_allclose(typical, fitted.typicality_, atol=0.05)
+    assert 0.02 <= (typical < 0.1).mean() <= 0.15
+    assert fitted.score_samples(255 - X).max() < 0.01
+    fitted.save(tmp_path / "model")
+    loaded = jaxclust.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.score_samples(X), typical)
+    (tmp_path / "model/model/outliers.npz").unlink()  # as earlier versions saved it
+    np.testing.assert_array_equal(jaxclust.load(tmp_path / "model").score_samples(X), typical)
+    loaded.fitted_ = loaded.fitted_._replace(outliers=None)
+    np.testing.assert_array_equal(loaded.score_samples(X), typical)
+
+
 def test_y_is_ignored(Toy, fitted):  # noqa: N803
     other = Toy(seed=0).fit(X, np.random.default_rng(0).permutation(Y))
     np.testing.assert_array_equal(other.labels_, fitted.labels_)
@@ -190,7 +204,7 @@ def test_data_are_checked_once_on_their_way(Toy, looks, data, once, tmp_path, mo
         looks.clear()
 
 
-@pytest.mark.parametrize("name", ["predict", "predict_proba", "transform", "reconstruct", "save"])
+@pytest.mark.parametrize("name", ["predict", "predict_proba", "transform", "reconstruct", "score_samples", "save"])
 def test_not_fitted(Toy, name, tmp_path):  # noqa: N803
     with pytest.raises(NotFittedError):
         getattr(Toy(), name)(tmp_path / "x" if name == "save" else X)

@@ -14,7 +14,7 @@ LAYERS = (  # from the bottom; a module may import its own layer and those befor
     ("nn",),
     ("train",),
     ("methods",),
-    ("models", "core"),
+    ("models", "core", "outliers"),
     ("runs",),
     ("estimators",),
     ("report",),

@@ -121,7 +121,7 @@ def test_runs_without_names_load(tmp_path):
     half = np.full((2, 2), 0.5, np.float32)
     assigned = Assignments(np.array([0, 1], np.int32), half, np.zeros(2, bool), half, None)
     runs.artefacts.write_assignments(tmp_path, assigned)
-    assert (tmp_path / "assignments.csv").read_text().splitlines()[1] == "0,0,0.500000,0,"
+    assert (tmp_path / "assignments.csv").read_text().splitlines()[1] == "0,0,0.500000,0,,"
     assert runs.load_assignments(tmp_path).names is None
     for named, title in (("patient", "patient"), ("label", "name"), ("", "name")):
         runs.artefacts.write_assignments(tmp_path, assigned._replace(names=np.array(["x", "y"], object), named=named))

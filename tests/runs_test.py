@@ -74,7 +74,7 @@ def test_a_run_holds_what_is_promised(finished):
     }  # fmt: skip
     assert history.read(finished)
     lines = (finished / "assignments.csv").read_text().splitlines()
-    assert lines[0] == "index,label,probability,noise,label_by_reconstruction"
+    assert lines[0] == "index,label,probability,noise,label_by_reconstruction,typicality"
     assert len(lines) == 151
     assert np.load(finished / "embedding.npy").shape == (150, 2)
 

@@ -23,9 +23,10 @@ from jaxclust.methods.base import Method, Result
 from jaxclust.models import Request
 from jaxclust.runs import cluster_table, lifecycle
 from jaxclust.system import environment, paths
-from jaxclust.train import hosts
+from jaxclust.train import events, hosts
+from jaxclust.train.loggers import Log
 from jaxclust.train.mesh import choose_mesh
-from jaxclust.train.progress import Reporter, Silent, Terminal
+from jaxclust.train.progress import Reporter, Silent, Terminal, alive
 
 LISTED = 20  # most clusters whose table is printed
 
@@ -90,6 +91,9 @@ class Options:
     """Seconds to wait for the other processes."""
     no_figures: bool = False
     """Draw no figures, and write no page (report.html)."""
+    log: Annotated[tuple[str, Path] | None, tyro.conf.arg(metavar="KIND DIR")] = None
+    """Keep losses, rates, seconds, scores and figures in DIR as well, as KIND: 'jsonl', or 'tensorboard', 'wandb' or
+    'trackio', which are installed by pip install 'jaxclust[KIND]'."""
     quiet: bool = False
     """Print the final table only."""
 
@@ -139,7 +143,20 @@ def _fit(method: Method, options: Options, config: Any, out: Path) -> dict[str, 
     environment.start_jax()
     leads = hosts.is_first()
     hosts.shared(lambda: {"run": lifecycle.check_free(out, overwrite=options.overwrite, resume=options.resume)})
-    report = Terminal() if leads and not options.quiet else Silent()
+    report: Reporter = Terminal() if leads and not options.quiet else Silent()
+    if options.log is None or not leads:
+        return _fit_on(method, options, config, out, report, leads)
+    log = Log(options.log[0], paths.local(options.log[1]))
+    try:
+        return _fit_on(method, options, config, out, events.told(report, [log]), leads)
+    finally:
+        log.close()
+
+
+def _fit_on(
+    method: Method, options: Options, config: Any, out: Path, report: Reporter, leads: bool
+) -> dict[str, Any] | None:
+    """The data, the fit and the page."""
     environment.enable_compilation_cache(report.note)
     mesh = choose_mesh(options.devices, options.mesh)
     with plain_log():
@@ -232,7 +249,8 @@ def write_page(out: Path, dataset: Dataset | None, report: Reporter) -> None:
     start = time.perf_counter()
     report.phase("page")
     try:
-        page.write(out, dataset)
+        with alive(report):
+            page.write(out, dataset)
         report.done(time.perf_counter() - start)
     except OSError:
         raise

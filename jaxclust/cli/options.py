@@ -21,6 +21,7 @@ NO_NUMBER = re.compile(r"Error parsing (\S+): .*(?:literal for int|string to flo
 CHOICE = re.compile(r"invalid choice '(.*?)' for argument '(.*?)'.*?Expected one of (.*)")
 NO_PARSE = re.compile(r"Error parsing (\S+): Could not find valid parse for arguments: \['([^']*)'\]")
 EXTRA = re.compile(r"Unrecognized options: ([^-\s]\S*)$")
+COUNT = re.compile(r"Error parsing (\S+): .*input length (\d+) did not match expected argument count (\d+)")
 QUOTED = re.compile(r"'([^']*)'")
 
 
@@ -90,6 +91,8 @@ def _line(box: str) -> str:
     if number := NO_NUMBER.search(text):
         name, word, rest = number.groups()
         return f"{name} is {word!r}, which is no number{nearest(word, set(QUOTED.findall(rest)) - {word})}"
+    if count := COUNT.search(text):
+        return "{} has {} values: give {}".format(*count.groups())
     if choice := CHOICE.search(text):
         word, name, rest = choice.groups()
         known = QUOTED.findall(rest)

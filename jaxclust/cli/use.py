@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from jaxclust import models, runs
+from jaxclust import models, outliers, runs
 from jaxclust.cli.options import read_on_run
 from jaxclust.cli.tables import columns, plain_log, score_rows
 from jaxclust.data import sources
@@ -23,6 +23,7 @@ from jaxclust.system import atomic, environment
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Data = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DATA")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+WITHOUT = "no typicality: the run has no statistics of its examples, nor embedding.npy and probabilities.npy"
 SHOWN = 20  # files that were left out
 SMALL, ENLARGED = 32, 4  # images up to this side are enlarged that many times in a grid
 
@@ -49,13 +50,16 @@ class _OnData:
 
 @dataclass(frozen=True)
 class Predict(_OnData):
-    """Label new data: one line an example, with index, label, probability and, where it has one, its file or name."""
+    """Label new data: one line an example, with index, label, probability, typicality (near 0 an outlier, 1 the middle
+    of a cluster) and, where it has one, its file or name."""
 
     out: File = None
     """CSV to write; standard output if not given."""
     level: Annotated[int | None, tyro.conf.arg(metavar="K")] = None
     """Label by the coarser or finer level of K clusters, of those that the run found (levels in metrics.json); then
     without probabilities."""
+    noise_below: Annotated[float | None, tyro.conf.arg(metavar="X")] = None
+    """Label -1 what has a typicality below X: of data like those of the fit, about a share X."""
 
 
 @dataclass(frozen=True)
@@ -84,29 +88,54 @@ class Sample:
 def predict(argv: list[str]) -> None:
     """The command `jaxclust predict`."""
     options = read_on_run(Predict, "predict", argv)
+    if options.noise_below is not None and not 0 < options.noise_below < 1:
+        raise InputError(f"--noise-below is {options.noise_below:g}: give a share between 0 and 1, such as 0.05")
     fitted = _load(options.run)
     if options.level is not None:
         check_level(fitted.levels, options.level)
-    probabilities, dataset, embedding = _predicted(fitted, options, embed=options.level is not None)
-    header: tuple[str, ...] = ("index", "label", "probability")
-    labels, highest = probabilities.argmax(1), probabilities.max(1)
-    cells: tuple[Iterable[object], ...]
-    cells = range(len(labels)), labels, (f"{p:.6f}" for p in highest)
+    known = fitted.outliers if options.noise_below is None else models.known_outliers(fitted)
+    probabilities, dataset, embedding = _predicted(fitted, options, embed=True)
+    assert embedding is not None
+    labels = probabilities.argmax(1)
+    typicality = None if known is None else outliers.typicality(known, embedding, probabilities)
+    if line := WITHOUT if typicality is None else outliers.unlike(typicality):
+        print(line, file=sys.stderr)
     if options.level is not None:
-        assert embedding is not None
-        header, cells = header[:2], (cells[0], labels_at(fitted.levels, options.level, labels, embedding))
-    elif fitted.cluster_names:
-        header, cells = (*header, "cluster_name"), (*cells, [fitted.cluster_names[k] for k in labels])
+        labels = labels_at(fitted.levels, options.level, labels, embedding)
+    if typicality is not None and options.noise_below is not None:
+        labels = np.where(typicality < options.noise_below, -1, labels)
+    names = None if options.level is not None else fitted.cluster_names
+    highest = None if options.level is not None else probabilities.max(1)
+    _write_labels(options, labels, highest, typicality, names, dataset)
+
+
+def _write_labels(
+    options: Predict,
+    labels: np.ndarray,
+    highest: np.ndarray | None,
+    typicality: np.ndarray | None,
+    cluster_names: Sequence[str] | None,
+    dataset: Dataset,
+) -> None:
+    """The listing that `predict` gives, to a file or to standard output."""
+    cells: dict[str, Iterable[object]] = {"index": range(len(labels)), "label": labels}
+    if highest is not None:
+        cells["probability"] = (f"{p:.6f}" for p in highest)
+    if typicality is not None:
+        cells["typicality"] = (f"{share:.4g}" for share in typicality)
+    if cluster_names:
+        cells["cluster_name"] = [cluster_names[k] if k >= 0 else "" for k in labels]
     if dataset.names is not None:
-        header, cells = (*header, runs.title_of_names(dataset.named)), (*cells, dataset.names)
-    rows = zip(*cells, strict=True)
+        cells[runs.title_of_names(dataset.named)] = dataset.names
+    header, rows = tuple(cells), zip(*cells.values(), strict=True)
     if options.out is None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8", errors=runs.ERRORS)  # the bytes that --out would have
         runs.print_table(sys.stdout, header, rows)
         return
     runs.write_table(options.out, header, rows)
-    print(f"{len(probabilities)} labels in {options.out}", file=sys.stderr)
+    marked = f", {(labels < 0).sum()} of them -1" if options.noise_below is not None else ""
+    print(f"{len(labels)} labels in {options.out}{marked}", file=sys.stderr)
 
 
 def evaluate(argv: list[str]) -> None:

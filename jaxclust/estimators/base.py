@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from jaxclust import methods, models, runs
+from jaxclust import methods, models, outliers, runs
 from jaxclust.data import sources
 from jaxclust.data.prepare import Preprocess
 from jaxclust.data.rows import Images
@@ -28,7 +28,7 @@ from jaxclust.methods.shared import edited
 from jaxclust.models import Assignments, Fitted, Request
 from jaxclust.runs import lifecycle
 from jaxclust.system import environment, paths
-from jaxclust.train import warm
+from jaxclust.train import events, warm
 from jaxclust.train.phases import Phases
 from jaxclust.train.progress import Silent, Terminal
 
@@ -152,6 +152,7 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
       seconds_: seconds by phase; only after `fit`.
       n_features_in_: columns, where X is features.
       feature_names_in_: their names, where X is a DataFrame with strings as names; only after `fit`.
+      typicality_: (n,) float32 in (0, 1], how many of its cluster's examples lie as far out, see `score_samples`.
       names_: (n,) object, str: which example is which, as `names` told `fit` or the paths in X; None if neither did.
     """
 
@@ -167,27 +168,47 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
             intro = "Parameters, where None stands for the preset's value, in brackets:"
             cls.__doc__ = f"{cls.__doc__}\n\n    {intro}\n{_parameters(found)}\n\n    {shared}\n    "
 
-    def fit(self, X: Any, y: Any = None, *, names: Any = None, init_from: Any = None) -> Self:  # noqa: N803
+    def fit(
+        self,
+        X: Any,  # noqa: N803
+        y: Any = None,
+        *,
+        names: Any = None,
+        init_from: Any = None,
+        callbacks: Any = None,
+    ) -> Self:
         """Cluster X. Raises InputError, naming the remedy, for data that cannot be clustered.
 
         names: (n,) what each example is called, which `names_` keeps and `save` writes; paths in X are names anyway.
         init_from: a fitted estimator, or the directory of a run: networks begin with its arrays of the same names and
             shapes instead of random ones. A line tells what does not suit.
+        callbacks: functions of one event, a dict (train/events.py), such as [print] or [jaxclust.Log("jsonl", "logs")].
         """
         environment.start_jax()
+        report = events.told(Terminal() if self.verbose else Silent(), callbacks)
         data = inputs.as_training(X)
         features = inputs.features(X, data)
         request = self._request()
         dataset = sources.load(data, names=names)
         preprocess, images = models.prepared(request.config, dataset.images)
         start = None if init_from is None else _start(init_from, request, preprocess)
-        phases = Phases(None, Terminal() if self.verbose else Silent(), start=start)
+        phases = Phases(None, report, start=start)
+        report.begin(
+            {
+                "method": request.method.name,
+                "seed": request.seed,
+                "n_samples": len(images),
+                "config": dataclasses.asdict(request.config),
+            }
+        )
         result = models.fit(request, images, preprocess, phases)
         assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
         self._adopt(models.fitted(request, preprocess, result), assigned, features)
         self._classes = (dataset.labels, dataset.class_names)
         self.opinions_, self.summary_, self.seconds_ = result.opinions, result.summary, phases.seconds
         self.clear_ = result.summary.get("clear")
+        if callbacks:
+            report.end(runs.describe(result, None))
         return self
 
     def fit_predict(
@@ -197,10 +218,11 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         *,
         names: Any = None,
         init_from: Any = None,
+        callbacks: Any = None,
         **kwargs: Any,
     ) -> np.ndarray:
-        """`fit(X, names=names, init_from=init_from).labels_`."""
-        return self.fit(X, names=names, init_from=init_from).labels_
+        """`fit(X, names=names, init_from=init_from, callbacks=callbacks).labels_`."""
+        return self.fit(X, names=names, init_from=init_from, callbacks=callbacks).labels_
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Labels of new data, (n,) int32."""
@@ -227,6 +249,21 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         """Embedding of new data, (n, d) float32."""
         return models.embed(self._fitted(), self._raw(X))
 
+    def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Typicality of new data, (n,) float32 in (0, 1]: near 0 an outlier, 1 the middle of a cluster.
+
+        The share of the examples of its cluster, of those that were fitted, that lie at least as far out. Of data like
+        those of the fit a share of .05 is below .05, so `labels[model.score_samples(X) < .05] = -1` marks outliers.
+        """
+        X = self._raw(X)  # noqa: N806
+        self._know_outliers()
+        return models.typicality(self._fitted(), X)
+
+    @property
+    def typicality_(self) -> np.ndarray:
+        """`score_samples` of what was fitted, (n,) float32."""
+        return outliers.typicality(self._know_outliers(), self.embedding_, self.probabilities_)
+
     def reconstruct(self, X: Any) -> np.ndarray:  # noqa: N803
         """X as its clusters' networks give it back: (n, h, w, c) in [0, 1], or features (n, d) in their own units."""
         return models.reconstruct(self._fitted(), self._raw(X))
@@ -237,11 +274,13 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
+        self._know_outliers()
         fitted = self._fitted()
         parameters: dict[str, Any] = {name: getattr(self, name) for name in OWN}
         if self._edits:
             parameters["parent"] = {"edits": self._edits}
-        runs.save(paths.local(directory), fitted, self._assigned(), parameters, self._classes, overwrite=overwrite)
+        assigned = self._assigned()._replace(typicality=self.typicality_)
+        runs.save(paths.local(directory), fitted, assigned, parameters, self._classes, overwrite=overwrite)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Self:
@@ -315,6 +354,13 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
     def _fitted(self) -> Fitted:
         check_is_fitted(self, "fitted_")
         return self.fitted_
+
+    def _know_outliers(self) -> outliers.Outliers:
+        """The statistics of what was fitted, made where the model has none."""
+        fitted = self._fitted()
+        known = fitted.outliers or outliers.of_fit(self.embedding_, self.probabilities_)
+        self.fitted_ = fitted._replace(outliers=known)
+        return known
 
     def _raw(self, X: Any) -> Images:  # noqa: N803
         """X as standard data. Raises InputError where its columns are not those that were fitted."""

@@ -9,6 +9,7 @@ from jaxclust import __version__, models, runs, trees
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
+from jaxclust.models import Assignments
 from jaxclust.report import maps
 from jaxclust.runs import cards, lifecycle
 from jaxclust.train import history
@@ -54,6 +55,7 @@ def collect(run: Path, dataset: Dataset | None) -> Contents:
         "second": order[:, min(1, order.shape[1] - 1)].astype(np.uint16),
         "certainty": np.rint(assigned.probabilities.max(1) * 65535).astype(np.uint16),
         "noise": assigned.noise.astype(np.uint8),
+        **_typicality(assigned),
         **({} if classes is None else {"class": np.where(classes < 0, NONE, classes).astype(np.uint16)}),
         **{f"level {k}": of.astype(np.uint16) for k, of in levels.items()},
     }
@@ -68,6 +70,13 @@ def collect(run: Path, dataset: Dataset | None) -> Contents:
         "classes": None if classes is None else _class_names(classes, dataset),
     }
     return Contents(about, columns, names, cards.listed(made))
+
+
+def _typicality(assigned: Assignments) -> dict[str, np.ndarray]:
+    """Its column, where the run has it."""
+    if assigned.typicality is None:
+        return {}
+    return {"typicality": np.rint(assigned.typicality * 65535).astype(np.uint16)}
 
 
 def drawn(run: Path, each: int) -> np.ndarray | None:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
+from jaxclust import outliers
 from jaxclust.data import prepare
 from jaxclust.errors import InputError, RunExists
 from jaxclust.levels import Levels
@@ -20,6 +21,7 @@ from jaxclust.methods.base import Model
 from jaxclust.methods.shared import edited
 from jaxclust.models import Assignments, Fitted
 from jaxclust.numerics import usual_settings
+from jaxclust.outliers import Outliers
 from jaxclust.runs import cluster_table, formats, lifecycle
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
@@ -28,8 +30,8 @@ from jaxclust.train.checkpoint import load_dicts, save_dicts
 SKIPPED = "skipped.csv"  # what was left out, and why
 DAMAGE = (KeyError, TypeError, ValueError, EOFError, OSError)  # what reading a damaged file raises
 SUM = "sum"  # in model.json
-LEVELS = "levels.npz"  # beside model.json
-COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction")
+LEVELS, OUTLIERS = "levels.npz", "outliers.npz"  # beside model.json
+COLUMNS = ("index", "label", "probability", "noise", "label_by_reconstruction", "typicality")
 ERRORS = "surrogateescape"  # of listings: bytes of a file's name that are no UTF-8 are written and read as they are
 
 
@@ -88,7 +90,8 @@ def load(directory: Path) -> Fitted:
         levels = _read_levels(directory / "model" / LEVELS)
         settings = formats.translated(format, method, config["config"])
         names = tuple(map(str, saved.get("cluster_names", ())))
-        return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels, names)
+        known = _read_outliers(directory, int(saved["n_clusters"]))
+        return Fitted(method, settings, preprocess, int(saved["n_clusters"]), model, levels, names, known)
     except InputError:
         raise
     except DAMAGE as error:
@@ -119,6 +122,7 @@ def load_assignments(directory: Path) -> Assignments:
             rows, titles = list(reader), reader.fieldnames or ()
         named = next((title for title in titles if title not in COLUMNS), None)
         opinion = [row["label_by_reconstruction"] for row in rows]
+        typical = [row.get("typicality") for row in rows]  # runs of earlier versions have none
         assigned = Assignments(
             np.array([int(row["label"]) for row in rows], np.int32),
             np.load(directory / "probabilities.npy", allow_pickle=False),
@@ -127,6 +131,7 @@ def load_assignments(directory: Path) -> Assignments:
             np.array(opinion, np.int32) if all(opinion) else None,
             None if named is None else np.array([row[named] for row in rows], object),
             named or "name",
+            np.array(typical, np.float32) if all(typical) else None,
         )
         n, k = assigned.probabilities.shape
         if not len(rows) == n == len(assigned.embedding) or not 0 <= assigned.labels.min() <= assigned.labels.max() < k:
@@ -168,6 +173,7 @@ def write_assignments(out: Path, assigned: Assignments) -> None:
         (f"{p:.6f}" for p in assigned.probabilities.max(1)),
         assigned.noise.astype(np.int8),
         repeat("", n) if assigned.reconstruction is None else assigned.reconstruction,
+        repeat("", n) if assigned.typicality is None else (f"{share:.4g}" for share in assigned.typicality),
     )
     header: tuple[str, ...] = COLUMNS
     if assigned.names is not None:
@@ -200,8 +206,25 @@ def _read_levels(path: Path) -> Levels | None:
     return Levels(**atomic.read_arrays(path))
 
 
+def _read_outliers(directory: Path, n_clusters: int) -> Outliers | None:
+    """The statistics of a run's examples; of the examples themselves, where an earlier version wrote none."""
+    path = directory / "model" / OUTLIERS
+    if path.is_file():
+        found = Outliers(**atomic.read_arrays(path))
+        if len(found.mean) != n_clusters:
+            raise ValueError(f"{path.name} is of {len(found.mean)} clusters, the model of {n_clusters}")
+        return found
+    kept = [directory / "embedding.npy", directory / "probabilities.npy"]
+    if not all(file.is_file() for file in kept):
+        return None
+    embedding, probabilities = (np.load(file, allow_pickle=False) for file in kept)
+    return outliers.of_fit(embedding, probabilities)
+
+
 def write_model(directory: Path, fitted: Fitted) -> None:
     save_dicts(directory / "arrays", fitted.model.arrays)
+    if fitted.outliers is not None:
+        atomic.write_arrays(directory / OUTLIERS, fitted.outliers._asdict())
     if fitted.levels is not None:
         atomic.write_arrays(directory / LEVELS, fitted.levels._asdict())
     saved = {

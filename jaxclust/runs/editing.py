@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from jaxclust import outliers
 from jaxclust.errors import InputError
 from jaxclust.host import clusters, sampling, seeds
 from jaxclust.host.clusters import Found
@@ -61,8 +62,13 @@ def apply(
         found = _split(found, found.origin.index((cluster,)), edits.into, seed, report)
     if edits.recluster:
         found = _reclustered(found, seed, report)
-    names_left = found.fitted.cluster_names
-    return found._replace(fitted=found.fitted._replace(cluster_names=names_left if any(names_left) else ()))
+    kept, assigned = found.fitted.cluster_names, found.assigned
+    known = outliers.of_fit(assigned.embedding, assigned.probabilities)
+    typicality = outliers.typicality(known, assigned.embedding, assigned.probabilities)
+    return found._replace(
+        fitted=found.fitted._replace(cluster_names=kept if any(kept) else (), outliers=known),
+        assigned=assigned._replace(typicality=typicality),
+    )
 
 
 def _merged(before: Edited, merge: Sequence[Sequence[int]]) -> Edited:

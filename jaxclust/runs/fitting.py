@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxclust import models
+from jaxclust import models, outliers
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
 from jaxclust.data.rows import Images
@@ -73,14 +73,18 @@ def fit(
     with lifecycle.marked(begun[0]):
         if dataset.skipped:
             write_table(out / SKIPPED, ("file", "reason"), iter(dataset.skipped))
+        report.begin(config)
         phases = Phases(out, report, mesh=mesh, start=networks)
         earlier = sum(phases.seconds.values())
         result = models.fit(request, images, preprocess, phases)
-        _write_listings(out, dataset, result)
-        write_model(out / "model", models.fitted(request, preprocess, result))
+        fitted = models.fitted(request, preprocess, result)
+        _write_listings(out, dataset, result, fitted)
+        write_model(out / "model", fitted)
         if draw is not None:
             with phases.timed("figures"):
                 draw(out, result, images, preprocess, dataset)
+            for path in sorted((out / "figures").glob("*.png")):
+                report.figure(path)
         metrics = {
             **_of_request(request, dataset, options),
             **describe(result, dataset.labels),
@@ -91,14 +95,17 @@ def fit(
         }
         atomic.write_json(out / "metrics.json", metrics)
         lifecycle.complete(out)
+    report.end(metrics)
     return lifecycle.read_json(out / "metrics.json")
 
 
-def _write_listings(out: Path, dataset: Dataset, result: Result) -> None:
+def _write_listings(out: Path, dataset: Dataset, result: Result, fitted: models.Fitted) -> None:
     """What is said of each example, by its name, and of each cluster."""
-    assigned = models.assignments(result)._replace(names=dataset.names, named=dataset.named)
-    write_assignments(out, assigned)
-    write_clusters(out, cluster_table.table(assigned, (), dataset.labels, dataset.class_names))
+    assert fitted.outliers is not None
+    typicality = outliers.typicality(fitted.outliers, result.embedding, result.probabilities)
+    found = models.assignments(result)._replace(names=dataset.names, named=dataset.named, typicality=typicality)
+    write_assignments(out, found)
+    write_clusters(out, cluster_table.table(found, (), dataset.labels, dataset.class_names))
     if result.levels is not None:
         atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
 

@@ -22,7 +22,7 @@ from jaxclust.train.batches import Batches, even, shuffled
 from jaxclust.train.checkpoint import Checkpoints
 from jaxclust.train.kept import Kept
 from jaxclust.train.programs import options, within_memory
-from jaxclust.train.progress import Reporter, Silent
+from jaxclust.train.progress import Reporter, Silent, alive
 from jaxclust.train.training import Batch, TrainState
 from jaxclust.typing import Array, Key, PyTree
 
@@ -101,7 +101,8 @@ class Phases:
             return found
         self.report.phase(name)
         start = time.perf_counter()
-        arrays = {key: np.asarray(value) for key, value in function().items()}
+        with alive(self.report):
+            arrays = {key: np.asarray(value) for key, value in function().items()}
         if self._kept is not None:
             self._kept.write(name, arrays)
         self._finish(name, time.perf_counter() - start)
@@ -151,8 +152,8 @@ class Phases:
         shape = (batches.size, *images.shape[1:])
         self.report.phase(name)
         self.report.compiling()
-        start = state if state is not None else self.begun(name, training, fold_name(key, "init"), shape)
-        with self._checkpoints(name) as checkpoints:
+        with alive(self.report), self._checkpoints(name) as checkpoints:
+            start = state if state is not None else self.begun(name, training, fold_name(key, "init"), shape)
             latest = self._latest(checkpoints)
             if latest is not None:
                 start = hosts.shared_tree(start, lambda: _restore(checkpoints, start))
@@ -251,7 +252,8 @@ class Phases:
         self._begin(name)
         self.report.phase(name)
         start = time.perf_counter()
-        yield
+        with alive(self.report):
+            yield
         self._finish(name, time.perf_counter() - start)
 
     def _begin(self, name: str) -> None:

@@ -233,7 +233,7 @@ def test_names_of_the_run_are_shown_and_changed(browser, run, tmp_path):
 def test_colours_by_class_certainty_noise_and_level(opened):
     seen = {picture(opened)}
     options = opened.locator("#colour option").evaluate_all("all => all.map((one) => one.value)")
-    assert options == ["cluster", "class", "certainty", "noise", "level 2"]
+    assert options == ["cluster", "class", "certainty", "typicality", "noise", "level 2"]
     for option in options[1:]:
         opened.locator("#colour").select_option(option)
         opened.wait_for_timeout(150)

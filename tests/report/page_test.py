@@ -66,6 +66,7 @@ def test_a_page_holds_each_example_of_the_run(run):
     assert found["cluster"].tolist() == assigned.labels.tolist()
     assert found["noise"].tolist() == assigned.noise.astype(int).tolist()
     assert np.allclose(found["certainty"] / 65535, assigned.probabilities.max(1), atol=1e-4)
+    assert np.allclose(found["typicality"] / 65535, assigned.typicality, atol=1e-4)
     assert found["second"].tolist() == np.argsort(-assigned.probabilities, 1)[:, 1].tolist()
     assert found["class"].tolist() == given.labels.tolist()
     assert found["level 2"].tolist() == np.minimum(assigned.labels, 1).tolist()
@@ -154,7 +155,7 @@ def test_a_page_is_no_larger_than_it_may_be(run, monkeypatch):
 
 
 def test_long_names_leave_out_examples_before_the_page_grows(run, monkeypatch):
-    monkeypatch.setattr(page, "TABLE", 1500)
+    monkeypatch.setattr(page, "TABLE", 1900)
     made = page.write(run, page_run.data(), run / "short.html")
     assert 60 <= made.mapped < 150
 

@@ -67,7 +67,7 @@ function sortIntoCells() {
   for (let i = 0; i < data.n; i++) cells[next[cell(i)]++] = i;
 }
 
-// Ways to colour: groups with a name each, or the share of certainty.
+// Ways to colour: groups with a name each, or a share.
 function modes() {
   const found = [{
     key: "cluster", title: "cluster", of: (i) => groupOf(data.cluster[i]), name: (g) => titleOf(g), labels: true,
@@ -75,6 +75,7 @@ function modes() {
   }];
   if (data.class) found.push({ key: "class", title: "class", of: (i) => data.class[i], name: (g) => about.classes[g], short: (g) => about.classes[g], labels: true, count: about.classes.length });
   found.push({ key: "certainty", title: "certainty", share: certaintyOf });
+  if (data.typicality) found.push({ key: "typicality", title: "typicality (low: outlier)", share: typicalityOf });
   found.push({ key: "noise", title: "noise", of: (i) => 1 - data.noise[i], name: (g) => (g ? "in a cluster" : "noise"), count: 2, flag: true });
   for (const k of about.levels) found.push({ key: `level ${k}`, title: `level of ${plural(k, "cluster")}`, of: (i) => data[`level ${k}`][i], name: (g) => `${g} of ${k}`, short: (g) => String(g), labels: true, count: k });
   return found;

@@ -47,6 +47,7 @@ const percent = (share) => `${(100 * share).toFixed(share > 0.9995 || share < 0.
 const number = (value) => value.toLocaleString("en");
 const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 const certaintyOf = (i) => data.certainty[i] / 65535;
+const typicalityOf = (i) => data.typicality[i] / 65535;
 
 // The place on the page of a row of the run, by bisection; -1 where it is not on the page.
 function placeOf(row) {

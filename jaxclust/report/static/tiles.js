@@ -27,6 +27,7 @@ const hasTile = (i) => Boolean(about.sheets) && data.tile[i] !== UNSEEN;
 function describe(i) {
   const k = data.cluster[i], parts = [nameOf(i), titleOf(k), `certainty ${percent(certaintyOf(i))}`];
   if (data.class && data.class[i] !== NONE) parts.push(`class ${about.classes[data.class[i]]}`);
+  if (data.typicality && typicalityOf(i) < 0.05) parts.push(`typicality ${percent(typicalityOf(i))}`);
   if (data.noise[i]) parts.push("noise");
   return parts.join(", ");
 }
@@ -56,6 +57,7 @@ function fillTip(i) {
   tip.append(make("strong", {}, make("bdi", {}, nameOf(i))));
   tip.append(make("p", {}, chip(colourOfCluster(k)), make("bdi", {}, titleOf(k)), calledOf(k) ? ` (${k})` : ""));
   tip.append(make("p", {}, `certainty ${percent(certaintyOf(i))}`));
+  if (data.typicality) tip.append(make("p", {}, `typicality ${percent(typicalityOf(i))}`));
   if (about.clusters.length > 1 && certaintyOf(i) < 0.9) tip.append(make("p", { class: "faint" }, "else ", make("bdi", {}, titleOf(data.second[i]))));
   if (data.class && data.class[i] !== NONE) tip.append(make("p", {}, "class ", make("bdi", {}, about.classes[data.class[i]])));
   if (data.noise[i]) tip.append(make("p", {}, "noise: left out by the density clustering"));
