@@ -139,6 +139,8 @@ def test_merge(model):
     np.testing.assert_allclose(once.predict_proba(X), expected, atol=1e-6)
     np.testing.assert_allclose(once.probabilities_, expected, atol=1e-5)
     np.testing.assert_array_equal(once.labels_, once.predict(X))
+    np.testing.assert_array_equal(once.typicality_, once.score_samples(X), err_msg="of the clusters that there are now")
+    assert len(once.fitted_.outliers.mean) == 3
     assert once.sample(3, cluster=0).shape == (3, 8, 8, 1)
     assert [row["cluster"] for row in once.clusters_] == [0, 1, 2]
     twice = once.merge([[0, 1]])
