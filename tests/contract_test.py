@@ -34,7 +34,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     "moe-vae": {
         "n_clusters": 3, "clusterer": "gmm", "draws": 1, "batch_size": 30, "search_latent_dim": 8, "width": 0.1,
         "min_filters": 4, "expert_width": 0.1, "expert_min_filters": 4, "epochs": 20, "search_epochs": 2,
-        "manager_epochs": 20, "mixture_epochs": 2, "expert_epochs": 1,
+        "manager_epochs": 20, "mixture_epochs": 2, "expert_epochs": 1, "min_steps": 100,
     },
     "hrwae-gan": {
         "n_clusters": 3, "groups": 2, "width": 0.1, "min_filters": 4, "latent_dim": 4, "critic_widths": (16,),

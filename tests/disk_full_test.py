@@ -21,7 +21,7 @@ from jaxclust.train.checkpoint import Checkpoints
 from tests import toy as toys
 from tests.runs_test import contents, fit
 
-WRITES = 25  # of a run of the toy
+WRITES = 26  # of a run of the toy
 SOME = (1, 2, 4, 14, 20, WRITES)  # what the fast tests look at
 
 

@@ -101,7 +101,7 @@ def test_split_selects_rows_of_everything():
         assert part.split.tolist() == [1, 1]
         assert part.names.tolist() == ["b", "d"]
     with pytest.raises(InputError, match="3 names do not match 4 examples"):
-        dataset.build("x", images, names="abc")
+        dataset.build("x", images, names=list("abc"))
     with pytest.raises(InputError, match="no train and test parts"):
         dataset.build("x", images, select="train")
     with pytest.raises(InputError, match="test part is empty"):

@@ -149,6 +149,7 @@ def test_a_pair_learns_and_its_codes_and_pictures_do_not_depend_on_the_batch(con
     np.testing.assert_allclose(among_others[0], drawn[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_first_reconstruction_error_is_that_of_the_first_parameters():
     pair = coders(MLP, OF_FEATURES)
     training = pretraining(pair, optax.adam(1e-2))

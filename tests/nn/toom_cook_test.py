@@ -40,6 +40,7 @@ def maps(side=16, cin=32, cout=64, count=4):
     return rng.normal(size=(count, side, side, cin)), rng.normal(size=(5, 5, cin, cout)) / (5 * cin**0.5)
 
 
+@pytest.mark.slow
 def test_rounding_stays_near_that_of_the_plain_products(float64):
     x, kernel = maps()
     exact = lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))

@@ -73,6 +73,7 @@ def test_lines_tell_what_is_taken_and_what_is_not():
     assert "begins anew: no array of runs/a" in warm.line(start, "ae", 0, ["a"])
 
 
+@pytest.mark.slow
 def test_an_estimator_begins_with_the_networks_of_a_fitted_one(tmp_path, caplog):
     before = AEKMeans(**TINY, seed=0).fit(X)
     still = dict(TINY, learning_rate=1e-12)

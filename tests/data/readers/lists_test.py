@@ -44,7 +44,7 @@ def test_every_form_holds_the_same_images(paths, monkeypatch):
     assert sources.load(relative).names.tolist() == relative
     assert sources.load(opened).names.tolist() == [*map(str, paths)]
     assert sources.load(COLOUR).names is None
-    assert sources.load(COLOUR, names="abcdef").names.tolist() == list("abcdef")
+    assert sources.load(COLOUR, names=list("abcdef")).names.tolist() == list("abcdef")
 
 
 def test_a_series_of_paths_whatever_its_index(paths):
