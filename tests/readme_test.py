@@ -101,7 +101,7 @@ def test_edits_of_an_estimator_run():
     assert "UMAPDensity(n_clusters=10)" in code
     found = {}
     small = "UMAPDensity(n_clusters=10, min_steps=200, draws=2)"
-    exec(compile(code.replace("UMAPDensity(n_clusters=10)", small), "clusters.md", "exec"), found)
+    exec(compile(code.replace("UMAPDensity(n_clusters=10)", small), "using.md", "exec"), found)
     assert (found["fewer"].n_clusters_, found["finer"].n_clusters_) == (8, 11)
     np.testing.assert_array_equal(found["finer"].labels_, found["finer"].predict(found["images"]))
 

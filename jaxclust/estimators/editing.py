@@ -41,7 +41,7 @@ class Clusters:
 
     @property
     def clusters_(self) -> Table:
-        """A row for each cluster, as in clusters.csv (docs/clusters.md): `pandas.DataFrame(model.clusters_)`.
+        """A row for each cluster, as in clusters.csv (docs/using.md): `pandas.DataFrame(model.clusters_)`.
 
         Classes are counted where X was a `Dataset` with classes. They are for this alone; fitting never sees them.
         """

@@ -117,6 +117,7 @@ def _write_table(
         **({"cluster_name": [names[k] for k in labels]} if any(names) else {}),
         "probability": assigned.probabilities[rows].max(1),
         "noise": assigned.noise[rows].astype(np.int8),
+        **({} if assigned.typicality is None else {"typicality": assigned.typicality[rows]}),
     }
     if dataset is not None and dataset.labels is not None and (dataset.labels >= 0).any():
         called = dataset.class_names

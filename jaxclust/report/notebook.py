@@ -34,7 +34,7 @@ class Shown:
 
 
 def show(model: DeepClusterer, X: Any, y: Any = None, names: Any = None) -> Shown:  # noqa: N803
-    """The page of a fitted estimator: a map with the images, cards of the clusters, edits (see docs/clusters.md).
+    """The page of a fitted estimator: a map with the images, cards of the clusters, edits (see docs/using.md).
 
     X: what it was fitted to, or a `Dataset` of it as `load_data` gives.  y: (n,) classes, to colour by.  names: (n,)
     names of the examples. Raises InputError for other data, by their number and shape.

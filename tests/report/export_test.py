@@ -107,7 +107,7 @@ def test_features_are_a_table(here, capsys):
     assert sorted(path.name for path in Path("out").iterdir()) == ["clusters.csv", "examples.csv"]
     third = rows("out/examples.csv")[2]
     assert (third["index"], third["x"], third["y"]) == ("2", "4.000000", "5.000000")
-    assert set(third) == {"index", "x", "y", "cluster", "probability", "noise"}
+    assert set(third) == {"index", "x", "y", "cluster", "probability", "noise", "typicality"}
 
 
 def test_a_named_cluster_is_asked_for_by_its_name(here, capsys):
