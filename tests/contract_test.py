@@ -314,6 +314,28 @@ def test_samples_and_reconstructions_are_finite_and_in_range(fitted):
         assert again.max() <= 1
 
 
+def test_its_clusters_are_edited(method, fitted, tmp_path):
+    """Probabilities add to one, samples are drawn, and what is saved is what it was."""
+    kind = next((found for found in estimators.ESTIMATORS if found.method == method.name), None)
+    if kind is None:
+        pytest.skip("the toy has all the tests of editing_test.py")
+    model = kind(preset="quick", **TINY[method.name])
+    model._adopt(fitted[0], models.assignments(fitted[1]), {})
+    made = model.merge([0, 1]).split(0, into=3)
+    after = made.predict_proba(IMAGES)
+    np.testing.assert_allclose(after[:, [0, 2, 3]].sum(1), model.predict_proba(IMAGES)[:, :2].sum(1), atol=1e-4)
+    np.testing.assert_allclose(made.probabilities_, after, atol=1e-4)
+    if model.fitted_.model.functions.sample is not None:
+        assert np.isfinite(made.sample(2, cluster=3)).all()
+    if hasattr(kind, "centroids_"):
+        assert len(made.centroids_) == 4
+        assert made.interpolate(0, 3).shape == (9, *IMAGES.shape[1:])
+    if model.fitted_.model.functions.reconstruct is not None:
+        assert made.reconstruct(IMAGES[:2]).shape == IMAGES[:2].shape
+    made.save(tmp_path / "run")
+    np.testing.assert_array_equal(estimators.load(tmp_path / "run").predict_proba(IMAGES), after)
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_resumed_fit_equals_a_straight_one(method, fitted, tmp_path, streamed):
     """Interrupted in its last training and resumed, from a directory; its images on the device or streamed.

@@ -24,7 +24,7 @@ from jaxclust.methods.shared.edited import Step
 from jaxclust.runs import editing, edits, lifecycle
 from jaxclust.runs.edits import Edits
 from tests import toy as toys
-from tests.contract_test import IMAGES, TINY
+from tests.contract_test import IMAGES
 
 X, Y = toys.blobs(60)
 
@@ -237,30 +237,6 @@ def quiet(model):
     """The same without noise."""
     model.noise_ = np.zeros(len(model.noise_), bool)
     return model
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(TINY))
-def test_every_method_s_clusters_are_edited(name, quick, toy, tmp_path):
-    """Probabilities add to one, samples are drawn, and what is saved is what it was."""
-    kind = next((one for one in jaxclust.estimators.ESTIMATORS if one.method == name), None)
-    if kind is None:
-        pytest.skip("the toy has all the other tests")
-    model = kind(preset="quick", **TINY[name]).fit(IMAGES)
-    assert model.n_clusters_ == 3
-    made = model.merge([0, 1]).split(0, into=3)
-    after = made.predict_proba(IMAGES)
-    np.testing.assert_allclose(after[:, [0, 2, 3]].sum(1), model.predict_proba(IMAGES)[:, :2].sum(1), atol=1e-4)
-    np.testing.assert_allclose(made.probabilities_, after, atol=1e-4)
-    if model.fitted_.model.functions.sample is not None:
-        assert np.isfinite(made.sample(2, cluster=3)).all()
-    if hasattr(kind, "centroids_"):
-        assert len(made.centroids_) == 4
-        assert made.interpolate(0, 3).shape == (9, *IMAGES.shape[1:])
-    if model.fitted_.model.functions.reconstruct is not None:
-        assert made.reconstruct(IMAGES[:2]).shape == IMAGES[:2].shape
-    made.save(tmp_path / "run")
-    np.testing.assert_array_equal(jaxclust.load(tmp_path / "run").predict_proba(IMAGES), after)
 
 
 @pytest.mark.parametrize("name", ["kmeans-3", "ae-cm"])
