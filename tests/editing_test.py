@@ -368,6 +368,7 @@ def page_about(path):
     return re.search(r'<script type="application/json" id="about">(.*?)</script>', path.read_text(), re.S)[1]
 
 
+@pytest.mark.slow
 def test_options_do_what_a_file_does(here, quick, capsys):
     command = ["edit", "run", "--merge", "1,2", "--split", "0", "--into", "2", "--rename", "0=a=b", "--rename", "3=d"]
     assert cli.main([*command, "--no-data", "--no-figures", "--out", "new"]) == 0

@@ -219,6 +219,7 @@ def test_latent_sizes_are_counted_and_drawn(capsys, monkeypatch, tmp_path):
 # cuts
 
 
+@pytest.mark.slow
 def test_cuts_alone_find_blobs_and_leave_them_whole():
     centres = np.array([[0, 0], [20, 0], [0, 20], [20, 20]])
     truth = np.repeat(np.arange(4), 50)

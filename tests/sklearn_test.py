@@ -1,4 +1,4 @@
-"""Every estimator against scikit-learn's own conformance checks, on features (n, d). Those that train are slow.
+"""Every estimator against scikit-learn's own conformance checks, on features (n, d): slow, for most of them train.
 
 The toy is asked for all of them: most are kept by DeepClusterer, which all estimators share. The others are asked for
 those that hang on the method, where contract_test.py does not ask for the same. A new method joins by a line in
@@ -142,6 +142,7 @@ def _registered(toy):
     """The toy is found by its name while a test runs."""
 
 
+@pytest.mark.slow
 @parametrize_with_checks([TOY], expected_failed_checks=lambda _: EXPECTED)
 def test_the_toy_keeps_scikit_learn_s_conventions(estimator, check):
     check(estimator)

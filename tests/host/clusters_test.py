@@ -150,6 +150,7 @@ def nested(each, spread, apart):
     return (centres[blob] + rng.normal(0, spread, (len(blob), 8))).astype(np.float32), blob // 4, blob
 
 
+@pytest.mark.slow
 def test_fine_finds_the_blobs_of_groups():
     """Blobs that touch: they are three by themselves, and four times as many where more are asked for."""
     x, group, blob = nested(20, 0.3, 0.45)

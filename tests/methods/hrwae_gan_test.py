@@ -189,6 +189,7 @@ def test_each_loss_updates_its_own_networks(frozen, moved):
     assert after.step == 1
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing():
     _, state = started()
     x = jnp.asarray(IMAGES, jnp.float32) / 255

@@ -123,6 +123,7 @@ def test_stacks_equal_loops_and_stay_batched_products(name, shared):
     assert "convolution" not in stacked.lower(x, kernels).as_text()
 
 
+@pytest.mark.slow
 def test_works_in_a_scan_and_to_second_order():
     x, kernel = normal((2, 4, 4, 3), (3, 3, 3, 3))
     twice = jax.jit(lambda x: lax.scan(lambda y, _: (conv2d(y, kernel, 1, "patches"), None), x, None, length=2)[0])
@@ -221,7 +222,7 @@ def norm(x, variables, weight=None, train=True):
     return BatchNorm().apply(variables, x, weight, mutable=["batch_stats"])
 
 
-@pytest.mark.parametrize("shape", [(6, 4, 4, 3), (6, 3)])
+@pytest.mark.parametrize("shape", [(6, 4, 4, 3), pytest.param((6, 3), marks=pytest.mark.slow)])
 def test_batch_norm_matches_flax(shape):
     x = normal(shape) * 3 + 1
     flax_norm = nn.BatchNorm(use_running_average=False, momentum=0.9, epsilon=1e-5)

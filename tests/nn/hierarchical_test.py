@@ -126,6 +126,7 @@ def test_without_an_example_lower_groups_come_from_their_priors():
     np.testing.assert_array_equal(plain.codes[2], plain.priors[2].mean)
 
 
+@pytest.mark.slow
 def test_an_example_may_get_its_lower_groups_from_their_priors():
     net, variables, x = built(groups=3)
     noise, others = noise_for(), noise_for(seed=9)

@@ -84,6 +84,7 @@ def test_a_shear_slides_rows_by_their_distance_from_the_centre():
     np.testing.assert_array_equal(shifts, 0)
 
 
+@pytest.mark.slow
 def test_half_of_the_images_are_turned_upside_down():
     images = np.tile(IMAGES[:1], (100, 1, 1, 1))
     moved = np.asarray(augment(jax.random.key(0), images, Augmentation(0.0, 0.0, 0.0, flip_vertical=True)))

@@ -110,6 +110,7 @@ def test_what_cannot_be_begun_with_is_refused(tmp_path):
             AEKMeans(**{name: before})
 
 
+@pytest.mark.slow
 def test_the_command_begins_with_a_run_and_resumes_with_that_alone(toy, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     images, _ = toys.blobs(60)

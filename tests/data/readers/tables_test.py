@@ -345,7 +345,7 @@ def test_size_is_checked_before_memory_is_taken(tmp_path, monkeypatch, name):
         sources.load(tmp_path / name)
 
 
-@pytest.mark.parametrize("stream", ["on", "off"])
+@pytest.mark.parametrize("stream", [pytest.param("on", marks=pytest.mark.slow), "off"])
 @pytest.mark.parametrize("name", ["x.csv.gz", "x.parquet", "lists.parquet", "text.parquet"])
 def test_bombs_are_refused_before_memory_is_taken(tmp_path, monkeypatch, name, stream):
     """Small files that unpack to more than memory, or to more than the disk for temporary files."""
