@@ -22,6 +22,7 @@ FLOOR = 1e-6  # of the mean variance of all codes: what a direction without any 
 MOST_COLUMNS = 64  # of the codes: more become their main directions, and how far they are from these
 SAMPLE = 2000  # rows that give the main directions
 MOST_KEPT = 2000  # values of a cluster that new ones are compared with
+EQUAL = 1e-5  # by which sums of logarithms differ by rounding alone, which hangs on the machine
 RARE, TWICE, SURE = 0.05, 2.0, 0.001
 
 
@@ -113,7 +114,7 @@ def _typicality(outliers: Outliers, rows: Array) -> Array:
     beyond = jnp.minimum((1 + known.max(1)) / (1 + distance), 1)
     first, second = _shares(known, kept, distance) * beyond, _shares(outliers.doubt[labels], kept, doubt)
     joint, known = -jnp.log(first) - jnp.log(second), outliers.joint[labels]
-    return _shares(known, kept, joint) * jnp.exp(jnp.minimum(known.max(1) - joint, 0))
+    return _shares(known, kept, joint - EQUAL) * jnp.exp(jnp.minimum(known.max(1) - joint, 0))
 
 
 def _shares(known: Array, kept: Array, values: Array) -> Array:
