@@ -158,12 +158,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code, 2 for bad input."""
     options, found = parsed(argv), {}
     try:
+        options.out.mkdir(parents=True, exist_ok=True)
         for name in options.only:
             path = options.out / f"{name}.json"
             if not path.is_file():
                 data = trial(name, options.rows)
                 atomic.write_json(path, measured(fit(name, data.train, options), data))
             found[name] = lifecycle.read_json(path)
+    except OSError as error:
+        print(f"experiments.outliers: error: {error.filename}: {error.strerror}: choose another --out", file=sys.stderr)
+        return 2
     except InputError as error:
         print(f"experiments.outliers: error: {error}", file=sys.stderr)
         return 2

@@ -64,3 +64,10 @@ def test_a_campaign_goes_on_where_it_was_cut(data, tmp_path, capsys, monkeypatch
     assert [line.split(" | ")[1] for line in lines[2:4]] == ["77", "9"]
     assert outliers.main([*command, "--only", "5", "--", "--no-such-option"]) == 2
     assert "jaxclust fit ended with 2" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert outliers.main(["--out", str(tmp_path / "file" / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("Not a directory: choose another --out")

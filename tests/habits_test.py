@@ -104,3 +104,12 @@ def test_names_of_columns():
     assert model.n_features_in_ == 6
     with pytest.raises(InputError, match="feature names"):
         model.predict(frame[list("fedcba")])
+
+
+def test_fit_predict_takes_what_fit_takes():
+    names = [f"row {i}" for i in range(len(X))]
+    model = made()
+    assert model.fit_predict(X, names=names).tolist() == model.labels_.tolist()
+    assert model.names_.tolist() == names
+    with pytest.raises(TypeError, match="sample_weight"):
+        made().fit_predict(X, sample_weight=np.ones(len(X)))

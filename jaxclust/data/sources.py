@@ -102,7 +102,6 @@ def load(
         files of 16 bits as 8 bits. By default what the files hold.
 
     Files of a folder that are not read are counted in a line of the log and listed in `skipped`, hidden ones aside.
-
     Raises InputError, in one line that names the file and the remedy. Nothing is ever unpickled.
     """
     reading = Reading(image_size, skip_bad, stream, max_pixels, depth)

@@ -211,18 +211,9 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
             report.end(runs.describe(result, None))
         return self
 
-    def fit_predict(
-        self,
-        X: Any,  # noqa: N803
-        y: Any = None,
-        *,
-        names: Any = None,
-        init_from: Any = None,
-        callbacks: Any = None,
-        **kwargs: Any,
-    ) -> np.ndarray:
-        """`fit(X, names=names, init_from=init_from, callbacks=callbacks).labels_`."""
-        return self.fit(X, names=names, init_from=init_from, callbacks=callbacks).labels_
+    def fit_predict(self, X: Any, y: Any = None, **options: Any) -> np.ndarray:  # noqa: N803
+        """`fit(X, **options).labels_`."""
+        return self.fit(X, **options).labels_
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """Labels of new data, (n,) int32."""
@@ -274,13 +265,12 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model to a directory that `load` and the command line read. Raises RunExists."""
-        self._know_outliers()
-        fitted = self._fitted()
+        typicality = self.typicality_
         parameters: dict[str, Any] = {name: getattr(self, name) for name in OWN}
         if self._edits:
             parameters["parent"] = {"edits": self._edits}
-        assigned = self._assigned()._replace(typicality=self.typicality_)
-        runs.save(paths.local(directory), fitted, assigned, parameters, self._classes, overwrite=overwrite)
+        assigned = self._assigned()._replace(typicality=typicality)
+        runs.save(paths.local(directory), self._fitted(), assigned, parameters, self._classes, overwrite=overwrite)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Self:

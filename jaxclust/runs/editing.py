@@ -89,8 +89,9 @@ def _split(before: Edited, cluster: int, into: Into, seed: int, report: Reporter
     """The largest part keeps the number, the others come last."""
     rows = np.flatnonzero(before.assigned.labels == cluster)
     own = before.origin[cluster][0]
-    if len(rows) < FEWEST:
-        raise InputError(f"cluster {own} has {len(rows)} examples: it takes {FEWEST} to split one")
+    least = FEWEST if into == "auto" else max(FEWEST, 2 * int(into))
+    if len(rows) < least:
+        raise InputError(f"cluster {own} has {len(rows)} examples: it takes {least} to split one into {into} parts")
     key = _key(before, seed)
     rows = rows[sampling.sample(len(rows), MOST, seeds.seed(key, "rows"))]
     codes = np.asarray(before.assigned.embedding[rows], np.float32)

@@ -83,20 +83,28 @@ def fit(
         if draw is not None:
             with phases.timed("figures"):
                 draw(out, result, images, preprocess, dataset)
-            for path in sorted((out / "figures").glob("*.png")):
-                report.figure(path)
-        metrics = {
-            **_of_request(request, dataset, options),
-            **describe(result, dataset.labels),
-            "phases": phases.seconds,
-            "first_steps": phases.first_steps,
-            "seconds": round(earlier + time.perf_counter() - start, 3),
-            "peak_memory_mb": environment.peak_memory_mb(),
-        }
+            _tell_figures(out, report)
+        told = {**_of_request(request, dataset, options), **describe(result, dataset.labels)}
+        metrics = told | _spent(phases, earlier + time.perf_counter() - start)
         atomic.write_json(out / "metrics.json", metrics)
         lifecycle.complete(out)
     report.end(metrics)
     return lifecycle.read_json(out / "metrics.json")
+
+
+def _spent(phases: Phases, seconds: float) -> dict[str, Any]:
+    """Of metrics.json, what a fit took."""
+    return {
+        "phases": phases.seconds,
+        "first_steps": phases.first_steps,
+        "seconds": round(seconds, 3),
+        "peak_memory_mb": environment.peak_memory_mb(),
+    }
+
+
+def _tell_figures(out: Path, report: Reporter) -> None:
+    for path in sorted((out / "figures").glob("*.png")):
+        report.figure(path)
 
 
 def _write_listings(out: Path, dataset: Dataset, result: Result, fitted: models.Fitted) -> None:
