@@ -8,6 +8,8 @@ import nbclient
 import nbformat
 import pytest
 
+from tests.conftest import QUICKLY
+
 ROOT = Path(__file__).parents[1]
 QUICK = {  # rehearsals: seconds instead of minutes
     "quickstart": """
@@ -99,6 +101,7 @@ def test_colab_keeps_its_jax(name):
 
 @pytest.mark.slow
 def test_a_notebook_runs(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", QUICKLY)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
     node = nbformat.read(ROOT / "colab" / f"{name}.ipynb", as_version=nbformat.NO_CONVERT)
     (settings,) = (cell for cell in node.cells if "parameters" in cell.metadata.get("tags", ()))

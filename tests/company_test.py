@@ -49,9 +49,9 @@ def same(first, second):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"jax_enable_x64": True},
-        {"jax_numpy_dtype_promotion": "strict"},
-        {"jax_numpy_rank_promotion": "raise"},
+        pytest.param({"jax_enable_x64": True}, marks=pytest.mark.slow),
+        pytest.param({"jax_numpy_dtype_promotion": "strict"}, marks=pytest.mark.slow),
+        pytest.param({"jax_numpy_rank_promotion": "raise"}, marks=pytest.mark.slow),
         {"jax_debug_nans": True},
         {"jax_enable_x64": True, "jax_numpy_dtype_promotion": "strict", "jax_numpy_rank_promotion": "raise"},
     ],
@@ -97,6 +97,7 @@ def test_a_run_under_strict_settings(toy, tmp_path):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_fits_in_two_threads_are_those_of_one(toy, tmp_path, model):
     found, errors = {}, []
 

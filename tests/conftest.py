@@ -12,13 +12,14 @@ MAPS = Path("/proc/self/maps")  # Linux ends a process that has more than 65530 
 
 
 AS_THE_LIBRARY = "--xla_cpu_use_fusion_emitters=false"  # see train/programs.py
-QUICKLY = f"{AS_THE_LIBRARY} --xla_backend_optimization_level=0"
+QUICKLY = f"{AS_THE_LIBRARY} --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 def pytest_configure(config):
     """One cache of compiled programs for all workers of a session, and for the processes that tests start.
 
-    Fast tests run each program a few times: without optimisation it compiles in half the time.
+    Fast tests run each program a few times: without optimisation it compiles in half the time. Few of theirs are met
+    again: keeping them would cost more time than it saves.
     """
     flags = QUICKLY if fast(config) else AS_THE_LIBRARY
     if flags not in os.environ.get("XLA_FLAGS", ""):
@@ -27,7 +28,7 @@ def pytest_configure(config):
         directory = tempfile.TemporaryDirectory(prefix="jaxclust-tests-")
         config.add_cleanup(directory.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = directory.name
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "10" if fast(config) else "0.1")
 
 
 def fast(config):

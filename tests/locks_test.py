@@ -99,6 +99,7 @@ def other(request, monkeypatch, tmp_path):
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_dead_process_loses_its_lock(other):
     process, out = other
     with pytest.raises(InputError, match=f"process {process.pid} on"):

@@ -104,6 +104,7 @@ OF_THE_CLASS = {  # what X may be, and what is kept of it; each has data of its 
     "check_estimators_overwrite_params",
     "check_estimators_pickle",
     "check_f_contiguous_array_estimator",
+    "check_fit2d_1feature",
     "check_fit2d_predict1d",
     "check_fit_check_is_fitted",
     "check_fit_score_takes_y",
@@ -123,6 +124,9 @@ OF_THE_CONTRACT = {  # what contract_test.py asks of every method too
     "check_methods_subset_invariance",
 }
 EXPECTED = {**ONE_CLUSTER, **SPARSE}
+WITH_SHARED_NETWORKS = {  # dense ones, of images too: contract_test.py asks these whether they find blobs
+    "ae-kmeans", "dec", "idec", "dcn", "dkm", "n2d", "vade", "damic", "mixae", "gmvae",
+}  # fmt: skip
 TOY = Toy(**SETTINGS["toy"])
 OTHERS = [estimator(**SETTINGS[estimator.method]) for estimator in estimators.ESTIMATORS]
 
@@ -131,6 +135,8 @@ def of_the_method(estimator):
     """Parameters for pytest: the estimator and each check that hangs on its method."""
     for each, check in estimator_checks_generator(estimator):
         name = check.func.__name__
+        if name == "check_clustering" and estimator.method in WITH_SHARED_NETWORKS:
+            continue
         if name not in OF_THE_CLASS | OF_THE_CONTRACT and not check.keywords.get("readonly_memmap"):
             marks = [pytest.mark.xfail(reason=EXPECTED[name])] if name in EXPECTED else []
             options = [str(value) for value in check.keywords.values()]

@@ -136,6 +136,7 @@ def test_a_run_begun_in_memory_goes_on_streamed(here, monkeypatch):
     assert Path("run/assignments.csv").read_bytes() == Path("straight/assignments.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_estimator_takes_what_stays_on_disk(here):
     class Toy(DeepClusterer, method="toy"):
         """The toy, streamed."""

@@ -17,7 +17,7 @@ from tests.conftest import QUICKLY
 from tests.contract_test import TINY
 
 ROOT = Path(__file__).parents[2]
-SHORT = {"min_steps": 250}
+SHORT = {"min_steps": 20}
 COMMAND = """
 import sys
 from jaxclust import methods

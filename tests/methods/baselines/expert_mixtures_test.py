@@ -112,6 +112,7 @@ def test_alone_each_autoencoder_learns_from_its_own_rows():
     assert not np.allclose(*(s.params["experts"]["encoder"]["Dense_0"]["kernel"][2] for s in (new, moved)))
 
 
+@pytest.mark.slow
 def test_damic_s_label_is_the_clustering_network_s_and_its_opinion_the_nearest_reconstruction():
     training = damic.joint(DAMIC, EXTENT)
     state = initial(training, jax.random.key(1), X.shape)
