@@ -186,6 +186,7 @@ def test_products_of_distances_that_are_inexact_or_unmarked_are_caught(fault, wo
         assert len(found.cells()) == len(predictions.HEADER)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
 def test_a_step_is_described_without_memory(step):
     mesh = make_mesh(jax.devices("cpu")[:1])

@@ -28,6 +28,7 @@ def pytest_configure(config):
         directory = tempfile.TemporaryDirectory(prefix="jaxclust-tests-")
         config.add_cleanup(directory.cleanup)
         os.environ["JAX_COMPILATION_CACHE_DIR"] = directory.name
+    os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # nobody looks at a program's lines here
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "10" if fast(config) else "0.1")
 
 

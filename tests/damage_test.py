@@ -101,6 +101,7 @@ def test_a_damaged_result_is_computed_again(whole, tmp_path, damage):
     assert resumed(whole, tmp_path / "run", ARRAYS[damage]) == [line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", CHECKPOINTS)
 def test_a_damaged_training_is_done_again(whole, tmp_path, damage):
     line = "centres: what was kept of it is damaged: it is done again, and what came after it"

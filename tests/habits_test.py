@@ -71,6 +71,7 @@ def test_in_a_pipeline(fitted):
     assert pipeline.set_params(toy__n_clusters=4)[-1].n_clusters == 4
 
 
+@pytest.mark.slow
 def test_searches_and_scores():
     search = GridSearchCV(made(), {"n_clusters": [2, np.int64(3)]}, scoring=confidence, cv=2, error_score="raise")
     assert search.fit(X).best_params_["n_clusters"] in (2, 3)

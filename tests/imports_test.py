@@ -150,6 +150,7 @@ def test_importing_is_light(statement):
     assert out.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_slow_packages_wait_until_they_are_used():
     """umap takes seconds to import (numba), matplotlib and tensorflow-datasets one each."""
     heavy = ("umap", "numba", "matplotlib", "tensorflow_datasets", "hdbscan", "torch")

@@ -109,6 +109,7 @@ def test_noise_has_no_clear_clusters(kind, n, d):
     sound(found, n, found.told["n_clusters"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_and_another_other_maps():
     x = blobs([30] * 3, spread=3.0)[0]  # not apart
     first, second, other = find(x, seed=1), find(x, seed=1), find(x, seed=2)
@@ -257,7 +258,7 @@ def test_noise_is_split_where_no_cluster_is_large_enough():
 # few rows, copies, bad input
 
 
-@pytest.mark.parametrize("n", [*range(2, 18), *(pytest.param(n, marks=pytest.mark.slow) for n in range(18, 30)), 30])
+@pytest.mark.parametrize("n", [*range(2, 10), *(pytest.param(n, marks=pytest.mark.slow) for n in range(10, 30)), 30])
 def test_of_every_number_of_rows_there_are_labels_or_one_line(n):
     x = np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32)
     if n < 4:

@@ -93,6 +93,7 @@ def test_of_several_restarts_the_one_with_the_least_l_sp_is_kept():
     np.testing.assert_array_equal(first.labels, result.opinions["restart_0"])
 
 
+@pytest.mark.slow
 def test_cm_trained_to_convergence_has_the_centroids_of_k_means():
     model, result, x = fit("cm", FEATURES, **{**QUICK, "epochs": 800, "batch_size": 150})
     reference = KMeans(3, n_init=5, random_state=0).fit(x)
@@ -104,6 +105,7 @@ def test_cm_trained_to_convergence_has_the_centroids_of_k_means():
     assert ((x - ours[result.labels]) ** 2).sum() == pytest.approx(reference.inertia_, rel=0.03)
 
 
+@pytest.mark.slow
 def test_k_means_of_a_sample_labels_all_examples():
     _, result, _ = fit("cm", FEATURES, start="k-means", max_samples=40, **{**QUICK, "epochs": 1})
     assert models.score(result.opinions["first"], CLASSES)["acc"] == 1

@@ -118,6 +118,7 @@ def trained(monkeypatch, told_apart, **changes):
     return int(state.params["autoencoder"]["last"]["bias"][0]), told, seen
 
 
+@pytest.mark.slow
 def test_the_state_before_a_saturated_critic_is_kept(monkeypatch):
     number, told, _ = trained(monkeypatch, [0.8, 1.0, 1.0])
     assert (number, told["look"]) == (1, 1), "the second look was saturated already"

@@ -131,6 +131,7 @@ def test_several_members_have_their_axis_already():
     assert narrowed(state, COUNT) is state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 def test_members_see_their_own_images(size):
     together = run(population(noisy(), COUNT, size, own_images=True), KEY, OWN)

@@ -52,6 +52,7 @@ def test_filters_follow_the_side():
     assert block_filters(8, 0.5, min_filters=16) == (16, 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stem", "convolutions", "full"), [("pair", 6, True), ("single", 5, False)])
 def test_with_a_single_stem_only_the_image_has_its_size(stem, convolutions, full):
     """Kernels of the four blocks, 2 2 1 1 or 1 2 1 1, and whether any map but the image has its side."""

@@ -56,11 +56,15 @@ def value_and_gradients(function, x, kernel):
         ((5, 5), 3, 2, 1, 8),
         *(
             pytest.param(*sizes, marks=pytest.mark.slow)
-            for sizes in (((5, 5), 2, 8, 4, 8), ((5, 5), 2, 9, 4, 11), ((6, 6), 2, 8, 3, 9))
+            for sizes in (
+                ((5, 5), 2, 8, 4, 8),
+                ((5, 5), 2, 9, 4, 11),
+                ((6, 6), 2, 8, 3, 9),
+                ((5, 5), 2, 8, 4, 3),
+                ((4, 4), 1, 3, 4, 1),
+            )
         ),
-        ((5, 5), 2, 8, 4, 3),
         ((5, 5), 2, 3, 4, 1),
-        ((4, 4), 1, 3, 4, 1),
     ],
 )
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -57,6 +57,7 @@ def noise_for(groups=3, seed=0):
     return tuple(jax.random.normal(jax.random.key(seed + i), code.shape) for i, code in enumerate(walk.codes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "groups"), [(4, 1), (8, 1), (8, 2), (16, 3), (32, 4)])
 def test_maps_of_encoder_and_decoder_have_one_size(side, groups):
     _, walk, seen, x = shapes(side, groups)

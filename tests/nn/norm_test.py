@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxclust.nn.norm import BatchNorm
 
 
+@pytest.mark.slow
 def test_of_no_examples_values_stay_of_their_size_and_gradients_are_finite():
     norm = BatchNorm()
     x, weight = jax.random.normal(jax.random.key(0), (4, 3, 3, 2)), jnp.zeros(4)

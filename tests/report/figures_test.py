@@ -87,11 +87,13 @@ def test_everything_is_drawn(directory):
             assert picture.width <= 960
 
 
+@pytest.mark.slow
 def test_without_labels_key_and_history(tmp_path):
     paths = figures.draw_run(tmp_path, result(), images(), IMAGES)
     assert names(paths) == ALL - {"confusion", "samples", "training"}
 
 
+@pytest.mark.slow
 def test_labels_that_are_all_unknown_are_no_labels(tmp_path):
     assert "confusion" not in names(figures.draw_run(tmp_path, result(), images(), IMAGES, np.full(N, -1)))
 

@@ -93,6 +93,7 @@ def test_an_estimator_begins_with_the_networks_of_a_fitted_one(tmp_path, caplog)
     assert line.startswith("autoencoder: begins with 5 arrays of AEKMeans; decoder.Dense_0.kernel")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_begun_with_is_refused(tmp_path):
     before = AEKMeans(**TINY).fit(X)
     with pytest.raises(InputError, match="KMeans: kmeans has no networks to begin with: leave init_from out"):

@@ -143,6 +143,7 @@ def test_a_missing_package_is_named(monkeypatch, url):
         sources.load(url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["memory://bucket/x.npz", "memory://bucket/images", "SERVER/x.npz", "SERVER/images/"])
 def test_copies_are_bounded_by_the_room_there_is(memory, server, monkeypatch, url):
     from collections import namedtuple

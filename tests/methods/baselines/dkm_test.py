@@ -31,6 +31,7 @@ def test_the_term_by_hand(a):
     np.testing.assert_allclose(dkm.clustering(Z, R, a), slow(Z, R, a), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_in_the_limit_it_is_k_means():
     """The term and its gradient: 2 (r_k - z_i), summed over the examples of cluster k."""
     distances = ((Z[:, None] - R) ** 2).sum(-1)

@@ -54,6 +54,7 @@ def four():
     return fit(blobs()[0], **QUICK)
 
 
+@pytest.mark.slow
 def test_four_blobs_are_found_and_new_examples_are_labelled(four):
     fitted, result = four
     assert result.summary["n_clusters"] == 4
