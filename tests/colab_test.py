@@ -120,5 +120,8 @@ def test_a_notebook_runs(name, tmp_path, monkeypatch):
     assert pictures == PICTURES[name]
     for cell, words in PRINTED[name].items():
         assert words in "".join(out.get("text", "") for out in code[cell].outputs)
+    (page,) = code["page"].outputs
+    assert "<iframe" in page["data"]["text/html"]
     if name == "quickstart":
+        assert "below 0.05" in code["outliers"].outputs[0].text
         assert (tmp_path / "quickstart-model" / "config.json").exists()

@@ -110,6 +110,8 @@ points = umap(model.embedding_, 2, seed=0)
 plots.cluster_map(points, model.labels_, None, classes, data.class_names)
 """,
     ),
+    ("markdown", "page-text", "## On a page\n\nThe map with its images, and a card for each cluster."),
+    ("code", "page", "jaxclust.show(model, images, y=classes)"),
     (
         "code",
         "scores",

@@ -118,6 +118,8 @@ points = UMAP(random_state=0, n_jobs=1).fit_transform(model.transform(images, gr
 plots.cluster_map(points, model.labels_, model.noise_, classes)
 """,
     ),
+    ("markdown", "page-text", "## On a page\n\nThe map with its images, and a card for each cluster."),
+    ("code", "page", "jaxclust.show(model, images, y=classes)"),
     (
         "markdown",
         "shell",

@@ -109,6 +109,37 @@ classes = None if data.labels is None else data.labels[:-100]
 plots.cluster_map(points, model.labels_, model.noise_, classes, data.class_names)
 """,
     ),
+    (
+        "markdown",
+        "page-text",
+        """
+## The clusters in a table, and on a page
+
+`nearest` is the cluster whose mean is nearest: a pair to look at before you merge anything. The page has the map with
+its images: zoom, hover, select, name and merge clusters there. What it saves as `edits.json` goes to `model.edit`.
+""",
+    ),
+    ("code", "table", "model.clusters_"),
+    ("code", "page", 'jaxclust.show(model, train, y=classes)  # .save("clusters.html") writes it'),
+    (
+        "markdown",
+        "edit-text",
+        """
+## Name and merge
+
+Each edit makes another estimator; the one before stays as it is. Probabilities of merged clusters add. `split` and
+`recluster("noise")` work alike.
+""",
+    ),
+    (
+        "code",
+        "edit",
+        """
+first = model.clusters_[0]
+edited = model.merge([first["cluster"], first["nearest"]]).rename({0: "the merged ones"})
+print(model.n_clusters_, "clusters before,", edited.n_clusters_, "after:", edited.cluster_names_)
+""",
+    ),
     ("markdown", "samples-text", "## New images from each cluster\n\nDrawn by each cluster's own expert."),
     (
         "code",
@@ -133,6 +164,25 @@ The manager network does this. Each label depends on its image alone, not on the
 labels, certainty = model.predict(new), model.predict_proba(new).max(1)
 print(labels[:20], certainty[:20].round(2))
 grids.reconstructions(new[:28], model.reconstruct(new[:28]))
+""",
+    ),
+    (
+        "markdown",
+        "outliers-text",
+        """
+## Is it like the data?
+
+`score_samples` is the share of the cluster's examples that lie at least as far out: near 0 is an outlier. Negatives of
+the digits are unlike all of them.
+""",
+    ),
+    (
+        "code",
+        "outliers",
+        """
+negatives = data.images.max() - new
+for name, images in (("new images", new), ("their negatives", negatives)):
+    print(f"{name}: {np.mean(model.score_samples(images) < 0.05):.0%} are below 0.05")
 """,
     ),
     (
@@ -165,6 +215,8 @@ or on the command line, with all the figures in a run directory:
 ```bash
 jaxclust fit moe-vae photos/ --image-size 32 --out runs/photos
 jaxclust predict runs/photos more-photos/ --out labels.csv
+jaxclust edit runs/photos edits.json --out runs/photos-named
+jaxclust export runs/photos-named by-cluster
 ```
 
 Sub-folders, if there are any, are taken as classes, for scores only. A few hundred images are the least for clusters

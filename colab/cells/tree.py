@@ -101,6 +101,8 @@ shown = list(range(model.n_clusters_))
 grids.samples(np.stack([model.sample(8, cluster=k, seed=0) for k in shown]), shown)
 """,
     ),
+    ("markdown", "page-text", "## On a page\n\nThe map with its images, and a card for each cluster."),
+    ("code", "page", "jaxclust.show(model, images, y=classes)"),
     (
         "markdown",
         "shell",

@@ -104,6 +104,8 @@ grids.interpolations(np.stack([model.interpolate(start, end) for start, end in p
 grids.interpolations(np.stack([model.interpolate(start, end, space="clusters") for start, end in pairs]), pairs)
 """,
     ),
+    ("markdown", "page-text", "## On a page\n\nThe map with its images, and a card for each cluster."),
+    ("code", "page", "jaxclust.show(model, images, y=classes)"),
     (
         "markdown",
         "own",
