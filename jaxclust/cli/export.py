@@ -27,6 +27,8 @@ class Export:
     """What the run was fitted to; if not given, where fit found it."""
     only: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="A,B,...")] = ()
     """Clusters, by number or name, 'noise', 'uncertain'; may be given several times. All clusters if not given."""
+    but: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="A,B,...")] = ()
+    """What is left out: clusters, 'noise', 'uncertain', as of --only."""
     below: float = 0.9
     """Examples are uncertain whose largest probability is below it."""
     copy: bool = False
@@ -54,7 +56,10 @@ def main(argv: list[str]) -> None:
         raise InputError(f"{out}: the directory {out.parent} does not exist: make it first")
     features = runs.preprocess_of(run).kind == "features" and given.data is None
     dataset = None if given.no_data or features else fitted_to(run, config, given.data, "--data DATA")
-    only = [word.strip() for words in given.only for word in words.split(",") if word.strip()]
-    made = export.write(run, out, dataset, only=only, below=given.below, copy=given.copy, table=given.table)
+    only, but = (
+        [word.strip() for words in option for word in words.split(",") if word.strip()]
+        for option in (given.only, given.but)
+    )
+    made = export.write(run, out, dataset, only=only, but=but, below=given.below, copy=given.copy, table=given.table)
     pictured = f", images in {made.folders} folders" if made.folders else ""
     print(f"{made.n:,} examples in {made.out}{pictured}", file=sys.stderr)

@@ -39,6 +39,7 @@ def write(
     dataset: Dataset | None,
     *,
     only: Sequence[str] = (),
+    but: Sequence[str] = (),
     below: float = 0.9,
     copy: bool = False,
     table: str = "csv",
@@ -46,14 +47,14 @@ def write(
     """Writes `out`, a directory that does not exist or is empty.
 
     dataset: what the run was fitted to; without it there is the table alone.
-    only: numbers or names of clusters, 'noise', 'uncertain'; all clusters by default.
+    only: numbers or names of clusters, 'noise', 'uncertain'; all clusters by default.  but: of these nothing.
     below: the largest probability up to which an example is uncertain.  copy: files, and not links to them.
     table: 'csv' or 'parquet'. Raises InputError for what there is not, and where `out` is not free.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: is there already, and not empty: choose another DIR")
     assigned, names = runs.load_assignments(run), runs.cluster_names(run)
-    chosen = selected(assigned, names, only, below)
+    chosen = selected(assigned, names, only, but, below)
     rows = np.unique(np.concatenate(list(chosen.values())))
     images = dataset is not None and dataset.images.ndim == 4
     part = out.with_name(f".{out.name}-{os.getpid()}.part")
@@ -74,33 +75,49 @@ def write(
     return Exported(out, len(rows), sum(map(len, chosen.values())) if images else 0, len(chosen) if images else 0)
 
 
-def selected(assigned: Assignments, names: Sequence[str], only: Sequence[str], below: float) -> dict[str, np.ndarray]:
+def selected(
+    assigned: Assignments, names: Sequence[str], only: Sequence[str], but: Sequence[str], below: float
+) -> dict[str, np.ndarray]:
     """Names of folders with the rows that they hold. Raises InputError for a cluster that there is not."""
+    every = [str(cluster) for cluster in range(assigned.probabilities.shape[1])]
+    found = _groups(assigned, names, "--only", only or every, below)
+    if not but:
+        return found
+    left_out = np.unique(np.concatenate(list(_groups(assigned, names, "--but", but, below).values())))
+    rest = {folder: np.setdiff1d(rows, left_out) for folder, rows in found.items()}
+    rest = {folder: rows for folder, rows in rest.items() if len(rows)}
+    if not rest:
+        raise InputError(f"--but {','.join(but)}: leaves nothing to export: leave out less")
+    return rest
+
+
+def _groups(
+    assigned: Assignments, names: Sequence[str], option: str, words: Sequence[str], below: float
+) -> dict[str, np.ndarray]:
+    """The rows of clusters, by number or name, of noise, and of what is uncertain."""
     k = assigned.probabilities.shape[1]
-    if not only:
-        only = [str(cluster) for cluster in range(k)]
     found: dict[str, np.ndarray] = {}
-    for word in only:
+    for word in words:
         if word == NOISE:
             found[NOISE] = np.flatnonzero(assigned.noise)
         elif word == UNCERTAIN:
             found[UNCERTAIN] = np.flatnonzero(assigned.probabilities.max(1) < below)
         else:
-            for cluster in _clusters(word, k, names):
+            for cluster in _clusters(option, word, k, names):
                 name = _slug(names[cluster]) if names else ""
                 digits = len(str(k - 1))
                 found[f"{cluster:0{digits}d}{'-' if name else ''}{name}"] = np.flatnonzero(assigned.labels == cluster)
     return found
 
 
-def _clusters(word: str, k: int, names: Sequence[str]) -> list[int]:
+def _clusters(option: str, word: str, k: int, names: Sequence[str]) -> list[int]:
     """The clusters of that number or name."""
     if word.isascii() and word.isdigit() and int(word) < k:
         return [int(word)]
     if called := [cluster for cluster, name in enumerate(names) if name == word]:
         return called
     known = [name for name in (NOISE, UNCERTAIN, *names) if name]
-    raise InputError(f"--only {word}: there is no such cluster: give 0 to {k - 1}, {NOISE}, {UNCERTAIN}"
+    raise InputError(f"{option} {word}: there is no such cluster: give 0 to {k - 1}, {NOISE}, {UNCERTAIN}"
                      f"{' or a name' if any(names) else ''}{nearest(word, known)}")  # fmt: skip
 
 

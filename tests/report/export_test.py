@@ -121,8 +121,10 @@ def test_noise_and_what_is_uncertain():
     probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
     noise = np.array([True, False, False])
     assigned = Assignments(np.array([0, 0, 1]), probabilities, noise, np.zeros((3, 2)), None)
-    found = export.selected(assigned, (), ["noise", "uncertain", "1"], 0.7)
+    found = export.selected(assigned, (), ["noise", "uncertain", "1"], (), 0.7)
     assert {name: rows.tolist() for name, rows in found.items()} == {"noise": [0], "uncertain": [1], "1": [2]}
+    rest = export.selected(assigned, (), (), ["noise", "1"], 0.7)
+    assert {name: rows.tolist() for name, rows in rest.items()} == {"0": [1]}
 
 
 @pytest.mark.parametrize(
@@ -131,6 +133,8 @@ def test_noise_and_what_is_uncertain():
         ("export run pics", "pics: is there already, and not empty"),
         ("export run out --only 7", "--only 7: there is no such cluster: give 0 to 2, noise, uncertain"),
         ("export run out --only nois", "did you mean noise?"),
+        ("export run out --but 7", "--but 7: there is no such cluster: give 0 to 2, noise, uncertain"),
+        ("export run out --but 0,1,2", "--but 0,1,2: leaves nothing to export: leave out less"),
         ("export run no/such/out", "the directory no/such does not exist"),
         ("export run out --below 2", "--below is 2.0: give a probability"),
         ("export run out --data array.npz --no-data", "exclude each other"),
