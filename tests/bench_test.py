@@ -12,7 +12,8 @@ import experiments.bench
 from experiments import on_device
 from experiments.bench import _cases as cases
 from experiments.bench import _timing as timing
-from experiments.bench import scaling, throughput
+from experiments.bench import page, scaling, throughput
+from jaxclust.errors import InputError
 
 TINY = throughput.Sizes(
     sides=(4,), first=2, batch=4, widths=(6, 4, 2), mlp_batch=4, mixture_side=4, ks=(3,), vc_side=4,
@@ -250,3 +251,18 @@ def test_relative_errors_by_hand():
     theirs = {"a": np.array([3.0]), "b": np.array([[4.0]])}
     mine = {"a": np.array([3.0]), "b": np.array([[4.5]])}
     assert on_device.relative_error(mine, theirs) == pytest.approx(0.1)
+
+
+# the page
+
+
+def test_what_the_page_s_speed_needs_is_one_line(tmp_path, monkeypatch, capsys):
+    assert page.main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: has no report.html: jaxclust report {tmp_path} makes it\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    with pytest.raises(InputError, match="no Chromium here: apt-get install chromium"):
+        page.chromium()
+    monkeypatch.setitem(sys.modules, "playwright.sync_api", None)
+    with pytest.raises(InputError, match="playwright is not installed"):
+        page.driver()

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.bench import page as speed
 from jaxclust import methods, runs
 from jaxclust.report import maps, page
 from jaxclust.runs import edited_run, edits
@@ -327,3 +328,13 @@ def test_features_show_names_and_values(browser, tmp_path, monkeypatch):
     tab.locator("#found button", has_text="row 4").first.hover()
     assert tab.locator("#tip dl").inner_text().replace("\n", " ").startswith("column 7 300")
     tab.close()
+
+
+def test_its_speed_is_a_row(browser, run):
+    cells = [cell.strip() for cell in speed.line(browser, run / page.NAME).strip("|").split("|")]
+    assert cells[0] == run.name
+    size, opens, hover, pan = map(float, cells[1:])
+    assert size == round((run / page.NAME).stat().st_size / 1e6, 1)
+    assert 0 < opens < 60
+    assert 1 < hover <= 70
+    assert 1 < pan <= 70
