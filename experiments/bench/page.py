@@ -89,6 +89,7 @@ def ready(browser: Any, file: Path) -> Any:
     tab = browser.new_page(viewport={"width": 1600, "height": 1000})
     tab.goto(file.as_uri())
     tab.wait_for_selector("html[data-ready]")
+    tab.evaluate(COUNT)
     return tab
 
 
@@ -108,7 +109,6 @@ def frames(tab: Any, dragged: bool) -> float:
     tab.mouse.move(x, y)
     if dragged:
         tab.mouse.down()
-    tab.evaluate(COUNT)
     start, begun = time.perf_counter(), tab.evaluate("window.frames_")
     while (passed := time.perf_counter() - start) < SECONDS:
         tab.mouse.move(x + radius * cos(3 * passed), y + radius * sin(5 * passed))
