@@ -9,6 +9,7 @@ combine them in other ways. `run` is the compiled loop around a step.
                  hrwae_gan(HRWAEConfig, shape, likelihood, n_steps)    hierarchical autoencoder, Morais 2021
     batches      shuffled(n, size, seed)                               every example once an epoch, in another order
                  total_steps(epochs, per_epoch)
+    start        initial(training, key, batch_shape) -> state          init as one program, not operation by operation
     loop         run(training, state, images, batches, n_steps) -> state
     clusters     find_clusters({"codes": codes}, "auto", seed) -> Found: labels, memberships, how clear they are
 """
@@ -27,6 +28,7 @@ from jaxclust.methods.shared.classifier import ClassifierSpec, classifier
 from jaxclust.train import loop
 from jaxclust.train.batches import Batches, shuffled
 from jaxclust.train.loop import total_steps
+from jaxclust.train.phases import initial
 from jaxclust.train.training import Batch, Training, TrainState, advance, new_state, step_key
 from jaxclust.typing import Array
 
@@ -47,6 +49,7 @@ __all__ = [
     "clustering_module",
     "find_clusters",
     "hrwae_gan",
+    "initial",
     "new_state",
     "run",
     "shuffled",

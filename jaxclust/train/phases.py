@@ -290,5 +290,8 @@ def _restore(checkpoints: Checkpoints | None, template: TrainState) -> TrainStat
 
 
 def initial(training: Trainable, key: Key, batch_shape: tuple[int, ...]) -> TrainState:
-    """`training.init` as one program."""
+    """`training.init` as one program: many times as fast as operation by operation.
+
+    batch_shape: of a batch's examples, (b, ...).
+    """
     return jax.jit(training.init, static_argnums=1, compiler_options=options(once=True))(key, batch_shape)
