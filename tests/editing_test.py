@@ -90,6 +90,18 @@ def test_an_edited_estimator_is_saved_and_loaded(model, at_hand, tmp_path):
     assert made.parent_ is None
 
 
+def test_a_loaded_estimator_counts_classes(at_hand, tmp_path):
+    np.savez(tmp_path / "data.npz", images=X, labels=Y)
+    made = at_hand(n_clusters=4, epochs=1).fit(jaxclust.load_data(tmp_path / "data.npz"))
+    made.save(tmp_path / "once")
+    loaded = at_hand.load(tmp_path / "once")
+    loaded.save(tmp_path / "twice")
+    for other in (loaded, jaxclust.load(tmp_path / "twice"), copy.deepcopy(loaded)):
+        assert other.clusters_ == made.clusters_
+        assert sum(row["class 1"] for row in other.clusters_) == (Y == 1).sum()
+    assert "class 1" not in loaded.merge([0, 1]).clusters_[0], "of a merged cluster they are not known"
+
+
 def halves(views, n_clusters, seed, **other):
     """In place of UMAP: two or more parts along the first column, the middle row of all noise."""
     codes = views["codes"]

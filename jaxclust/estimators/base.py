@@ -270,7 +270,7 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         if self._edits:
             parameters["parent"] = {"edits": self._edits}
         assigned = self._assigned()._replace(typicality=typicality)
-        runs.save(paths.local(directory), self._fitted(), assigned, parameters, self._classes, overwrite=overwrite)
+        runs.save(paths.local(directory), self._fitted(), assigned, parameters, self.clusters_, overwrite=overwrite)
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Self:
@@ -284,6 +284,7 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         estimator = cls(**own, **fitted.config)
         columns = {"n_features_in_": fitted.preprocess.n_features} if fitted.preprocess.kind == "features" else {}
         estimator._adopt(fitted, runs.load_assignments(directory), columns)
+        estimator._table = runs.read_clusters(directory)
         return estimator
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -331,7 +332,7 @@ class DeepClusterer(Clusters, TransformerMixin, ClusterMixin, BaseEstimator):
         self.n_clusters_ = fitted.n_clusters
         self._reconstruction = assigned.reconstruction
         self.names_, self._named = assigned.names, assigned.named
-        self.fitted_, self._classes = fitted, (None, None)
+        self.fitted_, self._classes, self._table = fitted, (None, None), None
         self.parent_, self._edits = None, {}
         for name in ("n_features_in_", "feature_names_in_"):  # of an earlier fit
             self.__dict__.pop(name, None)

@@ -29,6 +29,7 @@ class Clusters:
     seed: int
     _edits: dict[str, Any]  # what was done to `parent_`
     _classes: tuple[np.ndarray | None, Any]  # of what was fitted, where X told them, and their names
+    _table: Table | None  # clusters.csv of the run that was loaded
 
     def _fitted(self) -> Fitted:
         raise NotImplementedError
@@ -43,10 +44,12 @@ class Clusters:
     def clusters_(self) -> Table:
         """A row for each cluster, as in clusters.csv (docs/using.md): `pandas.DataFrame(model.clusters_)`.
 
-        Classes are counted where X was a `Dataset` with classes. They are for this alone; fitting never sees them.
+        Classes are counted where X was a `Dataset` with classes, and where the run that was loaded counts them, until
+        it is edited. They are for this alone; fitting never sees them.
         """
         fitted = self._fitted()
-        return cluster_table.table(self._assigned(), fitted.cluster_names, *self._classes)
+        found = cluster_table.table(self._assigned(), fitted.cluster_names, *self._classes)
+        return cluster_table.with_counts(found, self._table)
 
     @property
     def cluster_names_(self) -> tuple[str, ...]:

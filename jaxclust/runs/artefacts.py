@@ -40,13 +40,13 @@ def save(
     fitted: Fitted,
     assigned: Assignments,
     config: Mapping[str, Any],
-    classes: tuple[np.ndarray | None, Any] = (None, None),
+    table: cluster_table.Table,
     *,
     overwrite: bool = False,
 ) -> None:
     """What was fitted in Python, as a complete run without metrics and figures.
 
-    config: what else config.json shall hold.  classes: (n,) int, -1 unknown, and their names, for clusters.csv.
+    config: what else config.json shall hold.  table: clusters.csv.
     Raises RunExists or InputError if `directory` is not empty, unless `overwrite` is set and it holds a run.
     """
     described = {
@@ -63,7 +63,7 @@ def save(
         raise RunExists(f"{directory}: already holds a run: give another directory, or overwrite=True") from error
     with lifecycle.marked(begun):
         write_assignments(directory, assigned)
-        write_clusters(directory, cluster_table.table(assigned, fitted.cluster_names, *classes))
+        write_clusters(directory, table)
         write_model(directory / "model", fitted)
         lifecycle.complete(directory)
 

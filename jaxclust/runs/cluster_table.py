@@ -92,6 +92,13 @@ def parsed(rows: Iterable[dict[str, str]]) -> Table:
     return found
 
 
+def with_counts(of: Table, other: Table | None) -> Table:
+    """A table with the class counts of another one of the same clusters."""
+    rows = other if other is not None and len(other) == len(of) else [{}] * len(of)
+    counts = [{title: cell for title, cell in row.items() if title.startswith(CLASS)} for row in rows]
+    return Table(row | own for row, own in zip(of, counts, strict=True))
+
+
 def text(of: Table, most: int | None = None) -> str:
     """Some columns with all rows, or none where there are more than `most`, for a terminal.
 
