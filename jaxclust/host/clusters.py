@@ -5,20 +5,24 @@
     level   a clustering of a draw: persistent leaves of its density tree             (leaves.py)
 
     agreement(a) = mean over the other draws of the view of  max_b NMI(a, b),  b a level with 2/3 to 3/2 of a's clusters
-    score(a)     = persistence(a) agreement(a)
-    excess(a)    = (score(a) - c) / (1 - c),  c the highest score of clouds without clusters, Gaussian and even ones of
-                   the view's covariance: 1 is all that there can be, 0 what such a cloud has too
+    own(a)       = persistence(a) agreement(a)
+    score(a)     = mean over all draws of the view of  max_b own(b) exp(-log(K_b / K_a)^2 / 2 NEAR^2),  in its own draw
+                   of own(a)
+    excess(a)    = (score(a) - c) / (1 - c),  c what clouds without clusters have at most by their own draws, Gaussian
+                   and even ones of the view's covariance: 1 is all that there can be, 0 what such a cloud has too
 
 Mutual information is that of the rows that both call clusters. The level of the highest excess is taken: its clusters
-are as large as they can be, leave little out, and come again in draws that saw other neighbours. Several views compete
-by what they have beyond such a cloud, as in the gap statistic (Tibshirani et al. 2001): UMAP divides a cloud of few
-dimensions too, the same way in every draw. 'coarse' and 'fine' take the best of the levels of fewer and more clusters.
+are as large as they can be, leave little out, come again in draws that saw other neighbours, and are about as many as
+these draws like. Without the last a single draw decides, and that is the one with the luckiest level. Several views
+compete by what they have beyond such a cloud, as in the gap statistic (Tibshirani et al. 2001): UMAP divides a cloud of
+few dimensions too, the same way in every draw. 'coarse' and 'fine' take the best of the levels of fewer and more
+clusters.
 
 A given number K is taken from the level of that number with the highest score. Where none has it, the next finer level
 is merged, or the finest one is split: merged are the two clusters whose union adds the least to the squares within
 clusters (Ward 1963), split is the one with the most of them, by 2-means; both in the draw's coordinates.
 
-No clear clusters: the draws' highest excesses are below CLEAR on the mean.
+No clear clusters: what the draws' own best levels have beyond the cloud is below CLEAR on the mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +34,7 @@ from jaxclust.errors import InputError
 from jaxclust.host import neighbours
 from jaxclust.host.leaves import Level
 from jaxclust.host.parts import merged, split
-from jaxclust.host.scores import FEW, Scored, View, cloud, information, look, scores, similar
+from jaxclust.host.scores import FEW, Scored, View, beyond, cloud, information, look, scores, similar
 
 Granularity = Literal["coarse", "auto", "fine"]
 
@@ -82,8 +86,8 @@ def find(
     looked = {name: look(jittered(x, seed) if copies else x, metric, draws, seed, note) for name, x in views.items()}
     scored = []
     for i, (name, view) in enumerate(looked.items()):
-        beyond = cloud(view, metric, draws, seed + 1000 * (i + 1)) + MARGIN * (i > 0)
-        scored += [one._replace(cloud=beyond) for one in scores(name, view)]
+        highest = cloud(view, metric, draws, seed + 1000 * (i + 1)) + MARGIN * (i > 0)
+        scored += [one._replace(cloud=highest) for one in scores(name, view)]
     asked = None if n_clusters == "auto" else int(n_clusters)
     chosen = elect(scored, granularity) if asked is None else with_number(scored, looked, asked, seed)
     if chosen is None:
@@ -215,22 +219,23 @@ def matching(chosen: Scored, scored: Sequence[Scored]) -> list[Level]:
 
 
 def best_by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[Scored | None]:
-    """The level that each draw of a view would take."""
-    return [elect([one for one in scored if (one.view, one.draw) == (name, i)], "auto") for i in range(draws)]
+    """The level that each draw of a view likes best."""
+    of_view = [[one for one in scored if (one.view, one.draw) == (name, i)] for i in range(draws)]
+    return [max(of_draw, key=lambda one: one.own, default=None) for of_draw in of_view]
 
 
 def by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[int | None]:
-    """The number of clusters that each draw of a view would take."""
+    """The number of clusters that each draw of a view likes best."""
     return [None if one is None else one.n_clusters for one in best_by_draw(name, scored, draws)]
 
 
 def mean_excess(scored: Sequence[Scored], views: Mapping[str, View]) -> float:
-    """The mean of the draws' highest excesses in the view of the best level: a cloud's score is such a mean too."""
+    """What the draws' own best levels in the view of the best one have beyond a cloud, on the mean, as the cloud's."""
     best = elect(scored, "auto")
     if best is None:
         return 0.0
     of_draws = best_by_draw(best.view, scored, len(views[best.view].maps))
-    return float(np.mean([0.0 if one is None else one.excess for one in of_draws]))
+    return float(np.mean([0.0 if one is None else beyond(one.own, one.cloud) for one in of_draws]))
 
 
 def distinct_levels(scored: Sequence[Scored]) -> list[Scored]:

@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 from jaxclust.errors import InputError
 from jaxclust.host import clusters
 from jaxclust.host.leaves import Level
-from jaxclust.host.scores import Scored, View
+from jaxclust.host.scores import Scored, View, shared
 
 
 def blobs(sizes, d=8, seed=0, spread=0.3, apart=4.0):
@@ -332,7 +332,7 @@ def test_nothing_to_cluster_is_one_line(x, told):
 
 
 def scored(k, score, cloud=0.0, draw=0):
-    return Scored(level(np.arange(2 * k) % k, score), "codes", draw, 1.0, cloud)
+    return Scored(level(np.arange(2 * k) % k, score), "codes", draw, 1.0, score, cloud)
 
 
 def test_election_by_hand():
@@ -344,6 +344,25 @@ def test_election_by_hand():
     assert clusters.elect([five, six], "fine") is five, "six are about as many as five, and there are no more"
     assert clusters.elect([five, nine], "coarse") is five
     assert clusters.elect([], "auto") is None
+
+
+def test_the_score_of_a_level_is_what_all_draws_say_of_its_number_by_hand():
+    """Draw 0 likes 4 best and has 8 too; draw 1 has 8 and 10. Where no level is near, a draw says next to nothing."""
+    four, eight = scored(4, 0.9), scored(8, 0.8)
+    also, ten = scored(8, 0.85, draw=1), scored(10, 0.7, draw=1)
+    near = [np.exp(-(np.log(a / b) ** 2) / (2 * 0.2**2)) for a, b in ((8, 4), (10, 8))]
+    found = shared([four, eight, also, ten])
+    expected = [
+        (0.9 + 0.85 * near[0]) / 2,
+        (0.8 + 0.85) / 2,
+        (0.85 + 0.8) / 2,
+        (0.7 + 0.8 * near[1]) / 2,
+    ]
+    np.testing.assert_allclose([one.score for one in found], expected, rtol=1e-12)
+    assert clusters.elect(found, "auto").n_clusters == 8, "one lucky level does not decide"
+    assert clusters.by_draw("codes", found, 2) == [4, 8]
+    assert shared([four])[0].score == pytest.approx(0.9), "a single draw decides for itself"
+    assert shared([]) == []
 
 
 def test_levels_that_are_told_differ_in_number():
