@@ -1,0 +1,98 @@
+"""Which level of the trees is taken, two rules beside each other on the same draws: `python -m experiments.levels`.
+
+    own    the level of the highest persistence times agreement: a single draw decides
+    all    the level of the highest score of jaxclust/host/clusters.py: what all draws say of its number
+
+Views are the data as they are and whitened; `--codes` adds files .npz of `features` and `labels`. Prints Markdown: the
+sets on which settings were chosen apart from those that confirm; K by seed, and the mean and the lowest ACC (of the
+most likely cluster of every row; labels are for this alone). Half an hour on one core; fewer `--seeds` or `--sets` take
+less.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+import numpy as np
+
+from experiments import cluster_sets
+from experiments.cluster_sets import SETS
+from experiments.table import spread
+from jaxclust.errors import InputError
+from jaxclust.host import clusters, scores
+from jaxclust.host.scores import Scored
+from jaxclust.host.whitening import whitened
+from jaxclust.methods.shared.first_clusters import FEW, ClustersConfig
+from jaxclust.metrics.clustering import accuracy
+
+RULES: dict[str, Callable[[Scored], float]] = {"own": attrgetter("own"), "all": attrgetter("score")}
+OTHERS = ("usps", "mnist10k", "mnist_thin", "orl_32", "segment", "pendigits", "digits_300")
+HEADER = ("data", "view", "true K", *(f"{rule}: {what}" for rule in RULES for what in ("K", "ACC %", "lowest")))
+
+
+def taken(x: np.ndarray, labels: np.ndarray, seed: int, draws: int) -> dict[str, tuple[int, float]]:
+    """K and ACC by each rule, of rows (n, d) with classes (n,)."""
+    view = scores.look(x, "euclidean", draws, seed, lambda text: None)
+    scored = scores.scores("view", view)
+    found = {}
+    for rule, key in RULES.items():
+        one = max(scored, key=key)
+        filled = clusters.filled(view.maps[one.draw], one.level.labels)
+        found[rule] = (one.n_clusters, accuracy(filled, labels))
+    return found
+
+
+def line(name: str, view: str, x: np.ndarray, labels: np.ndarray, options: argparse.Namespace) -> list[str]:
+    """One line of a table, in the order of HEADER."""
+    runs = [taken(x, labels, seed, options.draws) for seed in options.seeds]
+    cells = [name, view, str(len(np.unique(labels)))]
+    for rule in RULES:
+        numbers, accs = zip(*(run[rule] for run in runs), strict=True)
+        cells += [" ".join(map(str, numbers)), spread(accs, lambda acc: f"{100 * acc:.1f}"), f"{100 * min(accs):.1f}"]
+    return cells
+
+
+def views(name: str, x: np.ndarray) -> dict[str, np.ndarray]:
+    """What is looked at of a set: more than FEW rows are not whitened in fits either."""
+    return {"as they are": x} | ({"whitened": whitened(x)} if name in SETS and len(x) <= FEW else {})
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options; raises InputError for sets that there are not."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.levels", description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="*", default=[*cluster_sets.CHOSEN_ON, *OTHERS], metavar="NAME")
+    parser.add_argument("--codes", nargs="+", metavar="FILE", default=[], help=".npz with `features` and `labels`")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--draws", type=int, default=ClustersConfig().draws, help="of UMAP, for each seed")
+    options = parser.parse_args(argv)
+    if unknown := [name for name in options.sets if name not in SETS]:
+        raise InputError(f"set {unknown[0]!r} is unknown: choose of {', '.join(SETS)}")
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code, 2 where a set is unknown or a file is missing."""
+    tables: dict[str, list[list[str]]] = {}
+    try:
+        options = parsed(argv)
+        named = {name: SETS[name]() for name in options.sets}
+        named |= {path: cluster_sets.saved_codes(path) for path in options.codes}
+        for name, data in named.items():
+            if data.labels is None:
+                raise InputError(f"{name}: has no classes to compare clusters with")
+            for view, x in views(name, data.x).items():
+                cells = line(name, view, x, data.labels, options)
+                tables.setdefault(cluster_sets.group(name), []).append(cells)
+                print(" ".join(cells), file=sys.stderr, flush=True)
+    except InputError as error:
+        print(f"experiments.levels: error: {error}", file=sys.stderr)
+        return 2
+    for group, lines in tables.items():
+        print(f"\nSettings {group}:\n" if group != "saved codes" else f"\n{group}:\n")
+        print("\n".join(f"| {' | '.join(cells)} |" for cells in (HEADER, ["---"] * len(HEADER), *lines)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

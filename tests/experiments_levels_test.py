@@ -1,0 +1,25 @@
+"""The two rules for levels beside each other: what is printed, and what is refused."""
+
+import numpy as np
+
+from experiments import cluster_sets, levels
+from experiments.cluster_sets import Data
+
+
+def test_both_rules_find_blobs(monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 20)
+    x = (8 * np.eye(3, 6)[labels] + rng.normal(0, 0.3, (60, 6))).astype(np.float32)
+    monkeypatch.setitem(cluster_sets.SETS, "digits_300", lambda: Data(x, labels))
+    assert levels.main(["--sets", "digits_300", "--seeds", "0", "--draws", "2"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| digits_300")]
+    as_they_are = "| digits_300 | as they are | 3 | 3 | 100.0 | 100.0 | 3 | 100.0 | 100.0 |"
+    assert lines == [as_they_are, as_they_are.replace("as they are", "whitened")]
+
+
+def test_bad_options_are_one_line(capsys):
+    assert levels.main(["--sets", "nope"]) == 2
+    assert levels.main(["--sets", "normal_10"]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("experiments.levels: error: set 'nope' is unknown: choose of ")
+    assert told[1] == "experiments.levels: error: normal_10: has no classes to compare clusters with"
