@@ -316,6 +316,24 @@ def test_options_do_what_a_file_does(here, quick, capsys):
     assert edits.read(Path("names.csv"))[0].names == {1: "cats, dogs"}
 
 
+def test_the_levels_of_a_tree_stay(here):
+    """Of a run that cuts a tree: leaf 0 divided, then its first part, then leaf 1's."""
+    metrics = json.loads(Path("run/metrics.json").read_text())
+    metrics["summary"]["tree"] = {"splits": [0, 1, 2], "masses": []}
+    Path("run/metrics.json").write_text(json.dumps(metrics))
+    probabilities = runs.load_assignments(Path("run")).probabilities
+    levels = runs.read_levels(Path("run"), metrics, probabilities)
+    assert list(levels) == [2, 3]
+    assert cli.main(["edit", "run", "--merge", "0,1", "--no-data", "--no-figures", "--out", "once"]) == 0
+    assert cli.main(["edit", "once", "--rename", "0=cats", "--no-data", "--no-figures", "--out", "twice"]) == 0
+    for run in map(Path, ("once", "twice")):
+        after = json.loads((run / "metrics.json").read_text())
+        assert "tree" not in after["summary"], "which is of the clusters that there were"
+        kept = runs.read_levels(run, after, runs.load_assignments(run).probabilities)
+        for k, labels in levels.items():
+            np.testing.assert_array_equal(kept[k], labels)
+
+
 def test_a_run_saved_in_python_is_edited(model, here, capsys):
     model.save("saved")
     assert cli.main(["edit", "saved", "--merge", "0,1", "--quiet"]) == 2

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxclust import __version__, models, runs, trees
+from jaxclust import __version__, models, runs
 from jaxclust.data import prepare
 from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError
@@ -45,7 +45,7 @@ def collect(run: Path, dataset: Dataset | None) -> Contents:
         classes = None
     made = cards.cards(assigned, classes)
     metrics = lifecycle.read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
-    levels = _levels(run, metrics, assigned.probabilities)
+    levels = runs.read_levels(run, metrics, assigned.probabilities)
     points = maps.of_run(run, assigned.embedding)
     order = np.argsort(-assigned.probabilities, axis=1, kind="stable")
     columns = {
@@ -113,18 +113,6 @@ def _curves(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         values = {name: [row.get(name) for row in own] for name in terms}
         found.append({"phase": phase, "epoch": [row.get("epoch", row["step"]) for row in own], "terms": values})
     return found
-
-
-def _levels(run: Path, metrics: dict[str, Any], probabilities: np.ndarray) -> dict[int, np.ndarray]:
-    """Labels (n,) of coarser and finer clusterings, by their number of clusters."""
-    path = run / "levels.npz"
-    if path.is_file():
-        with np.load(path, allow_pickle=False) as kept:
-            return {int(k): kept[k] for k in sorted(kept.files, key=int)}
-    splits = (metrics.get("summary", {}).get("tree") or {}).get("splits")
-    if not splits:
-        return {}
-    return {k: (probabilities @ trees.cut(splits, k)).argmax(1) for k in range(2, probabilities.shape[1])}
 
 
 def _coordinates(points: np.ndarray) -> dict[str, np.ndarray]:

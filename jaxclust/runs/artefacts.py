@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
-from jaxclust import outliers
+from jaxclust import outliers, trees
 from jaxclust.data import prepare
 from jaxclust.errors import InputError, RunExists
 from jaxclust.levels import Levels
@@ -181,6 +181,25 @@ def write_assignments(out: Path, assigned: Assignments) -> None:
     atomic.write_array(out / "embedding.npy", np.asarray(assigned.embedding, np.float32))
     atomic.write_array(out / "probabilities.npy", np.asarray(assigned.probabilities, np.float32))
     write_table(out / "assignments.csv", header, zip(*columns, strict=True))
+
+
+def read_levels(directory: Path, metrics: Mapping[str, Any], probabilities: np.ndarray) -> dict[int, np.ndarray]:
+    """Labels (n,) of coarser and finer clusterings, by their number of clusters: of levels.npz, or a tree's cuts."""
+    path = directory / LEVELS
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as kept:
+            return {int(k): kept[k] for k in sorted(kept.files, key=int)}
+    splits = (metrics.get("summary", {}).get("tree") or {}).get("splits")
+    if not splits:
+        return {}
+    numbers = range(2, probabilities.shape[1])
+    return {k: (probabilities @ trees.cut(splits, k)).argmax(1).astype(np.int32) for k in numbers}
+
+
+def write_levels(out: Path, levels: Mapping[int, np.ndarray]) -> None:
+    """levels.npz, where there are any."""
+    if levels:
+        atomic.write_arrays(out / LEVELS, {str(k): of for k, of in levels.items()})
 
 
 def write_clusters(out: Path, table: cluster_table.Table) -> None:

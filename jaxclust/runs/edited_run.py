@@ -12,6 +12,7 @@ from jaxclust.data.dataset import Dataset
 from jaxclust.errors import InputError, RunExists
 from jaxclust.methods.base import Result
 from jaxclust.methods.shared.edited import EDITS
+from jaxclust.models import Assignments
 from jaxclust.numerics import usual_settings
 from jaxclust.runs import artefacts, cluster_table, edits, lifecycle
 from jaxclust.runs.editing import Edited, apply
@@ -21,7 +22,7 @@ from jaxclust.system import atomic
 from jaxclust.train import history
 from jaxclust.train.progress import Reporter
 
-COPIED = (history.NAME, artefacts.SKIPPED, "levels.npz", "map.npz")  # what edits do not change
+COPIED = (history.NAME, artefacts.SKIPPED, "map.npz")  # what edits do not change
 OF_CLUSTERS = ("tree", "clusters")  # in a summary: what is of the parent's clusters alone
 
 
@@ -59,16 +60,17 @@ def make(
         raise RunExists(f"{out}: already holds a run: choose another --out, or --overwrite it")
     lifecycle.check_free(out, overwrite=overwrite, resume=False)
     seed = config.get("seed", 0)
-    found = apply(fitted, artefacts.load_assignments(run), asked.edits, seed=seed, report=report)
+    known = artefacts.load_assignments(run)
+    found = apply(fitted, known, asked.edits, seed=seed, report=report)
     parent = {"run": str(run.resolve()), "edits": edits.plain(asked.edits), "clusters": found.origin}
     config = {name: value for name, value in config.items() if name != "state"} | {"parent": parent}
     with lifecycle.marked(lifecycle.begin(out, atomic.plain(config), overwrite=overwrite)):
-        _write(run, found, out, dataset, draw)
+        _write(run, known, found, out, dataset, draw)
         lifecycle.complete(out)
     return found
 
 
-def _write(run: Path, found: Edited, out: Path, dataset: Dataset | None, draw: Draw | None) -> None:
+def _write(run: Path, known: Assignments, found: Edited, out: Path, dataset: Dataset | None, draw: Draw | None) -> None:
     for name in COPIED:
         if (run / name).is_file():
             shutil.copyfile(run / name, out / name)
@@ -77,6 +79,7 @@ def _write(run: Path, found: Edited, out: Path, dataset: Dataset | None, draw: D
     artefacts.write_clusters(out, cluster_table.table(found.assigned, found.fitted.cluster_names, *classes))
     artefacts.write_model(out / "model", found.fitted)
     before = lifecycle.read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
+    artefacts.write_levels(out, artefacts.read_levels(run, before, known.probabilities))
     result = _result(found, before.get("summary", {}), out)
     if draw is not None and dataset is not None:
         preprocess = found.fitted.preprocess

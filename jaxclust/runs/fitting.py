@@ -19,7 +19,15 @@ from jaxclust.methods.base import Result
 from jaxclust.models import Request
 from jaxclust.numerics import usual_settings
 from jaxclust.runs import cluster_table, lifecycle
-from jaxclust.runs.artefacts import SKIPPED, load, write_assignments, write_clusters, write_model, write_table
+from jaxclust.runs.artefacts import (
+    SKIPPED,
+    load,
+    write_assignments,
+    write_clusters,
+    write_levels,
+    write_model,
+    write_table,
+)
 from jaxclust.runs.lifecycle import COMPLETE
 from jaxclust.system import atomic, environment
 from jaxclust.train import hosts, warm
@@ -115,7 +123,7 @@ def _write_listings(out: Path, dataset: Dataset, result: Result, fitted: models.
     write_assignments(out, found)
     write_clusters(out, cluster_table.table(found, (), dataset.labels, dataset.class_names))
     if result.levels is not None:
-        atomic.write_arrays(out / "levels.npz", {str(of.max() + 1): of for of in result.levels})
+        write_levels(out, {int(of.max()) + 1: of for of in result.levels})
 
 
 def _networks(
