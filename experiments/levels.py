@@ -1,7 +1,7 @@
 """Which level of the trees is taken, two rules beside each other on the same draws: `python -m experiments.levels`.
 
-    own    the level of the highest persistence times agreement: a single draw decides
-    all    the level of the highest score of jaxclust/host/clusters.py: what all draws say of its number
+    any      the level of the highest score: a single draw decides
+    usual    that of those which have about as many clusters as the draws like (jaxclust/host/clusters.py)
 
 Views are the data as they are and whitened; `--codes` adds files .npz of `features` and `labels`. Prints Markdown: the
 sets on which settings were chosen apart from those that confirm; K by seed, and the mean and the lowest ACC (of the
@@ -12,7 +12,6 @@ less.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
 import numpy as np
 
@@ -26,7 +25,10 @@ from jaxclust.host.whitening import whitened
 from jaxclust.methods.shared.first_clusters import FEW, ClustersConfig
 from jaxclust.metrics.clustering import accuracy
 
-RULES: dict[str, Callable[[Scored], float]] = {"own": attrgetter("own"), "all": attrgetter("score")}
+RULES: dict[str, Callable[[Sequence[Scored]], Scored]] = {
+    "any": lambda levels: max(levels, key=lambda one: one.score),
+    "usual": lambda levels: max(clusters.usual(levels), key=lambda one: one.score),
+}
 OTHERS = ("usps", "mnist10k", "mnist_thin", "orl_32", "segment", "pendigits", "digits_300")
 HEADER = ("data", "view", "true K", *(f"{rule}: {what}" for rule in RULES for what in ("K", "ACC %", "lowest")))
 
@@ -36,8 +38,8 @@ def taken(x: np.ndarray, labels: np.ndarray, seed: int, draws: int) -> dict[str,
     view = scores.look(x, "euclidean", draws, seed, lambda text: None)
     scored = scores.scores("view", view)
     found = {}
-    for rule, key in RULES.items():
-        one = max(scored, key=key)
+    for rule, best in RULES.items():
+        one = best(scored)
         filled = clusters.filled(view.maps[one.draw], one.level.labels)
         found[rule] = (one.n_clusters, accuracy(filled, labels))
     return found

@@ -5,24 +5,22 @@
     level   a clustering of a draw: persistent leaves of its density tree             (leaves.py)
 
     agreement(a) = mean over the other draws of the view of  max_b NMI(a, b),  b a level with 2/3 to 3/2 of a's clusters
-    own(a)       = persistence(a) agreement(a)
-    score(a)     = mean over all draws of the view of  max_b own(b) exp(-log(K_b / K_a)^2 / 2 NEAR^2),  in its own draw
-                   of own(a)
-    excess(a)    = (score(a) - c) / (1 - c),  c what clouds without clusters have at most by their own draws, Gaussian
-                   and even ones of the view's covariance: 1 is all that there can be, 0 what such a cloud has too
+    score(a)     = persistence(a) agreement(a)
+    excess(a)    = (score(a) - c) / (1 - c),  c the highest score of clouds without clusters, Gaussian and even ones of
+                   the view's covariance: 1 is all that there can be, 0 what such a cloud has too
 
-Mutual information is that of the rows that both call clusters. The level of the highest excess is taken: its clusters
-are as large as they can be, leave little out, come again in draws that saw other neighbours, and are about as many as
-these draws like. Without the last a single draw decides, and that is the one with the luckiest level. Several views
-compete by what they have beyond such a cloud, as in the gap statistic (Tibshirani et al. 2001): UMAP divides a cloud of
-few dimensions too, the same way in every draw. 'coarse' and 'fine' take the best of the levels of fewer and more
-clusters.
+Mutual information is that of the rows that both call clusters. Each draw has a level that scores highest there. Levels
+with about as many clusters as these, within a factor USUAL of their upper median, stand for election, so that no single
+draw with a lucky level decides. Of them the level of the highest excess is taken: its clusters are as large as they can
+be, leave little out, and come again in draws that saw other neighbours. Several views compete by what they have beyond
+such a cloud, as in the gap statistic (Tibshirani et al. 2001): UMAP divides a cloud of few dimensions too, the same way
+in every draw. 'coarse' and 'fine' take the best of the levels of fewer and more clusters.
 
 A given number K is taken from the level of that number with the highest score. Where none has it, the next finer level
 is merged, or the finest one is split: merged are the two clusters whose union adds the least to the squares within
 clusters (Ward 1963), split is the one with the most of them, by 2-means; both in the draw's coordinates.
 
-No clear clusters: what the draws' own best levels have beyond the cloud is below CLEAR on the mean.
+No clear clusters: the draws' highest excesses are below CLEAR on the mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,12 +32,13 @@ from jaxclust.errors import InputError
 from jaxclust.host import neighbours
 from jaxclust.host.leaves import Level
 from jaxclust.host.parts import merged, split
-from jaxclust.host.scores import FEW, Scored, View, beyond, cloud, information, look, scores, similar
+from jaxclust.host.scores import FEW, Scored, View, cloud, information, look, scores, similar
 
 Granularity = Literal["coarse", "auto", "fine"]
 
 MARGIN = 0.03  # by which a view after the first has to be better to be taken
 COARSER = 1.5  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
+USUAL = 1.8  # the most that a level's number of clusters differs by, as a factor, from what the draws like
 CLEAR = 0.25
 JITTER = 1e-5  # of the standard deviation: copies of a row are no longer the same
 KEPT_LEVELS = 8
@@ -86,8 +85,8 @@ def find(
     looked = {name: look(jittered(x, seed) if copies else x, metric, draws, seed, note) for name, x in views.items()}
     scored = []
     for i, (name, view) in enumerate(looked.items()):
-        highest = cloud(view, metric, draws, seed + 1000 * (i + 1)) + MARGIN * (i > 0)
-        scored += [one._replace(cloud=highest) for one in scores(name, view)]
+        beyond = cloud(view, metric, draws, seed + 1000 * (i + 1)) + MARGIN * (i > 0)
+        scored += [one._replace(cloud=beyond) for one in scores(name, view)]
     asked = None if n_clusters == "auto" else int(n_clusters)
     chosen = elect(scored, granularity) if asked is None else with_number(scored, looked, asked, seed)
     if chosen is None:
@@ -118,8 +117,8 @@ def jittered(x: np.ndarray, seed: int) -> np.ndarray:
 
 
 def elect(scored: Sequence[Scored], granularity: Granularity) -> Scored | None:
-    """The level of the highest excess; 'coarse' and 'fine': of those with fewer, or more, clusters, where there are."""
-    best = max(scored, key=lambda one: one.excess, default=None)
+    """The usual level of the highest excess; 'coarse' and 'fine': the best with fewer, or more, clusters than it."""
+    best = max(usual(scored), key=lambda one: one.excess, default=None)
     if best is None or granularity == "auto":
         return best
     if granularity == "coarse":
@@ -127,6 +126,21 @@ def elect(scored: Sequence[Scored], granularity: Granularity) -> Scored | None:
     else:
         rest = [one for one in scored if one.n_clusters >= best.n_clusters * COARSER]
     return max(rest, key=lambda one: one.excess, default=best)
+
+
+def usual(scored: Sequence[Scored]) -> list[Scored]:
+    """Of each view the levels with about as many clusters as its draws like, by the upper median of their best ones.
+
+    Upper, so that of two draws that differ one is taken as it is, and not a number between that no draw likes.
+    """
+    kept: list[Scored] = []
+    for view in dict.fromkeys(one.view for one in scored):
+        levels = [one for one in scored if one.view == view]
+        of_draws = [[one for one in levels if one.draw == draw] for draw in {one.draw for one in levels}]
+        liked = sorted(max(of_draw, key=lambda one: one.excess).n_clusters for of_draw in of_draws)
+        middle = liked[len(liked) // 2]
+        kept += [one for one in levels if middle / USUAL <= one.n_clusters <= middle * USUAL]
+    return kept
 
 
 def with_number(scored: Sequence[Scored], views: Mapping[str, View], n_clusters: int, seed: int) -> Scored | None:
@@ -219,23 +233,22 @@ def matching(chosen: Scored, scored: Sequence[Scored]) -> list[Level]:
 
 
 def best_by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[Scored | None]:
-    """The level that each draw of a view likes best."""
-    of_view = [[one for one in scored if (one.view, one.draw) == (name, i)] for i in range(draws)]
-    return [max(of_draw, key=lambda one: one.own, default=None) for of_draw in of_view]
+    """The level that each draw of a view would take."""
+    return [elect([one for one in scored if (one.view, one.draw) == (name, i)], "auto") for i in range(draws)]
 
 
 def by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[int | None]:
-    """The number of clusters that each draw of a view likes best."""
+    """The number of clusters that each draw of a view would take."""
     return [None if one is None else one.n_clusters for one in best_by_draw(name, scored, draws)]
 
 
 def mean_excess(scored: Sequence[Scored], views: Mapping[str, View]) -> float:
-    """What the draws' own best levels in the view of the best one have beyond a cloud, on the mean, as the cloud's."""
+    """The mean of the draws' highest excesses in the view of the best level: a cloud's score is such a mean too."""
     best = elect(scored, "auto")
     if best is None:
         return 0.0
     of_draws = best_by_draw(best.view, scored, len(views[best.view].maps))
-    return float(np.mean([0.0 if one is None else beyond(one.own, one.cloud) for one in of_draws]))
+    return float(np.mean([0.0 if one is None else one.excess for one in of_draws]))
 
 
 def distinct_levels(scored: Sequence[Scored]) -> list[Scored]:

@@ -15,21 +15,19 @@ from jaxclust.host.neighbours import Nearest
 NEIGHBOURS = (15, 10)  # that UMAP looks at, draw by draw in turn
 COMPONENTS, EPOCHS = 10, 100  # of UMAP: for clusters, not for pictures
 SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, as a factor, to be compared
-NEAR = 0.2  # the deviation of log K within which other draws say how good a level's number of clusters is
 CLOUD, CLOUDS = 2000, 4  # most rows of a cloud without clusters, and how many such clouds
 FEW_ROWS = 500  # below which the data differ from another sample as much as clouds do: the highest cloud counts
 FEW = 16  # rows below which there is no UMAP
 
 
 class Scored(NamedTuple):
-    """A level with its place (view's name, number of the draw), its agreement with the other draws, its score, and the
-    highest score of a cloud without clusters."""
+    """A level with its place (view's name, number of the draw), its agreement with the other draws, and the highest
+    score of a cloud without clusters."""
 
     level: Level
     view: str
     draw: int
     agreement: float
-    score: float = 0.0
     cloud: float = 0.0
 
     @property
@@ -38,19 +36,14 @@ class Scored(NamedTuple):
         return self.level.n_clusters
 
     @property
-    def own(self) -> float:
-        """persistence * agreement, in [0, 1]: how good its own draw calls it."""
+    def score(self) -> float:
+        """persistence * agreement, in [0, 1]."""
         return self.level.persistence * self.agreement
 
     @property
     def excess(self) -> float:
         """What the score has beyond that of a cloud without clusters, as a share of what it can have; at most 1."""
-        return beyond(self.score, self.cloud)
-
-
-def beyond(score: float, cloud: float) -> float:
-    """(score - cloud) / (1 - cloud)."""
-    return (score - cloud) / max(1 - cloud, 1e-6)
+        return (self.score - self.cloud) / max(1 - self.cloud, 1e-6)
 
 
 class View(NamedTuple):
@@ -82,20 +75,6 @@ def scores(name: str, view: View) -> list[Scored]:
         for level in levels:
             agreed = [agreement(level, other) for other in others] or [1.0]
             found.append(Scored(level, name, i, float(np.mean(agreed))))
-    return shared(found)
-
-
-def shared(levels: Sequence[Scored]) -> list[Scored]:
-    """The levels (l,) of all draws of a view with their scores.
-
-    score(a) = mean over draws of  own(a) in its own draw,  max_b own(b) exp(-log(K_b / K_a)^2 / 2 NEAR^2) in another.
-    """
-    number, draw, own = (np.array([getattr(one, of) for one in levels]) for of in ("n_clusters", "draw", "own"))
-    found = []
-    for one in levels:
-        counts = own * np.exp(-(np.log(number / one.n_clusters) ** 2) / (2 * NEAR**2))
-        of_draws = [one.own if i == one.draw else counts[draw == i].max() for i in np.unique(draw)]
-        found.append(one._replace(score=float(np.mean(of_draws))))
     return found
 
 
@@ -119,7 +98,7 @@ def cloud(view: View, metric: str, draws: int, seed: int) -> float:
         drawn = x.mean(0) + (rng.uniform(-half, half, shape) if i % 2 else rng.normal(size=shape)) @ root.T
         seen = look(drawn.astype(np.float32), metric, draws, seed + i, lambda text: None)
         scored = scores("cloud", seen)
-        best = [max((one.own for one in scored if one.draw == k), default=0.0) for k in range(len(seen.maps))]
+        best = [max((one.score for one in scored if one.draw == k), default=0.0) for k in range(len(seen.maps))]
         found.append(float(np.mean(best)))
     if rows < FEW_ROWS:
         return max(found)
