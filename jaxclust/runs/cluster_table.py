@@ -94,7 +94,7 @@ def parsed(rows: Iterable[dict[str, str]]) -> Table:
 
 def with_counts(of: Table, other: Table | None) -> Table:
     """A table with the class counts of another one of the same clusters."""
-    rows = other if other is not None and len(other) == len(of) else [{}] * len(of)
+    rows: Sequence[dict[str, Any]] = other if other is not None and len(other) == len(of) else [{}] * len(of)
     counts = [{title: cell for title, cell in row.items() if title.startswith(CLASS)} for row in rows]
     return Table(row | own for row, own in zip(of, counts, strict=True))
 
