@@ -252,9 +252,10 @@ def mean_excess(scored: Sequence[Scored], views: Mapping[str, View]) -> float:
 
 
 def distinct_levels(scored: Sequence[Scored]) -> list[Scored]:
-    """The levels of the highest excess, best first, no two of them with about as many clusters."""
+    """The elected level and those of the highest excess, best first, no two of them with about as many clusters."""
     kept: list[Scored] = []
-    for one in sorted(scored, key=lambda one: -one.excess):
+    elected = [] if (best := elect(scored, "auto")) is None else [best]
+    for one in elected + sorted(scored, key=lambda one: -one.excess):
         apart = all(max(one.n_clusters, k.n_clusters) >= COARSER * min(one.n_clusters, k.n_clusters) for k in kept)
         if apart and len(kept) < KEPT_LEVELS:
             kept.append(one)

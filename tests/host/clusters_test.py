@@ -353,6 +353,8 @@ def test_a_lucky_draw_does_not_decide_by_hand():
     assert clusters.elect([*liked, *others], "auto").n_clusters == 12
     assert clusters.elect([*liked, *others], "coarse").n_clusters == 4, "which is offered all the same"
     assert clusters.by_draw("codes", [*liked, *others], 4) == [4, 12, 13, 16]
+    more = [*liked, *others, scored(20, 0.82), scored(24, 0.825)]
+    assert [one.n_clusters for one in clusters.distinct_levels(more)] == [20, 4, 12], "what is elected is told first"
     halves = [scored(k, s, draw=i) for i, (k, s) in enumerate([(3, 0.8), (10, 0.7), (3, 0.8), (10, 0.7)])]
     assert clusters.elect([*halves, scored(6, 0.5)], "auto").n_clusters == 10, "not six, which no draw likes"
     views = [scored(4, 0.8), scored(9, 0.9)._replace(view="inputs")]
