@@ -316,7 +316,7 @@ def test_options_do_what_a_file_does(here, quick, capsys):
     assert edits.read(Path("names.csv"))[0].names == {1: "cats, dogs"}
 
 
-def test_the_levels_of_a_tree_stay(here):
+def test_the_levels_of_a_tree_stay(here, capsys):
     """Of a run that cuts a tree: leaf 0 divided, then its first part, then leaf 1's."""
     metrics = json.loads(Path("run/metrics.json").read_text())
     metrics["summary"]["tree"] = {"splits": [0, 1, 2], "masses": []}
@@ -332,6 +332,10 @@ def test_the_levels_of_a_tree_stay(here):
         kept = runs.read_levels(run, after, runs.load_assignments(run).probabilities)
         for k, labels in levels.items():
             np.testing.assert_array_equal(kept[k], labels)
+    Path("twice/levels.npz").write_bytes(b"PK\x03\x04")
+    assert cli.main(["edit", "twice", "--merge", "0,1", "--no-data", "--no-figures", "--out", "thrice"]) == 2
+    assert "levels.npz: is damaged" in capsys.readouterr().err
+    assert not Path("thrice").exists()
 
 
 def test_a_run_saved_in_python_is_edited(model, here, capsys):

@@ -184,11 +184,17 @@ def write_assignments(out: Path, assigned: Assignments) -> None:
 
 
 def read_levels(directory: Path, metrics: Mapping[str, Any], probabilities: np.ndarray) -> dict[int, np.ndarray]:
-    """Labels (n,) of coarser and finer clusterings, by their number of clusters: of levels.npz, or a tree's cuts."""
+    """Labels (n,) of coarser and finer clusterings, by their number of clusters: of levels.npz, or a tree's cuts.
+
+    Raises InputError where the file is damaged.
+    """
     path = directory / LEVELS
     if path.is_file():
-        with np.load(path, allow_pickle=False) as kept:
-            return {int(k): kept[k] for k in sorted(kept.files, key=int)}
+        try:
+            kept = atomic.read_arrays(path)
+            return {k: kept[str(k)] for k in sorted(map(int, kept))}
+        except DAMAGE as error:
+            raise InputError(f"{path}: is damaged ({error}): delete it, or fit again") from error
     splits = (metrics.get("summary", {}).get("tree") or {}).get("splits")
     if not splits:
         return {}
