@@ -13,7 +13,7 @@ def _per_example(values: Array) -> Array:
 
 
 def bernoulli_reconstruction(logits: Array, images: Array) -> Array:
-    """Binary cross-entropy -sum_j x_j log s(l_j) + (1 - x_j) log(1 - s(l_j)), in nats, summed over pixels.
+    """Binary cross-entropy -sum_j [x_j log s(l_j) + (1 - x_j) log(1 - s(l_j))] over pixels j, in nats.
 
     logits (b, ...) of any size, images (b, ...) in [0, 1] -> (b,).
     """
@@ -53,7 +53,7 @@ def gaussian_log_density(x: Array, mean: Array, variance: Array) -> Array:
 
 
 def gaussian_kl(mean: Array, variance: Array, prior_mean: Array, prior_variance: Array) -> Array:
-    """KL(N(m, diag v) || N(m', diag v')) = 1/2 sum_j (v_j + (m_j - m'_j)^2) / v'_j - 1 - log(v_j / v'_j), in nats.
+    """KL(N(m, diag v) || N(m', diag v')) = 1/2 sum_j [(v_j + (m_j - m'_j)^2) / v'_j - 1 - log(v_j / v'_j)], in nats.
 
     Shapes that broadcast to (..., d) -> (...).
     """
@@ -75,12 +75,12 @@ def soft_label_kl(log_probabilities: Array, target: Array) -> Array:
 
 
 def sample_entropy(probabilities: Array, weight: Array) -> Array:
-    """S = -1/B sum_i sum_k p_ik log p_ik (Santos 2020, eq. 3.3): (b, K), (b,) -> () in nats. One-hot rows give 0."""
+    """S = -1/b sum_i sum_k p_ik log p_ik (Santos 2020, eq. 3.3): (b, K), (b,) -> () in nats. One-hot rows give 0."""
     return weighted_mean(entropy(probabilities), weight)
 
 
 def negative_batch_entropy(probabilities: Array, weight: Array) -> Array:
-    """Bt = sum_k q_k log q_k, q the batch mean of p (Santos 2020, eq. 3.4): () in nats, -log K when balanced."""
+    """B = sum_k q_k log q_k, q the batch mean of p (Santos 2020, eq. 3.4): () in nats, -log K when balanced."""
     return -entropy(weighted_mean(probabilities, weight))
 
 

@@ -104,7 +104,7 @@ class Moments(nn.Module):
 def _gaussian(x: Array, channels: int) -> Gaussian:
     """Linear heads 'mean' and 'log_var' of the module in whose `__call__` this is.
 
-    Variances are at most one, as those of codes are whose mixture shall be standard normal, and begin near e^-2.
+    Variances are at most one, since the mixture of all codes is to be standard normal, and begin near e^-2.
     """
     flat = []
     for name, kernel, bias in (("mean", nn.initializers.lecun_normal(), 0.0), ("log_var", nn.initializers.zeros, 2.0)):

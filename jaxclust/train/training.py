@@ -95,5 +95,6 @@ def advance(state: TrainState, grads: PyTree, optimiser: optax.GradientTransform
 
 
 def ramp(step: Array, length: int) -> Array:
-    """W of the KL term, rising linearly from 0 to 1 over `length` steps (Santos 2020, eq. 4.1): ()."""
+    """The share of its last value that the KL's weight W has, rising linearly from 0 to 1 over `length` steps (Santos
+    2020, eq. 4.1): ()."""
     return jnp.clip(step / max(length, 1), 0.0, 1.0)

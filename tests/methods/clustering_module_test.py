@@ -356,7 +356,7 @@ def test_answers_against_numpy(float64):
     distances = ((np.asarray(x)[:, None] - mu[None]) ** 2).sum(-1)
     np.testing.assert_allclose(found["spread"], g * distances / DIM, rtol=1e-9)
     variance = (g * (mu**2).sum(-1)).sum(-1) - ((g @ mu) ** 2).sum(-1)  # of the centroids, drawn by g
-    np.testing.assert_allclose(found["sparsity"], variance, rtol=1e-9)
+    np.testing.assert_allclose(found["ambiguity"], variance, rtol=1e-9)
 
 
 def test_functions_of_the_module_alone():

@@ -149,6 +149,9 @@ def test_noise_is_what_lies_in_no_cluster(monkeypatch):
     found = hr.noise_of(config, state, points[:, :, None, None], jax.random.key(0))["noise"]
     assert found[120:].all()
     assert found[:120].mean() < 0.2
+    mixed = dataclasses.replace(config, clusterer="gmm")
+    same = hr.noise_of(mixed, state, points[:, :, None, None], jax.random.key(0))["noise"]
+    np.testing.assert_array_equal(same, found, "a mixture finds the clusters, and still HDBSCAN the noise")
     few = dataclasses.replace(config, max_samples=100)
     sampled = hr.noise_of(few, state, points[:, :, None, None], jax.random.key(0))["noise"]
     left = np.setdiff1d(np.arange(140), sampling.sample(140, 100, seeds.seed(jax.random.key(0), "sample")))

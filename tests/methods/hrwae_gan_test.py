@@ -13,7 +13,7 @@ from jaxclust.errors import InputError
 from jaxclust.methods.hrwae_gan import fit as hr
 from jaxclust.methods.hrwae_gan import training as hr_training
 from jaxclust.methods.hrwae_gan.config import QUICK, Config
-from jaxclust.methods.hrwae_gan.model import functions, gaussians, hierarchy, noise, sizes
+from jaxclust.methods.hrwae_gan.model import functions, gaussians, hierarchy, sizes, standard_normal
 from jaxclust.train.phases import Phases, initial
 from jaxclust.train.progress import Silent
 from jaxclust.train.training import Batch
@@ -159,7 +159,7 @@ def test_where_z_1_is_the_prior_s_the_groups_below_say_nothing():
 @pytest.mark.slow
 def test_a_critic_s_statistics_are_those_of_the_prior():
     _, state = started()
-    prior, near = noise(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))
+    prior, near = standard_normal(jax.random.key(1), 20, TINY, SHAPE)[0], jnp.ones((20, 4))
     judged = partial(hr_training.judged, TINY, state.params["critics"][0], state.extra["critics"][0], prior)
     judge = quickly(judged)
     real, _, stats = judge(near, jnp.ones(20))
@@ -223,7 +223,7 @@ def test_samples_of_a_cluster_are_decoded_from_its_gaussian():
     autoencoder = {"params": state.params["autoencoder"], "stats": state.extra["stats"]}
     arrays = {"autoencoder": autoencoder, "means": jnp.array([[0.0] * 4, [2.0] * 4]), "roots": jnp.zeros((2, 4, 4))}
     drawn = quickly(can.sample, static_argnums=2)(arrays, jax.random.key(0), 5, jnp.int32(1))
-    lower = noise(jax.random.key(0), 5, config, SHAPE)
+    lower = standard_normal(jax.random.key(0), 5, config, SHAPE)
     variables = {"params": autoencoder["params"], "batch_stats": autoencoder["stats"]}
     net = hierarchy(config, SHAPE)
     walk = quickly(partial(net.apply, method=net.decode))(variables, jnp.full((5, 4), 2.0), lower)

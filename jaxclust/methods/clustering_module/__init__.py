@@ -3,16 +3,18 @@
     x_i, z_i   an example, its code                  g_ik    responsibility of cluster k: softmax(z_i W_enc + b_enc)
     mu_k       centroid, W_dec[k] + b_dec            alpha   concentration of the Dirichlet prior (K,)
     zbar_i     sum_k g_ik mu_k, the reconstruction   q_k     batch mean of g_ik
+    xhat_i     the autoencoder's reconstruction      cm: z is x, and zbar xbar
 
 The expected log-likelihood of an isotropic Gaussian mixture is the loss of an autoencoder with one hidden layer, whose
-code is the responsibilities (theorem 1). Alone, on x (eq. 7; sums over the batch; numbered as in
-the text's ablation, 5.2.3: its sections 3 and 4 count from E1, so E1 here is E2 there):
+code is the responsibilities (theorem 1). Alone, on x (eq. 7; sums over the batch):
 
     L_CM = E0 + E1 - E2 + E3
     E0 = sum_i |x_i - xbar_i|^2                          reconstruction
     E1 = sum_i sum_k g_ik (1 - g_ik) |mu_k|^2            sparsity
     E2 = sum_i sum_{k != l} g_ik g_il mu_k . mu_l        overlap
     E3 = sum_k (1 - alpha_k) log q_k                     balance
+
+The numbers are those of the text's ablation (5.2.3). Its sections 3 and 4 count from E1: E1 here is E2 there.
 
 Inside an autoencoder, on its code z, with orthonormal centroids, for which E1 simplifies and E2 is zero (eq. 10):
 
@@ -23,8 +25,8 @@ Starts: random; or for cm centroids of k-means(++), with W_enc their pseudo-inve
 autoencoder alone, k-means of its codes, then cm on these codes. In an 'averaging epoch' after the last one the
 parameters are averaged over its steps, since small batches scatter them.
 
-Several restarts are trained as one program, and the one with the least L_sp = (E1 - E2) / n is kept (section 5.2.4):
-no label is needed.
+Several restarts are trained together, or on a CPU large ones in turn, by one compiled program. The one with the least
+L_sp = (E1 - E2) / n is kept (section 5.2.4): no label is needed.
 
 Beyond the text: the start 'manifold' of ae-cm. Density clusters of UMAPs of the codes (host/clusters.py) take the
 place of the responsibilities for some epochs, in which the network learns to map them to the corners of a simplex;

@@ -83,7 +83,7 @@ PAPERS = {  # alpha and batch of the text's Table 12
         "20news": (11.0, 85), "10x73k": (1000.0, 500), "pendigits": (13.0, 80),
     }.items()
 }  # fmt: skip
-AE_PAPERS = {  # alpha, beta, batch and latent size, of the same table
+AE_PAPERS = {  # alpha, beta, batch and latent size of its Table 13 (1000 epochs: 5.1.4; appendix 3 says 150)
     name: AEConfig(alpha=alpha, beta=beta, batch_size=batch, latent_dim=latent)
     for name, (alpha, beta, batch, latent) in {
         "mnist": (230.0, 5.0, 500, 10), "fmnist": (13.0, 47.0, 175, 10), "usps": (20.0, 0.5, 256, 10),

@@ -186,7 +186,7 @@ def chosen(
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
 
     found = loop.in_batches(partial(jax.jit(each), jax.device_put(members)), images)
-    l_sp = found["sparsity"].mean(0, dtype=np.float64)
+    l_sp = found["ambiguity"].mean(0, dtype=np.float64)
     best = int(l_sp.argmin())
     g = found["responsibilities"][:, best]
     variance = found["spread"][:, best].sum(0) / np.maximum(g.sum(0), 1e-9)

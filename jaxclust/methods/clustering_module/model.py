@@ -116,14 +116,14 @@ def answers(pair: Coders | None, extent: Extent, arrays: PyTree, images: Array) 
     """What is summed up over the data to choose among restarts, for each example.
 
     responsibilities: g (n, K).
-    sparsity:         (n,) E1 - E2, whose mean is L_sp (section 5.2.4).
-    spread:           (n, K) g_ik |z_i - mu_k|^2 / d, of which follow the clusters' variances.
+    ambiguity:        (n,) E1 - E2, whose mean is L_sp (section 5.2.4).
+    spread:           (n, K) g_ik |z_i - mu_k|^2 / d, from which the clusters' variances follow.
     """
     module = Module(**arrays["module"])
     z = vectors(extent, images) if pair is None else pair.embed(arrays["params"], arrays["stats"], images)
     g, mu = jnp.exp(log_responsibilities(module, z)), centroids_of(module)
     ambiguity = losses.responsibility_sparsity(g, (mu**2).sum(-1)) - losses.responsibility_overlap(g, mu)
-    return {"responsibilities": g, "sparsity": ambiguity, "spread": g * squared_distances(z, mu) / z.shape[1]}
+    return {"responsibilities": g, "ambiguity": ambiguity, "spread": g * squared_distances(z, mu) / z.shape[1]}
 
 
 def restore_cm(meta: Mapping[str, Any]) -> Functions:

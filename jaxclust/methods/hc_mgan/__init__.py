@@ -4,7 +4,8 @@
     G      generator        D      discriminator, after its sigmoid        C      classifier, after its softmax
     D and C share their features, which D's loss alone moves.
 
-The root's s is 1. The leaf with the largest mass is split, until there are as many as are asked for (algorithm 3.1):
+The root's s is 1. The leaf with the largest mass is split (algorithm 3.1), until there are as many as are asked
+for. gamma is the weight of C in G's loss (printed as lambda in eq. 3.2, as gamma in table 4.3):
 
   raw split (algorithm 3.2, which has the halves; eq. 3.2 to 3.4 print none): generators a and b, one D, one C, real
   examples of P_s_k
@@ -33,6 +34,7 @@ Deviations and options, the text's value last:
     real_weight w           C also see real examples, + w/2 (-log C_own(x) - log C_other(x')), x' of the other group; 0
     prior                   'mass': log m_l / m_m, of the groups' masses, is added to C's log odds; 'equal'
     warm_start              a refinement goes on with the networks of the one before; no
+    settled                 a split that moves little mass is refined no further; all T refinements
     last_noise_variance     noise stays small throughout; it falls to 0
     order                   'together': both groups are updated from the same state; 'turn'
     n_clusters              'auto': no split whose cut, doubt of the two C, or smallest child is out of bounds; a number

@@ -16,7 +16,8 @@ class Config(ComputeConfig, AugmentationConfig):
     """Leaves of the tree, fewer where no other can be split; 'auto' splits until no split is within the bounds."""
     start: Literal["raw", "manifold"] = "raw"
     """Where a split's first shares come from: a raw split, as in the text, or the normalised cut of the graph of
-    nearest neighbours (host/cuts.py). Then the first refinement has new networks and as many steps as a raw split."""
+    nearest neighbours (host/cuts.py). Then the first refinement has new networks and is not shortened by
+    `refinement_steps`."""
     neighbors: int = 10
     """start 'manifold': nearest neighbours of each example in the graph; of few examples, fewer than half of them."""
     max_samples: int = 70_000

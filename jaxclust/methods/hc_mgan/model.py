@@ -64,7 +64,7 @@ def networks(config: Config, shape: tuple[int, ...]) -> Networks:
 
 
 @lru_cache(32)
-def says(nets: Networks) -> Callable[[PyTree, Array], Array]:
+def log_odds_of_each(nets: Networks) -> Callable[[PyTree, Array], Array]:
     """The function (params, images (b, ...)) -> (b, V), log p / (1 - p) of the first child by each of V classifiers.
 
     params: 'features' and 'classifier' (V, ...); V is 1 after a raw split and 2 after a refinement.
@@ -84,7 +84,7 @@ def says(nets: Networks) -> Callable[[PyTree, Array], Array]:
 
 def log_odds(nets: Networks, params: PyTree, images: Array) -> Array:
     """log p / (1 - p) of the first child, p the mean over the V classifiers: (b,)."""
-    each = says(nets)(params, images)
+    each = log_odds_of_each(nets)(params, images)
     first, second = (jax.nn.logsumexp(jax.nn.log_sigmoid(sign * each), 1) for sign in (1.0, -1.0))
     return first - second
 

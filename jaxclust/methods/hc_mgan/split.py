@@ -14,7 +14,7 @@ from jaxclust.data.rows import Images, blocks
 from jaxclust.host import cuts, sampling, seeds
 from jaxclust.methods.hc_mgan import slots
 from jaxclust.methods.hc_mgan.config import Config
-from jaxclust.methods.hc_mgan.model import networks, says
+from jaxclust.methods.hc_mgan.model import log_odds_of_each, networks
 from jaxclust.methods.hc_mgan.slots import Slots, Start
 from jaxclust.methods.shared.job import Job
 from jaxclust.nn.apply import by_path, nested
@@ -140,7 +140,7 @@ def ended(config: Config, images: Images, params: PyTree, fault: int, work: Work
         judges = {name: params[name] for name in ("features", "discriminator", "classifier")}
         params = {**params, **jax.tree.map(lambda leaf: leaf[None], judges)}
     seeing = {name: params[name] for name in ("features", "classifier")}
-    said = expit(np.asarray(apply_in_batches(says(nets), seeing, images), np.float64) + offset)
+    said = expit(np.asarray(apply_in_batches(log_odds_of_each(nets), seeing, images), np.float64) + offset)
     member = work.members.sum(0)
     first = said.mean(1) @ member / member.sum()
     why = slots.FAULTS[fault]

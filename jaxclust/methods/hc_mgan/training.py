@@ -1,4 +1,4 @@
-"""The losses (eq. 3.2 to 3.4) and one iteration of a raw split and of a refinement (algorithms 3.2 to 3.4)."""
+"""The losses (eq. 3.2 to 3.7) and one iteration of a raw split and of a refinement (algorithms 3.2 to 3.4)."""
 
 from collections.abc import Sequence
 from functools import partial

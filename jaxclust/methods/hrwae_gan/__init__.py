@@ -32,7 +32,7 @@ Deviations and options, the text's value last:
 
 Some examples are held out: after every stretch of `attention_epochs` they tell how well the codes fit their priors. A
 training that is broken ends there, with the last state that was found sound. A group whose codes end far from their
-prior (MMD^2 above model.FAR) is told.
+prior (MMD^2 above model.FAR) is reported.
 """
 
 from jaxclust.methods.base import Method, presets

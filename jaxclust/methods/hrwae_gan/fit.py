@@ -43,7 +43,7 @@ def fit(job: Job[Config]) -> Result:
     """Phases: 'training-1', 'health-1', 'noise-1', 'training-2', ..; 'clusters-l' of each group on the host; 'head'.
 
     Raises InputError for more groups than the networks have levels, too few examples, and where no clusters are found;
-    Diverged where the training is broken by its first look.
+    Diverged where the training is broken before any look found it sound.
     """
     job = job.looked_at()
     config = job.config
@@ -176,6 +176,8 @@ def noise_of(config: Config, state: TrainState, images: Images, key: Key) -> dic
         return moments(config, arrays, take(images, rows))[0][0]
 
     known, one = codes(rows), replace(config, n_clusters="auto", draws=1)
+    if one.clusterer == "gmm":  # which leaves nothing out
+        one = replace(one, clusterer="hdbscan")
     with suppress(InputError):  # too few examples, or no clusters yet
         found = found_of(one, {"codes": known}, "auto", key)
         return {"noise": whole(found, rows, len(images), known, codes).labels < 0}

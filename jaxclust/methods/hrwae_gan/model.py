@@ -58,7 +58,7 @@ def sizes(config: Config, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (config.latent_dim, *(config.channels * 4 ** (level + 1) for level in range(1, config.groups)))
 
 
-def noise(key: Key, n: int, config: Config, shape: tuple[int, ...]) -> tuple[Array, ...]:
+def standard_normal(key: Key, n: int, config: Config, shape: tuple[int, ...]) -> tuple[Array, ...]:
     """Standard normal noise (n, d_l) for each group."""
     return tuple(jax.random.normal(fold_name(key, str(i)), (n, d)) for i, d in enumerate(sizes(config, shape)))
 
@@ -89,10 +89,10 @@ def health(config: Config, likelihood: str, params: PyTree, extra: PyTree, key: 
     """The health of a state, on prepared images (m, ...) that are not trained on."""
     x = to_unit(images)
     net, m, shape = hierarchy(config, x.shape[1:]), len(x), x.shape[1:]
-    drawn = noise(fold_name(key, "posterior"), m, config, shape)
+    drawn = standard_normal(fold_name(key, "posterior"), m, config, shape)
     variables = {"params": params["autoencoder"], "batch_stats": extra["stats"]}
     walk, _ = net.apply(variables, x, drawn)
-    others = noise(fold_name(key, "prior"), m, config, shape)
+    others = standard_normal(fold_name(key, "prior"), m, config, shape)
     priors = [prior.at(e) for prior, e in zip(walk.priors, others, strict=True)]
     found = []
     for level, (z, code) in enumerate(zip(priors, walk.codes, strict=True)):
@@ -201,11 +201,11 @@ def functions(config: Config, shape: tuple[int, ...], likelihood: str, n_cluster
         return classifier.log_posterior_of(head, arrays["head"], images)
 
     def generate(arrays: PyTree, key: Key, n: int) -> Array:
-        drawn = noise(key, n, config, shape)
+        drawn = standard_normal(key, n, config, shape)
         return down(arrays, drawn[0], drawn)
 
     def sample(arrays: PyTree, key: Key, n: int, cluster: Array) -> Array:
-        drawn = noise(key, n, config, shape)
+        drawn = standard_normal(key, n, config, shape)
         root = lax.dynamic_index_in_dim(arrays["roots"], cluster, keepdims=False)
         return down(arrays, arrays["means"][cluster] + product(drawn[0], root.T), drawn)
 

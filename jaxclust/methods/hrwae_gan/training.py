@@ -8,7 +8,7 @@ import optax
 
 from jaxclust import losses
 from jaxclust.methods.hrwae_gan.config import Config
-from jaxclust.methods.hrwae_gan.model import critic, hierarchy, noise
+from jaxclust.methods.hrwae_gan.model import critic, hierarchy, standard_normal
 from jaxclust.nn.apply import init, train_mode
 from jaxclust.nn.hierarchical import Instead
 from jaxclust.numerics import fold_name, weighted_mean
@@ -51,7 +51,7 @@ def autoencoder_loss(
     """L (eq. 9) of encoder and decoder; their new statistics, draws of the priors with the codes, and the terms."""
     shape, weight, pair = x.shape[1:], batch.weight, PAIRS[config.adversarial]
     variables = {"params": params, "batch_stats": state.extra["stats"]}
-    drawn, others = (noise(step_key(state, name), len(x), config, shape) for name in ("posterior", "prior"))
+    drawn, others = (standard_normal(step_key(state, name), len(x), config, shape) for name in ("posterior", "prior"))
     instead = None
     if config.prior_share and config.groups > 1:
         instead = Instead(random_lower(config, state, len(x)), others)
@@ -105,7 +105,7 @@ def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: 
 
     def start(key: Key, batch_shape: tuple[int, ...]) -> TrainState:
         params, stats = init(hierarchy(config, shape), fold_name(key, "autoencoder"), jnp.zeros(batch_shape))
-        codes = noise(key, 2, config, shape)
+        codes = standard_normal(key, 2, config, shape)
         made = [init(critic(config), fold_name(key, f"critic{i}"), code) for i, code in enumerate(codes)]
         critics, seen = [params for params, _ in made], [stats for _, stats in made]
         extra = {"stats": stats, "critics": seen, "attention": jnp.ones(batch_shape[0])}
@@ -120,7 +120,6 @@ def hrwae_gan(config: Config, shape: tuple[int, ...], likelihood: str, n_steps: 
         slope = jax.grad(partial(autoencoder_loss, config, likelihood), has_aux=True)
         grads, (stats, codes, terms) = slope(state.params["autoencoder"], state, x, target, batch)
         against = jax.value_and_grad(partial(critic_loss, config), has_aux=True)
-        codes = jax.lax.stop_gradient(codes)
         (value, (seen, gaps)), steps = against(state.params["critics"], state, codes, batch.weight)
         params, opt_state = {}, {}
         for name, optimiser, grad in (("autoencoder", main, grads), ("critics", side, steps)):

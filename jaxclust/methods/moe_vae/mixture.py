@@ -1,9 +1,9 @@
-"""The mixture of VAE experts and its two stages (Santos 2020, section 3.2); the experts are in shared/experts.py.
+"""The mixture of VAE experts and its two stages (Santos 2020, sections 3.2, 4.5.2); the experts: shared/experts.py.
 
 Cost: dense, every expert sees every image, K times a VAE. Routed, an image goes to its `top_experts` by pi, each
 expert has room for `capacity` images, and pi is normalised over the experts that took the image. Images that find no
-room at their first expert are left out of R in this step: the largest cluster has more of them than others, other ones
-each time. With top_experts = K this is the dense loss itself.
+room at their first expert are left out of R in this step: the largest cluster has more of them than others,
+different images each time. With top_experts = K this is the dense loss itself.
 """
 
 from functools import lru_cache
@@ -204,7 +204,8 @@ def _train_experts(
 ) -> tuple[Array, PyTree, PyTree]:
     """Costs (K, c) of all experts on their own rows, the gradients of their parameters, and the new statistics.
 
-    weights: dL/dcosts (K, c). The loss is linear in the costs (eq. 3.2), so they are known before these.
+    weights: dL/dcosts (K, c). The loss is linear in the costs (eq. 3.2), so the weights are known
+    before the costs.
     """
     kl_scale = spec.kl_weight * ramp(state.step, spec.ramp_steps)
     keys = jax.random.split(step_key(state, "posterior"), len(mask))

@@ -121,5 +121,5 @@ def restore(meta: Mapping[str, Any]) -> Functions:
 def specs_of(meta: Mapping[str, Any]) -> tuple[autoencoder.AutoencoderSpec, mixture.MixtureSpec]:
     """Of the autoencoder and of the mixture of a fitted model, for which no more is trained."""
     config, likelihood = Config(**meta["config"]), meta["likelihood"]
-    experts = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
-    return autoencoder_spec(config, likelihood, meta["latent_dim"], 1), experts
+    mixed = mixture_spec(config, likelihood, np.array(meta["expert_latent_dims"]), 1)
+    return autoencoder_spec(config, likelihood, meta["latent_dim"], 1), mixed

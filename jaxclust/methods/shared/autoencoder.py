@@ -4,13 +4,13 @@
 
     kind      z                  penalty
     ae        m                  0
-    vae       m + s e            W KL(N(m, s^2) || N(0, I))        (Kingma & Welling 2014)
+    vae       m + s e            kl_weight KL(N(m, s^2) || N(0, I))    (Kingma & Welling 2014)
     beta-vae  m + s e            beta KL; beta = latent_dim / input_dim unless given (Higgins et al. 2017)
     wae       m, or m + s e      weight * MMD^2(z, prior), or weight * -log D(z)  (Tolstikhin et al. 2018)
 
 m, log s^2: the encoder's output. rec and KL are sums over pixels and latent dimensions, averaged over the batch.
-r rises from 0 to 1 over `ramp_steps` against KL vanishing. Deviation: with `clean_target` the decoder is asked for
-the image before augmentation, which makes the code insensitive to what the augmentation changes.
+r rises from 0 to 1 over `ramp_steps` against KL vanishing; r kl_weight is the text's W. Deviation: with `clean_target`
+the decoder is asked for the image before augmentation, which makes the code insensitive to what that changes.
 """
 
 from functools import lru_cache
@@ -141,9 +141,7 @@ def autoencoder(spec: AutoencoderSpec, shape: tuple[int, ...]) -> Training:
         side = state.opt_state[1]
         if has_critic:
             key = step_key(state, "critic")
-            terms["critic"], grads = jax.value_and_grad(critic_loss)(
-                critic, key, jax.lax.stop_gradient(z), batch.weight
-            )
+            terms["critic"], grads = jax.value_and_grad(critic_loss)(critic, key, z, batch.weight)
             change, side = critic_optimiser.update(grads, side, critic)
             critic = optax.apply_updates(critic, change)
         params = (optax.apply_updates(params, updates), critic)

@@ -1,6 +1,6 @@
 """A classifier trained on soft labels: the manager of a mixture, or a head distilled from host-side clusters.
 
-L = 1/B sum_i KL(t_i || p(x_i)),  t_i the soft label of x_i  (Santos 2020, section 3.3.4)
+L = 1/b sum_i KL(t_i || p(x_i)),  t_i the soft label of x_i  (Santos 2020, sections 3.3.4 and 4.4.4)
 """
 
 from collections.abc import Mapping

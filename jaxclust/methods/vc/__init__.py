@@ -25,9 +25,8 @@ Deviations, the text's value last:
     variances               are at least 1e-4; not bounded
     epochs                  200 in preset 'paper'; the text states none
     activations             ReLU on vectors and in the prior's network (nn/variational.py); leaky ReLU
-    likelihood              'gaussian' has a variance for every pixel; one map of outputs
     network                 'size': blocks whose number follows the image's side; those of table II
-    shared_trunk            q(k|x) and q(z|x, k) share their convolutions; not
+    shared_trunk            q(k|x) and q(z|x, k) share their convolutions, 'quick' always; colour sets alone
     reconstruction_size     lambda_recons counts as many pixels, whatever the images have; all
 """
 

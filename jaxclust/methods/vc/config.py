@@ -71,8 +71,8 @@ class Config(ComputeConfig, AugmentationConfig, ClustersConfig):
     reconstruction_epochs: tuple[float, ...] = ()
     """Epochs at which the next of them begins."""
     reconstruction_size: int | None = None
-    """Numbers of an image to which its log p(x|z) is scaled: with 256, 28 x 28 pixels weigh as much as 16 x 16; unset,
-    it is not scaled."""
+    """Numbers of an image to which its log p(x|z) is scaled: with 256, 28 x 28 pixels, padded to 32 x 32, weigh as
+    much as 16 x 16; unset, it is not scaled."""
     consistency_weights: tuple[float, ...] = (0.01, 0.5, 1.0)
     """lambda_aug, one number for each stretch of `consistency_epochs`."""
     consistency_epochs: tuple[float, ...] = (40.0, 80.0)

@@ -37,7 +37,7 @@ def fit(job: Job[Config]) -> Result:
     n_clusters = config.max_clusters if found is None else found.memberships.shape[1]
     n_clusters = int(n_clusters if config.n_clusters == "auto" else config.n_clusters)
     nets = Networks(config, n_clusters, extent, likelihood)
-    schedules = schedules_of(config, job.n, None if job.are_features else prod(extent.shape))
+    schedules = schedules_of(config, job.n, None if job.are_features else prod(nets.shape))
     size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(nets.init, job.key)[0]))
     runs = Restarts(job, size, convolutional=not job.are_features)
     joint = variational_clustering(config, n_clusters, nets, schedules)
@@ -93,7 +93,8 @@ def answers(nets: Networks, arrays: PyTree, key: Key, images: Array) -> dict[str
 
 
 def chosen(runs: Restarts, nets: Networks, members: PyTree, first: np.ndarray | None) -> Result:
-    """The restart that `choice` says, and what is known of all. With n_clusters 'auto' empty clusters are dropped.
+    """The restart that `choice` says, and what is known of all. With n_clusters 'auto' clusters of less than
+    `least_share` are dropped.
 
     members: params and statistics of all restarts.  first: (n,) labels of the start.
     """

@@ -154,8 +154,8 @@ def variational_clustering(config: Config, n_clusters: int, nets: Networks, sche
 
 @lru_cache(32)
 def guided(config: Config, nets: Networks, schedules: Schedules) -> Training:
-    """The training with clusters that are given, 'labels' (n,) in extra, -1 unknown: in their place q(k|x) is one-hot,
-    and it learns them by -log q(k|x)."""
+    """The training with clusters that are given, 'labels' (n,) in extra, -1 unknown: they stand in for q(k|x), one-hot,
+    and it learns them by -log q(k|x). Of x^ alone, without L_aug, with the first lambda_recons."""
     adam = optax.adam(config.learning_rate)
 
     def loss(params: PyTree, state: TrainState, batch: Batch) -> tuple[Array, tuple[PyTree, dict[str, Array]]]:
