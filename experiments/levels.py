@@ -35,8 +35,11 @@ HEADER = ("data", "view", "true K", *(f"{rule}: {what}" for rule in RULES for wh
 
 def taken(x: np.ndarray, labels: np.ndarray, seed: int, draws: int) -> dict[str, tuple[int, float]]:
     """K and ACC by each rule, of rows (n, d) with classes (n,)."""
+    clusters.check(x, "auto")
     view = scores.look(x, "euclidean", draws, seed, lambda text: None)
     scored = scores.scores("view", view)
+    if not scored:
+        raise InputError("no draw has two clusters: there are no levels to compare")
     found = {}
     for rule, best in RULES.items():
         one = best(scored)
@@ -70,6 +73,8 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if unknown := [name for name in options.sets if name not in SETS]:
         raise InputError(f"set {unknown[0]!r} is unknown: choose of {', '.join(SETS)}")
+    if min(options.seeds) < 0 or options.draws < 1:
+        raise InputError("give seeds of at least 0 and at least one draw")
     return options
 
 
@@ -81,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         named = {name: SETS[name]() for name in options.sets}
         named |= {path: cluster_sets.saved_codes(path) for path in options.codes}
         for name, data in named.items():
-            if data.labels is None:
-                raise InputError(f"{name}: has no classes to compare clusters with")
+            if data.labels is None or len(data.labels) != len(data.x):
+                raise InputError(f"{name}: has no class for each row: give `labels` beside `features`")
             for view, x in views(name, data.x).items():
                 cells = line(name, view, x, data.labels, options)
                 tables.setdefault(cluster_sets.group(name), []).append(cells)

@@ -1,6 +1,7 @@
 """The two rules for levels beside each other: what is printed, and what is refused."""
 
 import numpy as np
+import pytest
 
 from experiments import cluster_sets, levels
 from experiments.cluster_sets import Data
@@ -22,4 +23,24 @@ def test_bad_options_are_one_line(capsys):
     assert levels.main(["--sets", "normal_10"]) == 2
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("experiments.levels: error: set 'nope' is unknown: choose of ")
-    assert told[1] == "experiments.levels: error: normal_10: has no classes to compare clusters with"
+    assert told[1].startswith("experiments.levels: error: normal_10: has no class for each row")
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "said"),
+    [
+        (np.zeros((0, 3)), [], "0 examples are too few to find clusters: give at least 4"),
+        (np.full((30, 3), np.nan), [0] * 30, "codes are not finite"),
+        (np.ones((30, 3)), [0] * 30, "all examples have the same code"),
+        (np.ones((30, 3)), [0] * 29, "has no class for each row: give `labels` beside `features`"),
+        (None, None, "give a file .npz that holds `features`"),
+    ],
+)
+def test_bad_codes_are_one_line(tmp_path, capsys, features, labels, said):
+    path = tmp_path / "codes.npz"
+    if features is not None:
+        np.savez(path, features=features, labels=np.array(labels, int))
+    assert levels.main(["--sets", "--codes", str(path)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert said in told[0]
