@@ -237,6 +237,20 @@ def test_weights_change_at_their_epochs():
     )
 
 
+@pytest.mark.parametrize(
+    ("network", "extent", "size"),
+    [
+        ("size", Extent((32, 32, 1), 28, 28), 1024),
+        ("text", Extent((32, 32, 1), 28, 28), 784),
+        ("text", Extent((32, 32, 3), 32, 32), 3072),
+        ("text", Extent((2,), 0, 0), None),
+    ],
+)
+def test_the_likelihood_is_of_the_numbers_that_the_network_sees(network, extent, size):
+    """Padding is not among them where the text's networks leave it out; features are not scaled."""
+    assert Networks(dataclasses.replace(TINY, network=network), K, extent, "bernoulli").size == size
+
+
 def test_a_user_s_function_moves_images():
     name = f"{darker.__module__}:darker"
     assert Config(augmentation=darker).augmentation == name

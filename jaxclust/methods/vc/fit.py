@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from functools import partial
-from math import prod
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +36,7 @@ def fit(job: Job[Config]) -> Result:
     n_clusters = config.max_clusters if found is None else found.memberships.shape[1]
     n_clusters = int(n_clusters if config.n_clusters == "auto" else config.n_clusters)
     nets = Networks(config, n_clusters, extent, likelihood)
-    schedules = schedules_of(config, job.n, None if job.are_features else prod(nets.shape))
+    schedules = schedules_of(config, job.n, nets.size)
     size = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(nets.init, job.key)[0]))
     runs = Restarts(job, size, convolutional=not job.are_features)
     joint = variational_clustering(config, n_clusters, nets, schedules)

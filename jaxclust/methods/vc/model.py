@@ -6,6 +6,7 @@ p(z|k)     prior network, a Gaussian             p(x|z)     decoder, Bernoulli o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 import jax
@@ -72,6 +73,11 @@ class Networks:
         if self.config.network == "size" or len(self.extent.shape) == 1:
             return self.extent.shape
         return (self.extent.height, self.extent.width, self.extent.shape[2])
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers of an image log p(x|z) is summed over; None for features."""
+        return prod(self.shape) if len(self.shape) > 1 else None
 
     def modules(self) -> Modules:
         """The Flax modules. Raises InputError for images that the text has no networks for."""
