@@ -59,8 +59,17 @@ class Target(NamedTuple):
         return list(described.devices)
 
     def options(self) -> dict[str, Any]:
-        """Compiler options: less effort where the compiler knows how, since nothing is run."""
-        return {"exec_time_optimization_effort": -1.0} if self.platform == "tpu" else {}
+        """Compiler options: less effort where the compiler knows how, since nothing is run.
+
+        A GPU's are those of LLVM and ptxas, which come after everything that is read here.
+        """
+        if self.platform == "tpu":
+            return {"exec_time_optimization_effort": -1.0}
+        return {
+            "xla_backend_optimization_level": 0,
+            "xla_llvm_disable_expensive_passes": True,
+            "xla_gpu_disable_gpuasm_optimizations": True,
+        }
 
 
 def _require(module: str, target: str) -> None:
