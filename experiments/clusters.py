@@ -34,6 +34,7 @@ from experiments.cluster_sets import SETS, Data
 from experiments.table import spread
 from jaxclust.errors import InputError
 from jaxclust.host import clusters
+from jaxclust.host.memberships import filled
 from jaxclust.methods.shared.first_clusters import ClustersConfig
 from jaxclust.metrics.clustering import accuracy
 from jaxclust.runs.lifecycle import read_json
@@ -85,11 +86,11 @@ def of_peers(data: Data) -> dict[str, dict[str, Any]]:
             found[name] = {"failed": f"{type(error).__name__}: {error}"}
             continue
         seconds = time.perf_counter() - start
-        filled = clusters.filled(near, labels) if (labels >= 0).any() else np.zeros(len(labels), int)
+        whole = filled(near, labels) if (labels >= 0).any() else np.zeros(len(labels), int)
         found[name] = {
             "n_clusters": int(labels.max()) + 1,
             "acc": score(labels, data),
-            "acc_filled": score(filled, data),
+            "acc_filled": score(whole, data),
             "noise": float((labels < 0).mean()),
             "seconds": seconds,
         }

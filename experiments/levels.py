@@ -1,17 +1,18 @@
-"""Which level of the trees is taken, two rules beside each other on the same draws: `python -m experiments.levels`.
+"""Which level of the trees is taken, three rules beside each other on the same draws: `python -m experiments.levels`.
 
     any      the level of the highest score: a single draw decides
-    usual    that of those which have about as many clusters as the draws like (jaxclust/host/clusters.py)
+    usual    that of those which have about as many clusters as the draws like (jaxclust/host/election.py)
+    divided  the same, its clusters divided that have clear clusters of their own (jaxclust/host/nested.py)
 
 Views are the data as they are and whitened; `--codes` adds files .npz of `features` and `labels`. Prints Markdown: the
 sets on which settings were chosen apart from those that confirm; K by seed, and the mean and the lowest ACC (of the
-most likely cluster of every row; labels are for this alone). Half an hour on one core; fewer `--seeds` or `--sets` take
+most likely cluster of every row; labels are for this alone). An hour on one core; fewer `--seeds` or `--sets` take
 less.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,16 +20,14 @@ from experiments import cluster_sets
 from experiments.cluster_sets import SETS
 from experiments.table import spread
 from jaxclust.errors import InputError
-from jaxclust.host import clusters, scores
-from jaxclust.host.scores import Scored
+from jaxclust.host import clusters, election, nested, scores
+from jaxclust.host.memberships import filled
+from jaxclust.host.scores import Scored, View
 from jaxclust.host.whitening import whitened
 from jaxclust.methods.shared.first_clusters import FEW, ClustersConfig
 from jaxclust.metrics.clustering import accuracy
 
-RULES: dict[str, Callable[[Sequence[Scored]], Scored]] = {
-    "any": lambda levels: max(levels, key=lambda one: one.score),
-    "usual": lambda levels: max(clusters.usual(levels), key=lambda one: one.score),
-}
+RULES = ("any", "usual", "divided")
 OTHERS = ("usps", "mnist10k", "mnist_thin", "orl_32", "segment", "pendigits", "digits_300")
 HEADER = ("data", "view", "true K", *(f"{rule}: {what}" for rule in RULES for what in ("K", "ACC %", "lowest")))
 
@@ -40,12 +39,20 @@ def taken(x: np.ndarray, labels: np.ndarray, seed: int, draws: int) -> dict[str,
     scored = scores.scores("view", view)
     if not scored:
         raise InputError("no draw has two clusters: there are no levels to compare")
-    found = {}
-    for rule, best in RULES.items():
-        one = best(scored)
-        filled = clusters.filled(view.maps[one.draw], one.level.labels)
-        found[rule] = (one.n_clusters, accuracy(filled, labels))
-    return found
+    usual = max(election.usual(scored), key=lambda one: one.score)
+    divided = nested.divisions(usual, view, "euclidean", seed)
+    parted = usual.level._replace(labels=nested.divided_labels(usual.level.labels, divided))
+    levels = {
+        "any": max(scored, key=lambda one: one.score),
+        "usual": usual,
+        "divided": usual._replace(level=parted),
+    }
+    return {rule: (int(one.level.labels.max()) + 1, accuracy(whole(view, one), labels)) for rule, one in levels.items()}
+
+
+def whole(view: View, one: Scored) -> np.ndarray:
+    """Labels (n,) of a level, its noise with the nearest clusters."""
+    return filled(view.maps[one.draw], one.level.labels)
 
 
 def line(name: str, view: str, x: np.ndarray, labels: np.ndarray, options: argparse.Namespace) -> list[str]:

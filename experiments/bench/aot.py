@@ -353,7 +353,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--target", action="append", help="repeatable; all by default")
     what = f"a step, or {predictions.PREFIX}METHOD; repeatable; all by default"
     parser.add_argument("--only", action="append", metavar="PROGRAM", help=what)
-    parser.add_argument("--no-exports", action="store_true", help="compile alone: an export is the same for all targets")
+    parser.add_argument("--no-exports", action="store_true", help="an export is the same for all targets")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     options = parser.parse_args(argv)
     say = partial(print, flush=True)

@@ -14,7 +14,8 @@ with about as many clusters as these, within a factor USUAL of their upper media
 draw with a lucky level decides. Of them the level of the highest excess is taken: its clusters are as large as they can
 be, leave little out, and come again in draws that saw other neighbours. Several views compete by what they have beyond
 such a cloud, as in the gap statistic (Tibshirani et al. 2001): UMAP divides a cloud of few dimensions too, the same way
-in every draw. 'coarse' and 'fine' take the best of the levels of fewer and more clusters.
+in every draw. A cluster of that level whose rows alone have clear clusters in every draw is divided (nested.py).
+'coarse' and 'fine' take the best of the levels of fewer and more clusters, undivided.
 
 A given number K is taken from the level of that number with the highest score. Where none has it, the next finer level
 is merged, or the finest one is split: merged are the two clusters whose union adds the least to the squares within
@@ -24,24 +25,22 @@ No clear clusters: the draws' highest excesses are below CLEAR on the mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxclust.errors import InputError
-from jaxclust.host import neighbours
+from jaxclust.host import neighbours, nested
+from jaxclust.host.election import KEPT_LEVELS, Granularity, by_draw, distinct_levels, elect, mean_excess
 from jaxclust.host.leaves import Level
+from jaxclust.host.memberships import filled, matching, memberships, one_hot
+from jaxclust.host.nested import Division
 from jaxclust.host.parts import merged, split
-from jaxclust.host.scores import FEW, Scored, View, cloud, information, look, scores, similar
-
-Granularity = Literal["coarse", "auto", "fine"]
+from jaxclust.host.scores import FEW, Scored, View, cloud, look, scores
 
 MARGIN = 0.03  # by which a view after the first has to be better to be taken
-COARSER = 1.5  # the factor by which 'coarse' and 'fine' differ from 'auto' at least
-USUAL = 1.8  # the most that a level's number of clusters differs by, as a factor, from what the draws like
 CLEAR = 0.25
 JITTER = 1e-5  # of the standard deviation: copies of a row are no longer the same
-KEPT_LEVELS = 8
 ASKED = 5  # neighbours that say to which cluster a row outside the sample belongs
 
 
@@ -52,7 +51,7 @@ class Found(NamedTuple):
     memberships: (n, K) float32, rows sum to one; the noise rows too.
     levels:      (l, n) int32, other clusterings of the same rows without noise, fewest clusters first.
     told:        plain JSON: 'clear', 'n_clusters', 'score', 'cloud', 'excess', 'view', 'runner_up', 'by_draw',
-                 'levels'.
+                 'levels', 'divided': parts by the number of the cluster that is divided.
     """
 
     labels: np.ndarray
@@ -93,7 +92,10 @@ def find(
         maps = looked[next(iter(views))].maps
         labels = split(maps[0], np.zeros(len(first), np.int32), 2, seed)
         chosen = Scored(Level(labels, 2, 0.0, 0.0), next(iter(views)), 0, 0.0)
-    found = described(chosen, scored, looked, n_clusters, note)
+    divided: list[Division] = []
+    if n_clusters == "auto" and granularity == "auto" and mean_excess(scored, looked) >= CLEAR:
+        divided = nested.divisions(chosen, looked[chosen.view], metric, seed)
+    found = described(chosen, scored, looked, n_clusters, note, divided)
     return alike(found, which.reshape(-1)) if copies else found
 
 
@@ -114,33 +116,6 @@ def jittered(x: np.ndarray, seed: int) -> np.ndarray:
     """x (n, d) with copies of a row apart by next to nothing."""
     spread = JITTER * np.asarray(x, np.float64).std(0) + np.finfo(np.float32).tiny
     return (x + np.random.default_rng(seed).normal(size=x.shape) * spread).astype(np.float32)
-
-
-def elect(scored: Sequence[Scored], granularity: Granularity) -> Scored | None:
-    """The usual level of the highest excess; 'coarse' and 'fine': the best with fewer, or more, clusters than it."""
-    best = max(usual(scored), key=lambda one: one.excess, default=None)
-    if best is None or granularity == "auto":
-        return best
-    if granularity == "coarse":
-        rest = [one for one in scored if one.n_clusters * COARSER <= best.n_clusters]
-    else:
-        rest = [one for one in scored if one.n_clusters >= best.n_clusters * COARSER]
-    return max(rest, key=lambda one: one.excess, default=best)
-
-
-def usual(scored: Sequence[Scored]) -> list[Scored]:
-    """Of each view the levels with about as many clusters as its draws like, by the upper median of their best ones.
-
-    Upper, so that of two draws that differ one is taken as it is, and not a number between that no draw likes.
-    """
-    kept: list[Scored] = []
-    for view in dict.fromkeys(one.view for one in scored):
-        levels = [one for one in scored if one.view == view]
-        of_draws = [[one for one in levels if one.draw == draw] for draw in {one.draw for one in levels}]
-        liked = sorted(max(of_draw, key=lambda one: one.excess).n_clusters for of_draw in of_draws)
-        middle = liked[len(liked) // 2]
-        kept += [one for one in levels if middle / USUAL <= one.n_clusters <= middle * USUAL]
-    return kept
 
 
 def with_number(scored: Sequence[Scored], views: Mapping[str, View], n_clusters: int, seed: int) -> Scored | None:
@@ -190,13 +165,19 @@ def described(
     views: Mapping[str, View],
     n_clusters: int | str,
     note: Callable[[str], None],
+    divided: Sequence[Division] = (),
 ) -> Found:
     """What is found, with memberships, other levels, and how sure it is."""
     view = views[chosen.view]
-    matches = matching(chosen, scored)
+    member = memberships(chosen, matching(chosen, scored), view)
+    kept = distinct_levels(scored)
+    if divided:
+        member = nested.divided_memberships(member, divided, view.maps[chosen.draw])
+        labels = nested.divided_labels(chosen.level.labels, divided)
+        chosen = chosen._replace(level=chosen.level._replace(labels=labels, n_clusters=member.shape[1]))
+        kept = [chosen, *(one for one in kept if one.n_clusters != chosen.n_clusters)][:KEPT_LEVELS]
     excess = mean_excess(scored, views)
     clear = bool(excess >= CLEAR)
-    kept = distinct_levels(scored)
     others = [one for one in kept if one.n_clusters != chosen.n_clusters]
     told = {
         "clear": clear,
@@ -208,6 +189,7 @@ def described(
         "runner_up": others[0].n_clusters if others else None,
         "by_draw": {name: by_draw(name, scored, len(v.maps)) for name, v in views.items()},
         "levels": {str(one.n_clusters): round(one.score, 4) for one in sorted(kept, key=lambda one: one.n_clusters)},
+        "divided": {str(one.cluster): one.memberships.shape[1] for one in divided},
     }
     if n_clusters == "auto":
         told_of = {name: ", ".join(map(str, by_draw(name, scored, len(v.maps)))) for name, v in views.items()}
@@ -215,91 +197,12 @@ def described(
         note(f"score {chosen.score:.2f}, a cloud without clusters {chosen.cloud:.2f}; clusters by draw: {draws}")
         if not clear:
             note("no clear clusters here: the labels are the most plausible ones")
+    for one in divided:
+        note(f"{len(one.rows)} rows of one cluster are {one.memberships.shape[1]} clear ones by themselves")
     levels = [filled(views[one.view].maps[one.draw], one.level.labels) for one in kept]
     order = np.argsort([one.n_clusters for one in kept], kind="stable")
     together = np.stack([levels[i] for i in order]) if levels else np.zeros((0, len(view.values)), np.int32)
-    return Found(chosen.level.labels, memberships(chosen, matches, view), together.astype(np.int32), told)
-
-
-def matching(chosen: Scored, scored: Sequence[Scored]) -> list[Level]:
-    """Of each other draw of the view the level that agrees most with the chosen one."""
-    found = []
-    for draw in sorted({one.draw for one in scored if one.view == chosen.view} - {chosen.draw}):
-        levels = [one.level for one in scored if (one.view, one.draw) == (chosen.view, draw)]
-        alike = [level for level in levels if similar(level, chosen.level)]
-        if alike:
-            found.append(max(alike, key=lambda level: information(chosen.level, level)))
-    return found
-
-
-def best_by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[Scored | None]:
-    """The level that each draw of a view would take."""
-    return [elect([one for one in scored if (one.view, one.draw) == (name, i)], "auto") for i in range(draws)]
-
-
-def by_draw(name: str, scored: Sequence[Scored], draws: int) -> list[int | None]:
-    """The number of clusters that each draw of a view would take."""
-    return [None if one is None else one.n_clusters for one in best_by_draw(name, scored, draws)]
-
-
-def mean_excess(scored: Sequence[Scored], views: Mapping[str, View]) -> float:
-    """The mean of the draws' highest excesses in the view of the best level: a cloud's score is such a mean too."""
-    best = elect(scored, "auto")
-    if best is None:
-        return 0.0
-    of_draws = best_by_draw(best.view, scored, len(views[best.view].maps))
-    return float(np.mean([0.0 if one is None else one.excess for one in of_draws]))
-
-
-def distinct_levels(scored: Sequence[Scored]) -> list[Scored]:
-    """The elected level and those of the highest excess, best first, no two of them with about as many clusters."""
-    kept: list[Scored] = []
-    elected = [] if (best := elect(scored, "auto")) is None else [best]
-    for one in elected + sorted(scored, key=lambda one: -one.excess):
-        apart = all(max(one.n_clusters, k.n_clusters) >= COARSER * min(one.n_clusters, k.n_clusters) for k in kept)
-        if apart and len(kept) < KEPT_LEVELS:
-            kept.append(one)
-    return kept
-
-
-def filled(map: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Labels (n,) without noise: those of the nearest row in the map (n, d) that has one."""
-    from scipy.spatial import cKDTree
-
-    known = labels >= 0
-    if known.all():
-        return labels
-    out = labels.copy()
-    out[~known] = labels[known][cKDTree(map[known]).query(map[~known])[1]]
-    return out
-
-
-def memberships(chosen: Scored, matches: Sequence[Level], view: View) -> np.ndarray:
-    """How often the draws, and a row's neighbours, say each cluster: (n, K) float32, rows sum to one.
-
-    A cluster of another draw stands for the chosen one that it shares most rows with.
-    """
-    n_clusters = chosen.n_clusters
-    map = view.maps[chosen.draw]
-    votes = one_hot(filled(map, chosen.level.labels), n_clusters)
-    for other in matches:
-        both = (chosen.level.labels >= 0) & (other.labels >= 0)
-        table = np.zeros((other.n_clusters, n_clusters))
-        np.add.at(table, (other.labels[both], chosen.level.labels[both]), 1)
-        stands_for = np.append(np.where(table.any(1), table.argmax(1), -1), -1)
-        votes += one_hot(stands_for[other.labels], n_clusters)
-    if view.near is not None:
-        votes = votes / votes.sum(1, keepdims=True)
-        around = np.zeros_like(votes)
-        for place in view.near.index.T:
-            around += votes[place]
-        votes += around / len(view.near.index.T)
-    return (votes / votes.sum(1, keepdims=True)).astype(np.float32)
-
-
-def one_hot(labels: np.ndarray, n_clusters: int) -> np.ndarray:
-    """(n,) -> (n, K) float32; rows of -1 are zero."""
-    return (labels[:, None] == np.arange(n_clusters)).astype(np.float32)
+    return Found(chosen.level.labels, member, together.astype(np.int32), told)
 
 
 def of_copies(distinct: np.ndarray, which: np.ndarray, n_clusters: int | str, note: Callable[[str], None]) -> Found:
@@ -314,7 +217,7 @@ def of_copies(distinct: np.ndarray, which: np.ndarray, n_clusters: int | str, no
     note(f"{k} distinct rows among {len(which)}: {found} clusters")
     told = {
         "clear": True, "n_clusters": found, "score": 1.0, "cloud": 0.0, "excess": 1.0, "view": "copies",
-        "runner_up": None, "by_draw": {}, "levels": {str(found): 1.0},
+        "runner_up": None, "by_draw": {}, "levels": {str(found): 1.0}, "divided": {},
     }  # fmt: skip
     return Found(labels, one_hot(labels, found), labels[None], told)
 

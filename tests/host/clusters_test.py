@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from jaxclust.errors import InputError
-from jaxclust.host import clusters
+from jaxclust.host import clusters, election
 from jaxclust.host.leaves import Level
 from jaxclust.host.scores import Scored, View
 
@@ -157,7 +157,7 @@ def test_fine_finds_the_blobs_of_groups():
     x, group, blob = nested(20, 0.3, 0.45)
     auto, fine = find(x), find(x, granularity="fine")
     assert adjusted_rand_score(group, auto.labels) == 1
-    assert fine.told["n_clusters"] >= clusters.COARSER * 3
+    assert fine.told["n_clusters"] >= election.COARSER * 3
     assert adjusted_rand_score(blob, fine.labels) > 0.8
     assert fine.told["levels"] == auto.told["levels"]
     by_number = {int(row.max()) + 1: row for row in auto.levels}
@@ -172,7 +172,7 @@ def test_coarse_joins_blobs():
     x, _, blob = nested(14, 0.3, 2.0)
     auto, coarse = find(x), find(x, granularity="coarse")
     assert adjusted_rand_score(blob, auto.labels) == 1
-    assert 2 <= coarse.told["n_clusters"] <= 12 / clusters.COARSER
+    assert 2 <= coarse.told["n_clusters"] <= 12 / election.COARSER
     joined = [set(coarse.labels[blob == b]) for b in range(12)]
     assert all(len(names) == 1 for names in joined)
 
@@ -358,7 +358,7 @@ def test_a_lucky_draw_does_not_decide_by_hand():
     halves = [scored(k, s, draw=i) for i, (k, s) in enumerate([(3, 0.8), (10, 0.7), (3, 0.8), (10, 0.7)])]
     assert clusters.elect([*halves, scored(6, 0.5)], "auto").n_clusters == 10, "not six, which no draw likes"
     views = [scored(4, 0.8), scored(9, 0.9)._replace(view="inputs")]
-    assert clusters.usual(views) == views, "each view by its own draws"
+    assert election.usual(views) == views, "each view by its own draws"
 
 
 def test_levels_that_are_told_differ_in_number():

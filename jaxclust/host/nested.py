@@ -1,0 +1,103 @@
+"""Clusters of clusters: a cluster is divided where its rows, looked at alone, have clear clusters in every draw.
+
+In a map of all rows what is nearest stays together: 3, 5 and 8 are one island of USPS's pixels. In maps of that island
+alone they are three. A cluster is divided into p parts where
+
+    each draw of its rows alone has its highest score with p clusters, and
+    the mean over these draws of  (score - c) / (1 - c)  is at least NESTED,
+
+c the score of clouds without clusters that have the cluster's own covariance (scores.py). Handwritings of one digit are
+parts too: draws differ about their number, or they are hardly clearer than such clouds.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxclust.host.election import elect, mean_excess
+from jaxclust.host.memberships import filled, matching, memberships
+from jaxclust.host.scores import Scored, View, cloud, look, scores
+
+NESTED = 0.5
+LEAST = 50  # rows of a cluster that is looked at
+FIRST = 2  # draws that have to agree before there are more
+
+
+class Division(NamedTuple):
+    """The parts of a cluster. cluster: its number. rows: (m,) its rows. labels: (m,) int32, their parts.
+    memberships: (m, p) float32, rows sum to one."""
+
+    cluster: int
+    rows: np.ndarray
+    labels: np.ndarray
+    memberships: np.ndarray
+
+
+def divisions(chosen: Scored, view: View, metric: str, seed: int) -> list[Division]:
+    """Of each cluster of the level that has clear parts, these; none where there is one draw, which cannot disagree."""
+    found = []
+    for cluster in range(chosen.n_clusters):
+        rows = np.flatnonzero(chosen.level.labels == cluster)
+        if len(rows) >= LEAST and len(view.maps) >= FIRST:
+            parts = parts_of(view.values[rows], metric, len(view.maps), seed + cluster + 1)
+            if parts is not None:
+                found.append(Division(cluster, rows, *parts))
+    return found
+
+
+def parts_of(x: np.ndarray, metric: str, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels (m,) and memberships (m, p) of the clear clusters of these rows (m, d); None where they have none."""
+
+    def quiet(text: str) -> None: ...
+
+    view = look(x, metric, FIRST, seed, quiet)
+    if not agreed(scored := scores("within", view), FIRST):
+        return None
+    if draws > FIRST:
+        more = look(x, metric, draws - FIRST, seed + FIRST, quiet)
+        view = view._replace(maps=view.maps + more.maps)
+        if not agreed(scored := scores("within", view), draws):
+            return None
+    beyond = cloud(view, metric, draws, seed)
+    scored = [one._replace(cloud=beyond) for one in scored]
+    best = elect(scored, "auto")
+    if best is None or mean_excess(scored, {"within": view}) < NESTED:
+        return None
+    labels = filled(view.maps[best.draw], best.level.labels)
+    return labels, memberships(best, matching(best, scored), view)
+
+
+def agreed(scored: Sequence[Scored], draws: int) -> bool:
+    """Whether so many draws have their highest scores with one number of clusters."""
+    found = {one.draw for one in scored}
+    best = [max((one for one in scored if one.draw == draw), key=lambda one: one.score) for draw in found]
+    return len(found) == draws and len({one.n_clusters for one in best}) == 1
+
+
+def divided_labels(labels: np.ndarray, divided: Sequence[Division]) -> np.ndarray:
+    """Labels (n,) of K clusters and noise with clusters divided: a first part keeps the number, others come last."""
+    out, k = labels.copy(), int(labels.max()) + 1
+    for division in divided:
+        others = division.labels > 0
+        out[division.rows[others]] = k + division.labels[others] - 1
+        k += division.memberships.shape[1] - 1
+    return out
+
+
+def divided_memberships(member: np.ndarray, divided: Sequence[Division], map: np.ndarray) -> np.ndarray:
+    """Memberships (n, K) with those of divided clusters shared out among their parts, in the order of divided_labels.
+
+    A row of another cluster shares them out as the nearest row of the cluster in the map (n, d).
+    """
+    from scipy.spatial import cKDTree
+
+    first = member.copy()
+    columns = [first]
+    for division in divided:
+        nearest = cKDTree(map[division.rows]).query(map)[1]
+        nearest[division.rows] = np.arange(len(division.rows))
+        shares = member[:, [division.cluster]] * division.memberships[nearest]
+        first[:, division.cluster] = shares[:, 0]
+        columns.append(shares[:, 1:])
+    return np.concatenate(columns, 1)
