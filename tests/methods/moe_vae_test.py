@@ -36,7 +36,7 @@ def fit(config, seed=0):
         {"expert_sizes": "unequal", "top_experts": "all"},
         {"clusterer": "gmm", "n_clusters": 3},
         {"clusterer": "hdbscan", "min_cluster_share": 0.1, "n_clusters": 3},
-        {"autoencoder": "wae", "wae_penalty": "gan", "n_clusters": 3},
+        {"autoencoder": "wae", "wae_penalty": "gan", "n_clusters": 3, "latent_dim": 3},
     ],
     ids=lambda o: next(iter(o)),
 )
