@@ -19,7 +19,7 @@ from jaxclust.host.election import elect, mean_excess
 from jaxclust.host.memberships import filled, matching, memberships
 from jaxclust.host.scores import Scored, View, cloud, look, scores
 
-NESTED = 2 / 3
+NESTED = 2 / 3  # at a half, zeros of digits were two clusters in two fits of three
 LEAST = 50  # rows of a cluster that is looked at
 FIRST = 2  # draws that have to agree before there are more
 
