@@ -21,7 +21,7 @@ from jaxclust.host.scores import Scored, View, cloud, look, scores
 
 NESTED = 2 / 3  # at a half, zeros of digits were two clusters in two fits of three
 LEAST = 50  # rows of a cluster that is looked at
-FIRST = 2  # draws that have to agree before there are more
+DRAWS, FIRST = 4, 2  # however few draws the whole has; and how many of these have to agree before there are more
 
 
 class Division(NamedTuple):
@@ -35,18 +35,18 @@ class Division(NamedTuple):
 
 
 def divisions(chosen: Scored, view: View, metric: str, seed: int) -> list[Division]:
-    """Of each cluster of the level that has clear parts, these; none where there is one draw, which cannot disagree."""
+    """The parts of those clusters of the level that have clear ones; none where the whole has a single draw."""
     found = []
     for cluster in range(chosen.n_clusters):
         rows = np.flatnonzero(chosen.level.labels == cluster)
-        if len(rows) >= LEAST and len(view.maps) >= FIRST:
-            parts = parts_of(view.values[rows], metric, len(view.maps), seed + cluster + 1)
+        if len(rows) >= LEAST and len(view.maps) > 1:
+            parts = parts_of(view.values[rows], metric, seed + cluster + 1)
             if parts is not None:
                 found.append(Division(cluster, rows, *parts))
     return found
 
 
-def parts_of(x: np.ndarray, metric: str, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+def parts_of(x: np.ndarray, metric: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Labels (m,) and memberships (m, p) of the clear clusters of these rows (m, d); None where they have none."""
 
     def quiet(text: str) -> None: ...
@@ -54,12 +54,11 @@ def parts_of(x: np.ndarray, metric: str, draws: int, seed: int) -> tuple[np.ndar
     view = look(x, metric, FIRST, seed, quiet)
     if not agreed(scored := scores("within", view), FIRST):
         return None
-    if draws > FIRST:
-        more = look(x, metric, draws - FIRST, seed + FIRST, quiet)
-        view = view._replace(maps=view.maps + more.maps)
-        if not agreed(scored := scores("within", view), draws):
-            return None
-    beyond = cloud(view, metric, draws, seed)
+    more = look(x, metric, DRAWS - FIRST, seed + FIRST, quiet)
+    view = view._replace(maps=view.maps + more.maps)
+    if not agreed(scored := scores("within", view), DRAWS):
+        return None
+    beyond = cloud(view, metric, DRAWS, seed)
     scored = [one._replace(cloud=beyond) for one in scored]
     best = elect(scored, "auto")
     if best is None or mean_excess(scored, {"within": view}) < NESTED:
