@@ -51,7 +51,8 @@ class Found(NamedTuple):
     memberships: (n, K) float32, rows sum to one; the noise rows too.
     levels:      (l, n) int32, other clusterings of the same rows without noise, fewest clusters first.
     told:        plain JSON: 'clear', 'n_clusters', 'score', 'cloud', 'excess', 'view', 'runner_up', 'by_draw',
-                 'levels', 'divided': parts by the number of the cluster that is divided.
+                 'levels', 'divided': parts by the number of the cluster that is divided; score, cloud and excess are
+                 those of the level before.
     """
 
     labels: np.ndarray

@@ -48,13 +48,10 @@ def divisions(chosen: Scored, view: View, metric: str, seed: int) -> list[Divisi
 
 def parts_of(x: np.ndarray, metric: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Labels (m,) and memberships (m, p) of the clear clusters of these rows (m, d); None where they have none."""
-
-    def quiet(text: str) -> None: ...
-
-    view = look(x, metric, FIRST, seed, quiet)
+    view = look(x, metric, FIRST, seed, lambda text: None)
     if not agreed(scored := scores("within", view), FIRST):
         return None
-    more = look(x, metric, DRAWS - FIRST, seed + FIRST, quiet)
+    more = look(x, metric, DRAWS - FIRST, seed + FIRST, lambda text: None)
     view = view._replace(maps=view.maps + more.maps)
     if not agreed(scored := scores("within", view), DRAWS):
         return None

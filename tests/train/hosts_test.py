@@ -17,7 +17,7 @@ from tests.conftest import QUICKLY
 from tests.contract_test import TINY
 
 ROOT = Path(__file__).parents[2]
-SHORT = {"min_steps": 20, "latent_dim": 2}  # and no search for the latent size
+SHORT = {"min_steps": 20}
 COMMAND = """
 import sys
 from jaxclust import methods
@@ -78,7 +78,7 @@ def losses(run):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "training", "rtol"),
-    [("toy", "centres", 1e-5), ("moe-vae", "autoencoder", 1e-3)],
+    [("toy", "centres", 1e-5), ("moe-vae", "search-autoencoder", 1e-3)],
 )
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(data, tmp_path, method, training, rtol):
     words = [method, data, *options(method), *([] if method == "toy" else ["--no-figures"])]
