@@ -1,8 +1,9 @@
-"""Which level of the trees is taken, three rules beside each other on the same draws: `python -m experiments.levels`.
+"""Which level of the trees is taken, rules beside each other on the same draws: `python -m experiments.levels`.
 
     any      the level of the highest score: a single draw decides
     usual    that of those which have about as many clusters as the draws like (jaxclust/host/election.py)
     divided  the same, its clusters divided that have clear clusters of their own (jaxclust/host/nested.py)
+    given    the number of classes is given, if `--rules` asks for it: what `--n-clusters K` does
 
 Views are the data as they are and whitened; `--codes` adds files .npz of `features` and `labels`. Prints Markdown: the
 sets on which settings were chosen apart from those that confirm; K by seed, and the mean and the lowest ACC (of the
@@ -22,47 +23,48 @@ from experiments.table import spread
 from jaxclust.errors import InputError
 from jaxclust.host import clusters, election, nested, scores
 from jaxclust.host.memberships import filled
-from jaxclust.host.scores import Scored, View
 from jaxclust.host.whitening import whitened
 from jaxclust.methods.shared.first_clusters import FEW, ClustersConfig
 from jaxclust.metrics.clustering import accuracy
 
-RULES = ("any", "usual", "divided")
+RULES = ("any", "usual", "divided", "given")
 OTHERS = ("usps", "mnist10k", "mnist_thin", "orl_32", "segment", "pendigits", "digits_300")
-HEADER = ("data", "view", "true K", *(f"{rule}: {what}" for rule in RULES for what in ("K", "ACC %", "lowest")))
 
 
-def taken(x: np.ndarray, labels: np.ndarray, seed: int, draws: int) -> dict[str, tuple[int, float]]:
-    """K and ACC by each rule, of rows (n, d) with classes (n,)."""
+def taken(x: np.ndarray, labels: np.ndarray, seed: int, options: argparse.Namespace) -> dict[str, tuple[int, float]]:
+    """K and ACC by each rule that is asked for, of rows (n, d) with classes (n,)."""
     clusters.check(x, "auto")
-    view = scores.look(x, "euclidean", draws, seed, lambda text: None)
+    view = scores.look(x, "euclidean", options.draws, seed, lambda text: None)
     scored = scores.scores("view", view)
     if not scored:
         raise InputError("no draw has two clusters: there are no levels to compare")
-    usual = max(election.usual(scored), key=lambda one: one.score)
-    divided = nested.divisions(usual, view, "euclidean", seed)
-    parted = usual.level._replace(labels=nested.divided_labels(usual.level.labels, divided))
-    levels = {
-        "any": max(scored, key=lambda one: one.score),
-        "usual": usual,
-        "divided": usual._replace(level=parted),
-    }
-    return {rule: (int(one.level.labels.max()) + 1, accuracy(whole(view, one), labels)) for rule, one in levels.items()}
-
-
-def whole(view: View, one: Scored) -> np.ndarray:
-    """Labels (n,) of a level, its noise with the nearest clusters."""
-    return filled(view.maps[one.draw], one.level.labels)
+    found = {}
+    for rule in options.rules:
+        if rule == "any":
+            chosen, divided = max(scored, key=lambda one: one.score), []
+        elif rule == "given":
+            chosen, divided = clusters.with_number(scored, {"view": view}, len(np.unique(labels)), "euclidean", seed)
+        else:
+            chosen = max(election.usual(scored), key=lambda one: one.score)
+            divided = nested.divisions(chosen, view, "euclidean", seed) if rule == "divided" else []
+        parted = nested.divided_labels(chosen.level.labels, divided)
+        found[rule] = int(parted.max()) + 1, accuracy(filled(view.maps[chosen.draw], parted), labels)
+    return found
 
 
 def line(name: str, view: str, x: np.ndarray, labels: np.ndarray, options: argparse.Namespace) -> list[str]:
-    """One line of a table, in the order of HEADER."""
-    runs = [taken(x, labels, seed, options.draws) for seed in options.seeds]
+    """One line of a table, in the order of `header`."""
+    runs = [taken(x, labels, seed, options) for seed in options.seeds]
     cells = [name, view, str(len(np.unique(labels)))]
-    for rule in RULES:
+    for rule in options.rules:
         numbers, accs = zip(*(run[rule] for run in runs), strict=True)
         cells += [" ".join(map(str, numbers)), spread(accs, lambda acc: f"{100 * acc:.1f}"), f"{100 * min(accs):.1f}"]
     return cells
+
+
+def header(rules: Sequence[str]) -> list[str]:
+    """The first line of a table."""
+    return ["data", "view", "true K", *(f"{rule}: {what}" for rule in rules for what in ("K", "ACC %", "lowest"))]
 
 
 def views(name: str, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -77,6 +79,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--codes", nargs="+", metavar="FILE", default=[], help=".npz with `features` and `labels`")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--draws", type=int, default=ClustersConfig().draws, help="of UMAP, for each seed")
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES[:3])
     options = parser.parse_args(argv)
     if unknown := [name for name in options.sets if name not in SETS]:
         raise InputError(f"set {unknown[0]!r} is unknown: choose of {', '.join(SETS)}")
@@ -104,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     for group, lines in tables.items():
         print(f"\nSettings {group}:\n" if group != "saved codes" else f"\n{group}:\n")
-        print("\n".join(f"| {' | '.join(cells)} |" for cells in (HEADER, ["---"] * len(HEADER), *lines)))
+        top = header(options.rules)
+        print("\n".join(f"| {' | '.join(cells)} |" for cells in (top, ["---"] * len(top), *lines)))
     return 0
 
 

@@ -54,7 +54,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     },
     "vc": {
         "n_clusters": 3, "width": 0.1, "min_filters": 4, "latent_dim": 4, "batch_size": 30, "draws": 1, "epochs": 4,
-        "pretrain_epochs": 4, "guided_epochs": 4, "min_steps": 30, "restarts": 2, "learning_rate": 0.01,
+        "pretrain_epochs": 4, "guided_epochs": 4, "min_steps": 100, "restarts": 2, "learning_rate": 0.01,
     },
     "umap-density": {
         "n_clusters": 3, "draws": 1, "width": 0.1, "min_filters": 4, "min_steps": 150, "batch_size": 40,

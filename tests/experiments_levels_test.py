@@ -1,4 +1,4 @@
-"""The three rules for levels beside each other: what is printed, and what is refused."""
+"""The rules for levels beside each other: what is printed, and what is refused."""
 
 import numpy as np
 import pytest
@@ -12,9 +12,10 @@ def test_all_rules_find_blobs(monkeypatch, capsys):
     labels = np.repeat(np.arange(3), 20)
     x = (8 * np.eye(3, 6)[labels] + rng.normal(0, 0.3, (60, 6))).astype(np.float32)
     monkeypatch.setitem(cluster_sets.SETS, "digits_300", lambda: Data(x, labels))
-    assert levels.main(["--sets", "digits_300", "--seeds", "0", "--draws", "2"]) == 0
+    options = ["--sets", "digits_300", "--seeds", "0", "--draws", "2"]
+    assert levels.main([*options, "--rules", *levels.RULES]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| digits_300")]
-    as_they_are = "| digits_300 | as they are | 3" + 3 * " | 3 | 100.0 | 100.0" + " |"
+    as_they_are = "| digits_300 | as they are | 3" + len(levels.RULES) * " | 3 | 100.0 | 100.0" + " |"
     assert lines == [as_they_are, as_they_are.replace("as they are", "whitened")]
 
 

@@ -17,9 +17,10 @@ such a cloud, as in the gap statistic (Tibshirani et al. 2001): UMAP divides a c
 in every draw. A cluster of that level whose rows alone have clear clusters in every draw is divided (nested.py).
 'coarse' and 'fine' take the best of the levels of fewer and more clusters, undivided.
 
-A given number K is taken from the level of that number with the highest score. Where none has it, the next finer level
-is merged, or the finest one is split: merged are the two clusters whose union adds the least to the squares within
-clusters (Ward 1963), split is the one with the most of them, by 2-means; both in the draw's coordinates.
+A given number K: the clusters of 'auto' where these are K, divided ones counted; else the level of K clusters with the
+highest excess. Where none has K, the next finer level is merged, or the finest one is split: merged are the two
+clusters whose union adds the least to the squares within clusters (Ward 1963), split is the one with the most of them,
+by 2-means; both in the draw's coordinates.
 
 No clear clusters: the draws' highest excesses are below CLEAR on the mean.
 """
@@ -87,15 +88,10 @@ def find(
     for i, (name, view) in enumerate(looked.items()):
         beyond = cloud(view, metric, draws, seed + 1000 * (i + 1)) + MARGIN * (i > 0)
         scored += [one._replace(cloud=beyond) for one in scores(name, view)]
-    asked = None if n_clusters == "auto" else int(n_clusters)
-    chosen = elect(scored, granularity) if asked is None else with_number(scored, looked, asked, seed)
-    if chosen is None:
-        maps = looked[next(iter(views))].maps
-        labels = split(maps[0], np.zeros(len(first), np.int32), 2, seed)
-        chosen = Scored(Level(labels, 2, 0.0, 0.0), next(iter(views)), 0, 0.0)
-    divided: list[Division] = []
-    if n_clusters == "auto" and granularity == "auto" and mean_excess(scored, looked) >= CLEAR:
-        divided = nested.divisions(chosen, looked[chosen.view], metric, seed)
+    if n_clusters == "auto":
+        chosen, divided = elected(scored, looked, granularity, metric, seed)
+    else:
+        chosen, divided = with_number(scored, looked, int(n_clusters), metric, seed)
     found = described(chosen, scored, looked, n_clusters, note, divided)
     return alike(found, which.reshape(-1)) if copies else found
 
@@ -119,25 +115,49 @@ def jittered(x: np.ndarray, seed: int) -> np.ndarray:
     return (x + np.random.default_rng(seed).normal(size=x.shape) * spread).astype(np.float32)
 
 
-def with_number(scored: Sequence[Scored], views: Mapping[str, View], n_clusters: int, seed: int) -> Scored | None:
-    """K clusters: the best level that has them; else the next finer one merged, or the finest one split."""
+def elected(
+    scored: Sequence[Scored], views: Mapping[str, View], granularity: Granularity, metric: str, seed: int
+) -> tuple[Scored, list[Division]]:
+    """The level that is taken where no number is given, and the parts of its clusters; two halves where none is."""
+    chosen = elect(scored, granularity)
+    if chosen is None:
+        return halves(views, 2, seed), []
+    if granularity != "auto" or mean_excess(scored, views) < CLEAR:
+        return chosen, []
+    return chosen, nested.divisions(chosen, views[chosen.view], metric, seed)
+
+
+def with_number(
+    scored: Sequence[Scored], views: Mapping[str, View], n_clusters: int, metric: str, seed: int
+) -> tuple[Scored, list[Division]]:
+    """K clusters: those of 'auto' or of the best level with K; else the next finer one merged, or the finest split."""
+    best = elect(scored, "auto")
+    if best is not None and best.n_clusters < n_clusters:
+        best, divided = elected(scored, views, "auto", metric, seed)
+        if nested.number(best, divided) == n_clusters:
+            return best, divided
     exact = [one for one in scored if one.n_clusters == n_clusters]
     if exact:
-        return max(exact, key=lambda one: one.excess)
+        return max(exact, key=lambda one: one.excess), []
     finer = [one for one in scored if one.n_clusters > n_clusters]
     coarser = [one for one in scored if one.n_clusters < n_clusters]
     if finer:
-        best = min(finer, key=lambda one: (one.n_clusters, -one.excess))
+        nearest = min(finer, key=lambda one: (one.n_clusters, -one.excess))
         change: Callable[..., np.ndarray] = merged
     elif coarser:
-        best = min(coarser, key=lambda one: (-one.n_clusters, -one.excess))
+        nearest = min(coarser, key=lambda one: (-one.n_clusters, -one.excess))
         change = split
     else:
-        name, view = next(iter(views.items()))
-        labels = split(view.maps[0], np.zeros(len(view.values), np.int32), n_clusters, seed)
-        return Scored(Level(labels, n_clusters, 0.0, 0.0), name, 0, 0.0)
-    labels = change(views[best.view].maps[best.draw], best.level.labels, n_clusters, seed)
-    return best._replace(level=best.level._replace(labels=labels, n_clusters=n_clusters))
+        return halves(views, n_clusters, seed), []
+    labels = change(views[nearest.view].maps[nearest.draw], nearest.level.labels, n_clusters, seed)
+    return nearest._replace(level=nearest.level._replace(labels=labels, n_clusters=n_clusters)), []
+
+
+def halves(views: Mapping[str, View], n_clusters: int, seed: int) -> Scored:
+    """K clusters of the first view's first draw where no draw has any level: all rows, split."""
+    name, view = next(iter(views.items()))
+    labels = split(view.maps[0], np.zeros(len(view.values), np.int32), n_clusters, seed)
+    return Scored(Level(labels, n_clusters, 0.0, 0.0), name, 0, 0.0)
 
 
 def alike(found: Found, which: np.ndarray) -> Found:

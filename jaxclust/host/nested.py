@@ -71,6 +71,11 @@ def agreed(scored: Sequence[Scored], draws: int) -> bool:
     return len(found) == draws and len({one.n_clusters for one in best}) == 1
 
 
+def number(chosen: Scored, divided: Sequence[Division]) -> int:
+    """How many clusters the level has once these are divided."""
+    return chosen.n_clusters + sum(division.memberships.shape[1] - 1 for division in divided)
+
+
 def divided_labels(labels: np.ndarray, divided: Sequence[Division]) -> np.ndarray:
     """Labels (n,) of K clusters and noise with clusters divided: a first part keeps the number, others come last."""
     out, k = labels.copy(), int(labels.max()) + 1

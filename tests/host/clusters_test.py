@@ -191,7 +191,8 @@ def looked():
 @pytest.mark.parametrize("k", range(2, 13))
 def test_a_given_number_is_what_is_found(looked, k):
     _, labels, views, scored = looked
-    chosen = clusters.with_number(scored, views, k, 0)
+    chosen, divided = clusters.with_number(scored, views, k, "euclidean", 0)
+    assert divided == []
     found = clusters.described(chosen, scored, views, k, lambda text: None)
     sound(found, 120, k)
     assert np.bincount(found.labels[found.labels >= 0]).min() >= 2

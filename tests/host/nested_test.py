@@ -110,5 +110,8 @@ def test_what_is_divided_is_told_and_is_a_level(monkeypatch):
     assert found.told["runner_up"] == 3
     assert [row.max() + 1 for row in found.levels] == sorted(map(int, found.told["levels"]))
     assert any("of one cluster are 2 clear ones by themselves" in line for line in notes)
-    for options in ({"n_clusters": 3}, {"n_clusters": "auto", "granularity": "coarse"}):
+    given = clusters.find({"codes": x}, 4, 0, draws=2)
+    np.testing.assert_array_equal(given.labels, found.labels, "a given number that 'auto' finds")
+    np.testing.assert_array_equal(given.memberships, found.memberships)
+    for options in ({"n_clusters": 3}, {"n_clusters": 5}, {"n_clusters": "auto", "granularity": "coarse"}):
         assert clusters.find({"codes": x}, seed=0, draws=2, **options).told["divided"] == {}
