@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.data_files import path as path_of
+from experiments.turntable import turntable
 from jaxclust.data import sources
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
@@ -93,6 +94,12 @@ def digits_300() -> Data:
     return Data(data.x[kept], data.labels[kept])
 
 
+def objects_20() -> Data:
+    """20 made solids on a turntable, 72 images of each, 32 x 32."""
+    images, labels = turntable(20, 72, 32, seed=0)
+    return Data(images.reshape(len(images), -1), labels)
+
+
 def fashion() -> Data:
     """All 70,000 images of Fashion-MNIST."""
     if not FASHION.is_dir():
@@ -141,6 +148,7 @@ IMAGES: dict[str, Callable[[], Data]] = {
     "mnist_ones_50": partial(mnist_ones, 125),
     "mnist_ones_30": partial(mnist_ones, 292),
     "digits_300": digits_300,
+    "objects_20": objects_20,
 }
 WHOLE: dict[str, Callable[[], Data]] = {"fmnist": fashion}  # too large for the search alone
 MADE = {**IMAGES, **WHOLE, **NO_CLUSTERS}

@@ -17,6 +17,7 @@ from experiments.table import complete_runs, spread
 CLASSES = {
     "digits": 10, "fmnist10k": 10, "palm_16": 100, "isolet": 26, "usps": 10, "mnist10k": 10, "orl_32": 40,
     "segment": 7, "pendigits": 10, "mnist_2": 2, "mnist_3": 3, "mnist_5": 5, "mnist_thin": 10, "digits_300": 10,
+    "objects_20": 20,
     "cifar10k": 10, "normal_64": 0, "uniform_10": 0,
 }  # fmt: skip
 IMAGES = ("digits", "fmnist10k", "usps", "mnist10k")  # rows of configs/moe_vae.py

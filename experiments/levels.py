@@ -28,7 +28,7 @@ from jaxclust.methods.shared.first_clusters import FEW, ClustersConfig
 from jaxclust.metrics.clustering import accuracy
 
 RULES = ("any", "usual", "divided", "given")
-OTHERS = ("usps", "mnist10k", "mnist_thin", "orl_32", "segment", "pendigits", "digits_300")
+OTHERS = ("usps", "mnist10k", "mnist_thin", "orl_32", "segment", "pendigits", "digits_300", "objects_20")
 
 
 def taken(x: np.ndarray, labels: np.ndarray, seed: int, options: argparse.Namespace) -> dict[str, tuple[int, float]]:

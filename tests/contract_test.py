@@ -69,7 +69,7 @@ TINY = {  # changes to the preset 'quick' that make a fit of the three blobs tak
     "dcn": {**CODES, "pretrain_epochs": 20, "epochs": 20},
     "dkm": {**CODES, "pretrain_epochs": 20, "epochs": 20},
     "n2d": {**CODES, "pretrain_epochs": 20, "classifier_epochs": 20},
-    "vade": {**CODES, "pretrain_epochs": 20, "epochs": 20},
+    "vade": {**CODES, "pretrain_epochs": 60, "epochs": 60, "learning_rate": 0.003},
     "damic": {
         **CODES, "expert_hidden": (16,), "min_filters": 4, "pretrain_epochs": 20, "classifier_epochs": 10,
         "expert_epochs": 10, "epochs": 10,

@@ -12,7 +12,8 @@ from experiments.configs import Row
 
 THREE = (0, 1, 2)
 IMAGES = ("digits", "usps", "mnist10k", "fmnist10k", "palm_16", "orl_32", "cifar10k")
-MADE = ("mnist_2", "mnist_3", "mnist_5", "mnist_thin", "digits_300", "normal_64", "uniform_10")  # cluster_sets.py
+DRAWN = ("mnist_2", "mnist_3", "mnist_5", "mnist_thin", "digits_300", "objects_20")  # cluster_sets.py
+NOISE = ("normal_64", "uniform_10")
 FEATURES = ("isolet", "segment", "pendigits")
 CLASSES = ("digits", "usps", "fmnist10k", "palm_16", "orl_32")  # on which the other methods stand beside umap-density
 
@@ -24,8 +25,8 @@ def row(method: str, data: str) -> Row:
 
 
 ROWS = (
-    *(row("moe-vae", data) for data in ("palm_16", "orl_32", "cifar10k", *MADE)),
+    *(row("moe-vae", data) for data in ("palm_16", "orl_32", "cifar10k", *DRAWN, *NOISE)),
     *(row("ae-cm", data) for data in FEATURES),
-    *(row("umap-density", data) for data in (*IMAGES, *FEATURES)),
+    *(row("umap-density", data) for data in (*IMAGES, *FEATURES, "objects_20")),
     *(row(method, data) for method in ("hrwae-gan", "ae-cm", "vc", "n2d") for data in CLASSES),
 )
