@@ -13,7 +13,7 @@ from XLA's counts and the data sheets, and are called estimates.
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from math import ceil, gcd, prod
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,8 +23,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from experiments.bench import _hlo, _targets, predictions
-from experiments.bench._targets import Target
-from experiments.bench.steps import IMAGES, STEPS, Step
+from experiments.bench._targets import Chip, Target
+from experiments.bench.steps import IMAGES, STEPS, Step, step_of
 from jaxclust import methods
 from jaxclust.errors import InputError
 from jaxclust.numerics import EXACT
@@ -196,7 +196,7 @@ def measured(step: Step, target: Target, fault: str = "") -> Row:
         flops=counts.get("flops"),
         bytes=counts.get("bytes accessed"),
     )
-    return row._replace(lower_bound=_lower_bound(row, target))
+    return row._replace(lower_bound=lower_bound(row, target.chip))
 
 
 def _bytes(leaf: jax.ShapeDtypeStruct) -> int:
@@ -207,11 +207,11 @@ def _bytes(leaf: jax.ShapeDtypeStruct) -> int:
     return prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
 
 
-def _lower_bound(row: Row, target: Target) -> float | None:
-    """Seconds that a step takes at least at the data sheet's rates."""
+def lower_bound(row: Row, chip: Chip) -> float | None:
+    """Seconds that a step of that row's counts takes a chip at least, at the data sheet's rates."""
     if row.flops is None or row.bytes is None:
         return None
-    return max(row.flops / target.chip.flops, row.bytes / target.chip.bandwidth)
+    return max(row.flops / chip.flops, row.bytes / chip.bandwidth)
 
 
 def compute_bound_from(row: Row, half: Row, target: Target) -> float | None:
@@ -227,7 +227,7 @@ def compute_bound_from(row: Row, half: Row, target: Target) -> float | None:
 
 def control(fault: Fault, target: Target, sound: Row) -> Row:
     """The control step with that fault. sound: the same step without."""
-    step = _step(CONTROL)
+    step = step_of(CONTROL)
     if fault.name == "float32":
         step = step.in_precision("float32")
     if fault.name == "batch too large":
@@ -254,16 +254,8 @@ def chosen(only: Sequence[str] | None) -> tuple[list[Step], list[str]]:
     if only is None:
         return list(STEPS), list(methods.METHODS)
     named = [name.removeprefix(predictions.PREFIX) for name in only if name.startswith(predictions.PREFIX)]
-    steps = [_step(name) for name in only if not name.startswith(predictions.PREFIX)]
+    steps = [step_of(name) for name in only if not name.startswith(predictions.PREFIX)]
     return steps, [methods.find(name).name for name in named]
-
-
-@cache
-def _step(name: str) -> Step:
-    for step in STEPS:
-        if step.name == name:
-            return step
-    raise InputError(f"step {name!r} is unknown: choose one of {', '.join(step.name for step in STEPS)}")
 
 
 HEADER = (
@@ -336,7 +328,7 @@ def run_controls(targets: Sequence[Target], rows: Sequence[Row], say: Callable[[
     missed = 0
     for target in targets:
         known = [row for row in rows if (row.step, row.target) == (CONTROL, target.name)]
-        sound = known[0] if known else measured(_step(CONTROL), target)
+        sound = known[0] if known else measured(step_of(CONTROL), target)
         for fault in FAULTS:
             if not applies(fault, target):
                 continue

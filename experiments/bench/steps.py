@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxclust.errors import InputError
 from jaxclust.methods import find
 from jaxclust.methods.clustering_module.config import AEConfig
 from jaxclust.methods.clustering_module.training import Length, ae_clustering_module
@@ -156,3 +157,11 @@ STEPS = (
     Step("hc-mgan-raw-32", 32, 100 * SLOTS, SLOTS, partial(_hc_mgan, False), HC_MGAN, 1.8),
     Step("hc-mgan-refinement-32", 32, 200 * SLOTS, SLOTS, partial(_hc_mgan, True), HC_MGAN, 1.8),
 )
+
+
+def step_of(name: str) -> Step:
+    """The step called so. Raises InputError where there is none."""
+    for step in STEPS:
+        if step.name == name:
+            return step
+    raise InputError(f"step {name!r} is unknown: choose one of {', '.join(step.name for step in STEPS)}")
