@@ -64,7 +64,7 @@ class Row(NamedTuple):
     float32_share: of the multiply-adds of all others.  most_float32: what the Step allows.
     repeated: products of all chips, as a multiple of the whole program's and, on GPUs, of what zeros add (Step.zeros).
     state, aliased: bytes of the state, and of those whose memory the new state takes over.
-    flops, bytes: XLA's counts, None where it has none.
+    flops, bytes: XLA's counts (see `counted`), None where it has none; told of one chip only.
     compute_bound_from: smallest batch at which arithmetic takes longer than memory traffic, inf if none does.
     """
 
@@ -113,7 +113,7 @@ def mesh_of(step: Step, target: Target) -> Mesh:
     )
 
 
-def arguments(step: Step, mesh: Mesh, sharded: bool = True) -> tuple[Any, ...]:
+def arguments(step: Step, mesh: Mesh, sharded: bool = True, images: int = IMAGES) -> tuple[Any, ...]:
     """What the chunk program takes: state, images, index, weight, as shapes with the shardings of the loop."""
     steps = loop.chunk_steps(-(-IMAGES // step.batch))
     state = step.state()
@@ -123,13 +123,15 @@ def arguments(step: Step, mesh: Mesh, sharded: bool = True) -> tuple[Any, ...]:
     over = meshes.of_batches(mesh, shardings) if sharded else everywhere
     return (
         state,
-        jax.ShapeDtypeStruct((IMAGES, *step.shape), jnp.uint8, sharding=everywhere),
+        jax.ShapeDtypeStruct((images, *step.shape), jnp.uint8, sharding=everywhere),
         jax.ShapeDtypeStruct((steps, step.batch), jnp.int32, sharding=over),
         jax.ShapeDtypeStruct((steps, step.batch), jnp.float32, sharding=over),
     )
 
 
-def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Lowered, Mesh, PyTree]:
+def lowered(
+    step: Step, target: Target, fault: str = "", images: int = IMAGES
+) -> tuple[jax.stages.Lowered, Mesh, PyTree]:
     """The chunk program of the step for the target, its mesh and its state; `fault` is a control's name."""
     mesh = mesh_of(step, target)
     function = step.training().step
@@ -137,7 +139,7 @@ def lowered(step: Step, target: Target, fault: str = "") -> tuple[jax.stages.Low
         function = _calling_the_host(function)
     if fault == "inexact distances":
         function = _inexact(function)
-    given = arguments(step, mesh, sharded=fault != "unsharded batch")
+    given = arguments(step, mesh, fault != "unsharded batch", images)
     as_it_was = jax.tree.map(lambda leaf: leaf.sharding, given[0])  # the new state lies where the old one did
     program = loop.chunk_program(target.platform, as_it_was)
     if fault == "no donation":
@@ -167,9 +169,9 @@ def _inexact(function: loop.Step) -> loop.Step:
     return step
 
 
-def measured(step: Step, target: Target, fault: str = "") -> Row:
-    """Compile the step for the target and read what came out."""
-    program, mesh, state = lowered(step, target, fault)
+def measured(step: Step, target: Target, fault: str = "", images: int = IMAGES) -> Row:
+    """Compile the step for the target, with so many images resident, and read what came out."""
+    program, mesh, state = lowered(step, target, fault, images)
     row = Row(step.name, target.name, step.batch, dict(mesh.shape), target.chip.memory, None)
     try:
         compiled = program.compile(target.options())
@@ -182,7 +184,7 @@ def measured(step: Step, target: Target, fault: str = "") -> Row:
     whole = _hlo.products(program.as_text("hlo")).total
     sizes = [_bytes(leaf) for leaf in jax.tree.leaves(state)]
     counts = compiled.cost_analysis() or {}
-    row = row._replace(
+    return row._replace(
         memory=compiled.memory_analysis().peak_memory_in_bytes,
         collectives=_hlo.collectives(text),
         products=products.count,
@@ -196,6 +198,15 @@ def measured(step: Step, target: Target, fault: str = "") -> Row:
         flops=counts.get("flops"),
         bytes=counts.get("bytes accessed"),
     )
+
+
+def counted(step: Step, target: Target) -> Row:
+    """The step with XLA's counts of a step and the seconds that follow from them, for one chip.
+
+    Only as many images are resident as a chunk of steps looks at. XLA counts all that are each time that a chunk takes
+    its own from them, once for 32 steps.
+    """
+    row = measured(step, target, images=step.batch * loop.chunk_steps(-(-IMAGES // step.batch)))
     return row._replace(lower_bound=lower_bound(row, target.chip))
 
 
@@ -306,10 +317,11 @@ def compile_all(steps: Sequence[Step], targets: Sequence[Target], say: Callable[
     rows = []
     for target in targets:
         for step in steps:
-            row = measured(step, target)
+            row = measured(step, target)._replace(flops=None, bytes=None)
             if target.count == 1:
-                half = measured(step.with_batch(step.batch // 2), target)
-                row = row._replace(compute_bound_from=compute_bound_from(row, half, target))
+                whole, half = (counted(step.with_batch(batch), target) for batch in (step.batch, step.batch // 2))
+                row = row._replace(flops=whole.flops, bytes=whole.bytes, lower_bound=whole.lower_bound)
+                row = row._replace(compute_bound_from=compute_bound_from(whole, half, target))
             say(line(cells(row, "; ".join(row.failures()) or "good")))
             rows.append(row)
     return rows, sum(bool(row.failures()) for row in rows)

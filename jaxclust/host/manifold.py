@@ -1,19 +1,9 @@
-"""UMAP between two device phases: from posterior means to a space where clusters are dense (McInnes et al. 2018).
-
-With a seed UMAP runs on one core. Of several draws of many rows a child process, `python -m jaxclust.host.manifold`,
-therefore does every second one, where there are two cores; what comes out is the same.
-"""
+"""UMAP between two device phases: from posterior means to a space where clusters are dense (McInnes et al. 2018)."""
 
 import importlib
-import os
-import subprocess
-import sys
-import tempfile
 import warnings
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +14,6 @@ from jaxclust.host.neighbours import Nearest, nearest
 
 MIN_NEIGHBORS = 10  # the floor of the text's N // 300
 MAX_NEIGHBORS = 100  # its cap
-MANY = 4000  # rows from which a child process is worth its imports
 
 
 def n_neighbors(n: int) -> int:
@@ -98,74 +87,3 @@ def _umap() -> Any:
         with suppress(RuntimeError, OSError):  # no place to keep it
             function.enable_caching()
     return umap.UMAP
-
-
-def draws(
-    x: np.ndarray,
-    near: Nearest,
-    asked: Sequence[tuple[int, int]],
-    n_components: int,
-    n_epochs: int,
-    note: Callable[[str], None],
-) -> list[np.ndarray]:
-    """`of_neighbours` for several numbers of neighbours, a row itself among them, and seeds: asked (k, seed)."""
-
-    def one(i: int) -> np.ndarray:
-        k, seed = asked[i]
-        return of_neighbours(x, near.first(k - 1), n_components, seed, n_epochs)
-
-    if len(x) < MANY or len(asked) < 2 or cores() < 2:
-        maps = []
-        for i in range(len(asked)):
-            maps.append(one(i))
-            note(f"draw {i + 1} of {len(asked)}")
-        return maps
-    with tempfile.TemporaryDirectory() as folder:
-        child = _start(Path(folder), x, near, asked[1::2], n_components, n_epochs)
-        own = [one(i) for i in range(0, len(asked), 2)]
-        note(f"draws {', '.join(str(i + 1) for i in range(0, len(asked), 2))} of {len(asked)}")
-        others = _finish(Path(folder), child)
-    if others is None:  # no child process could be had
-        others = [one(i) for i in range(1, len(asked), 2)]
-    note(f"draws {', '.join(str(i + 1) for i in range(1, len(asked), 2))} of {len(asked)}")
-    return [(others if i % 2 else own)[i // 2] for i in range(len(asked))]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start(
-    folder: Path, x: np.ndarray, near: Nearest, asked: Sequence[tuple[int, int]], n_components: int, n_epochs: int
-) -> subprocess.Popen[bytes] | None:
-    np.savez(folder / "asked.npz", x=x, asked=np.array(asked), sizes=[n_components, n_epochs], **near._asdict())
-    try:
-        command = [sys.executable, "-m", "jaxclust.host.manifold", str(folder)]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    except (OSError, TypeError):
-        return None
-
-
-def _finish(folder: Path, child: subprocess.Popen[bytes] | None) -> list[np.ndarray] | None:
-    if child is None:
-        return None
-    try:
-        code = child.wait()
-    finally:
-        child.kill()  # on Ctrl-C
-    if code != 0 or not (folder / "maps.npy").is_file():
-        return None
-    return list(np.load(folder / "maps.npy", allow_pickle=False))
-
-
-def _child(folder: Path) -> None:
-    with np.load(folder / "asked.npz", allow_pickle=False) as given:
-        near, sizes = Nearest(given["index"], given["distance"]), given["sizes"]
-        x, asked = given["x"], given["asked"]
-    maps = [of_neighbours(x, near.first(int(k) - 1), int(sizes[0]), int(seed), int(sizes[1])) for k, seed in asked]
-    np.save(folder / "maps.npy", np.stack(maps))
-
-
-if __name__ == "__main__":
-    _child(Path(sys.argv[1]))

@@ -17,11 +17,13 @@ import numpy as np
 
 from jaxclust.host.election import elect, mean_excess
 from jaxclust.host.memberships import filled, matching, memberships
-from jaxclust.host.scores import Scored, View, cloud, look, scores
+from jaxclust.host.scores import Scored, View, cloud, further, looks, scores
 
 NESTED = 2 / 3  # at a half, zeros of digits were two clusters in two fits of three
 LEAST = 50  # rows of a cluster that is looked at
 DRAWS, FIRST = 4, 2  # however few draws the whole has; and how many of these have to agree before there are more
+
+Parts = tuple[np.ndarray, np.ndarray]
 
 
 class Division(NamedTuple):
@@ -36,23 +38,33 @@ class Division(NamedTuple):
 
 def divisions(chosen: Scored, view: View, metric: str, seed: int) -> list[Division]:
     """The parts of those clusters of the level that have clear ones; none where the whole has a single draw."""
-    found = []
-    for cluster in range(chosen.n_clusters):
-        rows = np.flatnonzero(chosen.level.labels == cluster)
-        if len(rows) >= LEAST and len(view.maps) > 1:
-            parts = parts_of(view.values[rows], metric, seed + cluster + 1)
-            if parts is not None:
-                found.append(Division(cluster, rows, *parts))
+    rows_of = [np.flatnonzero(chosen.level.labels == cluster) for cluster in range(chosen.n_clusters)]
+    large = [cluster for cluster, rows in enumerate(rows_of) if len(rows) >= LEAST and len(view.maps) > 1]
+    seeds = [seed + cluster + 1 for cluster in large]
+    parts = all_parts([view.values[rows_of[cluster]] for cluster in large], metric, seeds)
+    return [
+        Division(cluster, rows_of[cluster], *found)
+        for cluster, found in zip(large, parts, strict=True)
+        if found is not None
+    ]
+
+
+def all_parts(rows: Sequence[np.ndarray], metric: str, seeds: Sequence[int]) -> list[Parts | None]:
+    """Of the rows (m, d) of each cluster, with its seed, their clear clusters; None where they have none.
+
+    A cluster whose first draws differ has no others.
+    """
+    views = looks(rows, metric, FIRST, seeds, _silent)
+    kept = [i for i, view in enumerate(views) if agreed(scores("within", view), FIRST)]
+    more = further([views[i] for i in kept], DRAWS - FIRST, [seeds[i] for i in kept], _silent)
+    found: list[Parts | None] = [None] * len(rows)
+    for i, view in zip(kept, more, strict=True):
+        found[i] = parts_of(view, metric, seeds[i])
     return found
 
 
-def parts_of(x: np.ndarray, metric: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Labels (m,) and memberships (m, p) of the clear clusters of these rows (m, d); None where they have none."""
-    view = look(x, metric, FIRST, seed, lambda text: None)
-    if not agreed(scored := scores("within", view), FIRST):
-        return None
-    more = look(x, metric, DRAWS - FIRST, seed + FIRST, lambda text: None)
-    view = view._replace(maps=view.maps + more.maps)
+def parts_of(view: View, metric: str, seed: int) -> Parts | None:
+    """Labels (m,) and memberships (m, p) of the clear clusters of a cluster that all draws were made of."""
     if not agreed(scored := scores("within", view), DRAWS):
         return None
     beyond = cloud(view, metric, DRAWS, seed)
@@ -62,6 +74,10 @@ def parts_of(x: np.ndarray, metric: str, seed: int) -> tuple[np.ndarray, np.ndar
         return None
     labels = filled(view.maps[best.draw], best.level.labels)
     return labels, memberships(best, matching(best, scored), view)
+
+
+def _silent(text: str) -> None:
+    """No note: there would be one for each draw of each cluster."""
 
 
 def agreed(scored: Sequence[Scored], draws: int) -> bool:

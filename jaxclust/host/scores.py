@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxclust.host import leaves, manifold, neighbours
+from jaxclust.host import leaves, neighbours
+from jaxclust.host.draws import Draw, maps
 from jaxclust.host.leaves import Level
 from jaxclust.host.neighbours import Nearest
 
 NEIGHBOURS = (15, 10)  # that UMAP looks at, draw by draw in turn
-COMPONENTS, EPOCHS = 10, 100  # of UMAP: for clusters, not for pictures
 SIMILAR = 1.5  # the most that the numbers of clusters of two levels differ by, as a factor, to be compared
 CLOUD, CLOUDS = 2000, 4  # most rows of a cloud without clusters, and how many such clouds
 FEW_ROWS = 500  # below which the data differ from another sample as much as clouds do: the highest cloud counts
@@ -56,14 +56,34 @@ class View(NamedTuple):
 
 def look(x: np.ndarray, metric: str, draws: int, seed: int, note: Callable[[str], None]) -> View:
     """Neighbours and maps of a representation (n, d); of few rows the values are the only map."""
-    x = neighbours.compared(x, metric)
-    if len(x) < FEW:
-        return View(x, None, (x,))
-    sizes = [min(NEIGHBOURS[i % len(NEIGHBOURS)], len(x) - 1) for i in range(draws)]
-    near = neighbours.nearest(x, max(sizes) - 1, seed)
-    asked = [(size, seed + i) for i, size in enumerate(sizes)]
-    maps = manifold.draws(x, near, asked, COMPONENTS, EPOCHS, note)
-    return View(x, near, tuple(maps))
+    return looks([x], metric, draws, [seed], note)[0]
+
+
+def looks(
+    rows: Sequence[np.ndarray], metric: str, draws: int, seeds: Sequence[int], note: Callable[[str], None]
+) -> list[View]:
+    """`look` at several representations, each with its seed: their draws share the cores."""
+    views = []
+    for values, seed in zip((neighbours.compared(x, metric) for x in rows), seeds, strict=True):
+        few = len(values) < FEW
+        near = None if few else neighbours.nearest(values, min(max(NEIGHBOURS), len(values) - 1) - 1, seed)
+        views.append(View(values, near, (values,) if few else ()))
+    return further(views, draws, seeds, note)
+
+
+def further(views: Sequence[View], draws: int, seeds: Sequence[int], note: Callable[[str], None]) -> list[View]:
+    """The same views with so many draws more, where they have neighbours. Draw i of a view has its seed + i."""
+    asked = [
+        (place, Draw(view.values, view.near, min(NEIGHBOURS[i % len(NEIGHBOURS)], len(view.values) - 1), seed + i))
+        for place, (view, seed) in enumerate(zip(views, seeds, strict=True))
+        if view.near is not None
+        for i in range(len(view.maps), len(view.maps) + draws)
+    ]
+    found = list(zip([place for place, _ in asked], maps([draw for _, draw in asked], note), strict=True))
+    return [
+        view._replace(maps=view.maps + tuple(map for at, map in found if at == place))
+        for place, view in enumerate(views)
+    ]
 
 
 def scores(name: str, view: View) -> list[Scored]:
@@ -92,11 +112,13 @@ def cloud(view: View, metric: str, draws: int, seed: int) -> float:
         return 0.0
     values, vectors = np.linalg.eigh(np.cov(x, rowvar=False).reshape(x.shape[1], -1))
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    rng, found = np.random.default_rng(seed), []
+    rng, drawn = np.random.default_rng(seed), []
     for i in range(CLOUDS):
         shape, half = (rows, x.shape[1]), np.sqrt(3)  # of an even distribution of variance one
-        drawn = x.mean(0) + (rng.uniform(-half, half, shape) if i % 2 else rng.normal(size=shape)) @ root.T
-        seen = look(drawn.astype(np.float32), metric, draws, seed + i, lambda text: None)
+        cloud = x.mean(0) + (rng.uniform(-half, half, shape) if i % 2 else rng.normal(size=shape)) @ root.T
+        drawn.append(cloud.astype(np.float32))
+    found = []
+    for seen in looks(drawn, metric, draws, [seed + i for i in range(CLOUDS)], lambda text: None):
         scored = scores("cloud", seen)
         best = [max((one.score for one in scored if one.draw == k), default=0.0) for k in range(len(seen.maps))]
         found.append(float(np.mean(best)))
@@ -120,8 +142,9 @@ def information(a: Level, b: Level) -> float:
     both = (a.labels >= 0) & (b.labels >= 0)
     if not both.any():
         return 0.0
-    table = np.zeros((a.n_clusters, b.n_clusters))
-    np.add.at(table, (a.labels[both], b.labels[both]), 1 / both.sum())
+    cells = a.n_clusters * b.n_clusters
+    pairs = np.bincount(a.labels[both].astype(np.intp) * b.n_clusters + b.labels[both], minlength=cells)
+    table = pairs.reshape(a.n_clusters, b.n_clusters) / both.sum()
     of_a, of_b = entropy(table.sum(1)), entropy(table.sum(0))
     return max(0.0, 2 * (of_a + of_b - entropy(table)) / max(of_a + of_b, 1e-12))
 

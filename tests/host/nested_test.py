@@ -20,7 +20,7 @@ def ring(n, seed, d=8):
 
 def test_two_rings_are_two():
     x = np.concatenate([ring(70, 0), ring(70, 1)]).astype(np.float32)
-    labels, member = nested.parts_of(x, "euclidean", 0)
+    labels, member = nested.all_parts([x], "euclidean", [0])[0]
     np.testing.assert_array_equal(labels, np.repeat([labels[0], 1 - labels[0]], 70))
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(member.argmax(1), labels)
@@ -36,7 +36,7 @@ def test_two_rings_are_two():
     ],
 )
 def test_what_has_no_parts_stays_whole(x):
-    assert nested.parts_of(x.astype(np.float32), "euclidean", 0) is None
+    assert nested.all_parts([x.astype(np.float32)], "euclidean", [0]) == [None]
 
 
 def level(*numbers, draw=0):
@@ -79,7 +79,8 @@ def test_memberships_are_shared_out_by_hand():
 
 
 def test_small_clusters_and_single_draws_are_left(monkeypatch):
-    monkeypatch.setattr(nested, "parts_of", lambda x, metric, seed: (np.arange(len(x)) % 2, np.eye(2)))
+    parts = [(np.arange(nested.LEAST) % 2, np.eye(2))]
+    monkeypatch.setattr(nested, "all_parts", lambda rows, metric, seeds: parts if len(rows) == 1 else [])
     labels = np.repeat([0, 1, -1], [nested.LEAST, nested.LEAST - 1, 99]).astype(np.int32)
     chosen = Scored(Level(labels, 2, 5.0, 1.0), "codes", 0, 1.0)
     x = np.zeros((len(labels), 2))
