@@ -18,7 +18,7 @@ from jaxclust.host.manifold import of_neighbours
 from jaxclust.host.neighbours import Nearest
 
 COMPONENTS, EPOCHS = 10, 100  # of UMAP: for clusters, not for pictures
-SHARE = 8000  # rows of all its draws together from which a process is worth its imports
+SHARE = 10_000  # rows of all its draws together from which a process is worth its imports, which take some 5 s
 
 
 class Draw(NamedTuple):
