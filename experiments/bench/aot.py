@@ -36,6 +36,7 @@ from jaxclust.typing import PyTree
 
 MOST_REPEATED = 1.5  # work of all chips to that of the whole program: 4 if unsharded, near 1.4 on GPUs if sharded
 CONTROL = "ae-cm-dense-32"  # the step that the controls spoil: it compiles in the shortest time
+COUNTED = 4  # steps of the chunk in which bytes and operations are counted
 EXPORTS = ("tpu", "cuda", "cpu")
 
 
@@ -113,9 +114,13 @@ def mesh_of(step: Step, target: Target) -> Mesh:
     )
 
 
-def arguments(step: Step, mesh: Mesh, sharded: bool = True, images: int = IMAGES) -> tuple[Any, ...]:
-    """What the chunk program takes: state, images, index, weight, as shapes with the shardings of the loop."""
-    steps = loop.chunk_steps(-(-IMAGES // step.batch))
+def arguments(step: Step, mesh: Mesh, sharded: bool = True, steps: int | None = None) -> tuple[Any, ...]:
+    """What the chunk program takes: state, images, index, weight, as shapes with the shardings of the loop.
+
+    steps: of the chunk, and then there are no more images than it looks at; as many as the loop takes if None.
+    """
+    images = IMAGES if steps is None else steps * step.batch
+    steps = steps or loop.chunk_steps(-(-IMAGES // step.batch))
     state = step.state()
     shardings = meshes.of_state(mesh, state, step.training().stacked)
     state = jax.tree.map(lambda a, place: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), state, shardings)
@@ -130,7 +135,7 @@ def arguments(step: Step, mesh: Mesh, sharded: bool = True, images: int = IMAGES
 
 
 def lowered(
-    step: Step, target: Target, fault: str = "", images: int = IMAGES
+    step: Step, target: Target, fault: str = "", steps: int | None = None
 ) -> tuple[jax.stages.Lowered, Mesh, PyTree]:
     """The chunk program of the step for the target, its mesh and its state; `fault` is a control's name."""
     mesh = mesh_of(step, target)
@@ -139,7 +144,7 @@ def lowered(
         function = _calling_the_host(function)
     if fault == "inexact distances":
         function = _inexact(function)
-    given = arguments(step, mesh, fault != "unsharded batch", images)
+    given = arguments(step, mesh, fault != "unsharded batch", steps)
     as_it_was = jax.tree.map(lambda leaf: leaf.sharding, given[0])  # the new state lies where the old one did
     program = loop.chunk_program(target.platform, as_it_was)
     if fault == "no donation":
@@ -169,9 +174,9 @@ def _inexact(function: loop.Step) -> loop.Step:
     return step
 
 
-def measured(step: Step, target: Target, fault: str = "", images: int = IMAGES) -> Row:
-    """Compile the step for the target, with so many images resident, and read what came out."""
-    program, mesh, state = lowered(step, target, fault, images)
+def measured(step: Step, target: Target, fault: str = "", steps: int | None = None) -> Row:
+    """Compile the step for the target, in a chunk of so many, and read what came out."""
+    program, mesh, state = lowered(step, target, fault, steps)
     row = Row(step.name, target.name, step.batch, dict(mesh.shape), target.chip.memory, None)
     try:
         compiled = program.compile(target.options())
@@ -203,10 +208,10 @@ def measured(step: Step, target: Target, fault: str = "", images: int = IMAGES) 
 def counted(step: Step, target: Target) -> Row:
     """The step with XLA's counts of a step and the seconds that follow from them, for one chip.
 
-    Only as many images are resident as a chunk of steps looks at. XLA counts all that are each time that a chunk takes
-    its own from them, once for 32 steps.
+    In a short chunk with few images: XLA counts the body of the loop once, and beside it all that the program reads to
+    take a chunk's images from the data set.
     """
-    row = measured(step, target, images=step.batch * loop.chunk_steps(-(-IMAGES // step.batch)))
+    row = measured(step, target, steps=COUNTED)
     return row._replace(lower_bound=lower_bound(row, target.chip))
 
 

@@ -33,6 +33,7 @@ from jaxclust.methods.shared.coders import Coders, coders
 from jaxclust.methods.shared.extent import Extent
 from jaxclust.methods.shared.first_clusters import first_clusters, whole
 from jaxclust.methods.shared.job import Job
+from jaxclust.methods.shared.lengths import per_epoch
 from jaxclust.methods.shared.outcome import outcome, with_clusters
 from jaxclust.numerics import squared_distances
 from jaxclust.typing import Array, PyTree
@@ -57,6 +58,8 @@ class Config(CodeConfig):
     """Examples that UMAP and the mixture see at most."""
     classifier_epochs: float = 50
     """Epochs of the classifier."""
+    min_steps: int = 0
+    """Fewest steps of it: small data are visited more often."""
 
 
 def clusters(job: Job[Config], codes: np.ndarray) -> dict[str, np.ndarray]:
@@ -85,7 +88,8 @@ def fit(job: Job[Config]) -> Result:
         mixture = Found(g.argmax(1).astype(np.int32), g, np.zeros((0, len(g)), np.int32), {})
         opinions = {"mixture": whole(mixture, rows, job.n, before.codes[rows], before.codes.__getitem__).labels}
     training = classifier.classifier(_spec(config, g.shape[1]), g)
-    state = job.train("classifier", training, config.classifier_epochs, images=before.codes[rows])
+    epochs = max(config.classifier_epochs, config.min_steps / per_epoch(config, len(rows)))
+    state = job.train("classifier", training, epochs, images=before.codes[rows])
     head = classifier.arrays_of(state)
     arrays = jax.device_get({"params": before.params, "stats": before.stats, "classifier": head})
     arrays.update(_means(before.codes[rows], g.argmax(1), g.shape[1]))
@@ -127,12 +131,14 @@ def restore(meta: Mapping[str, Any]) -> Functions:
     return functions_of(config, meta.get("n_clusters", config.n_clusters), coders(config, Extent.from_meta(meta)))
 
 
+QUICK = Config(n_clusters="auto", pretrain_epochs=50, classifier_epochs=20, min_steps=700, max_samples=20_000)
+
 METHOD = Method(
     name="n2d",
     title="Gaussian mixture on the UMAP of an autoencoder's codes, and a classifier that learns it",
     source="McConville et al., N2D: (not too) deep clustering via clustering the local manifold, ICPR 2021",
     Config=Config,
-    presets=presets(Config(n_clusters="auto", pretrain_epochs=50, classifier_epochs=20, max_samples=20_000)),
+    presets=presets(QUICK),
     fit=fit,
     restore=restore,
 )

@@ -13,6 +13,7 @@ from jaxclust.methods.baselines import centroids as centroid_model
 from jaxclust.methods.baselines import n2d
 from jaxclust.models import Request
 from jaxclust.train.phases import Phases
+from jaxclust.train.progress import Silent
 from tests import toy
 
 
@@ -57,6 +58,32 @@ def test_n2d_s_mixture_of_a_sample_labels_all_examples():
     preprocess, rows = models.prepared(request.config, sources.load(x).images)
     result = models.fit(request, rows, preprocess, Phases())
     assert models.score(result.opinions["mixture"], classes)["acc"] > 0.95
+
+
+@pytest.mark.slow
+def test_n2d_s_classifier_has_its_fewest_steps_on_few_examples():
+    """60 examples in batches of 20 are 3 steps an epoch: two epochs alone are far fewer than 50."""
+    classes = np.arange(60) % 3
+    x = (np.eye(3)[classes] * 8 + np.random.default_rng(0).normal(size=(60, 3))).astype(np.float32)
+    method, report = methods.find("n2d"), Steps()
+    changes = {"hidden": (8,), "latent_dim": 2, "pretrain_epochs": 2, "classifier_epochs": 2, "batch_size": 20}
+    config = dataclasses.replace(method.presets["quick"], n_clusters=3, min_steps=50, **changes)
+    preprocess, rows = models.prepared(config, sources.load(x).images)
+    models.fit(Request(method, config), rows, preprocess, Phases(report=report))
+    assert report.steps["autoencoder"] < 50 <= report.steps["classifier"], "of as many epochs"
+
+
+class Steps(Silent):
+    """How many steps each training has."""
+
+    def __init__(self):
+        self.now, self.steps = "", {}
+
+    def phase(self, name):
+        self.now = name
+
+    def progress(self, done, total, examples_per_second, terms):
+        self.steps[self.now] = done
 
 
 @pytest.mark.slow
