@@ -33,7 +33,7 @@ CHANGES: Mapping[int, Mapping[str, Change]] = {
         "cm": Change((), {"granularity": "auto"}),
         "ae-cm": Change((), {"granularity": "auto", "schedule": "constant", "widen": False}),
         "vc": Change((), {"granularity": "auto"}),
-        "n2d": Change((), {"granularity": "auto", "draws": 4}),
+        "n2d": Change((), {"granularity": "auto", "draws": 4, "min_steps": 0}),
     },
     2: {"moe-vae": Change(("loss", "pretrain"))},  # of the training alone: a fitted model is the same without them
 }
