@@ -59,9 +59,10 @@ def maps(draws: Sequence[Draw], note: Callable[[str], None]) -> list[np.ndarray]
                 done |= dict(zip(share, theirs, strict=True))
                 note(f"{len(done)} draws of {len(draws)}")
         finally:
-            for child in children:  # on Ctrl-C
+            for child in children:  # on Ctrl-C; waited for, lest it writes into the folder while that goes
                 if child is not None:
                     child.kill()
+                    child.wait()
     return [done[i] for i in range(len(draws))]
 
 
