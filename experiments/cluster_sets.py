@@ -9,6 +9,7 @@ from functools import partial
 from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -32,12 +33,16 @@ class Data(NamedTuple):
 
 
 def stored(name: str, most: int | None = None) -> Data:
-    """A file of the directory JAXCLUST_DATA, its first `most` rows."""
-    with np.load(path_of(f"{name}.npz"), allow_pickle=False) as file:
-        labels = file["labels"][:most]
-        if "images" in file:
-            return Data((file["images"][:most] / np.float32(255)).reshape(len(labels), -1), labels)
-        return Data(standardised(file["features"][:most]), labels)
+    """A file of the directory JAXCLUST_DATA, its first `most` rows. Raises InputError for one that is no such file."""
+    path = path_of(f"{name}.npz")
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            labels = file["labels"][:most]
+            if "images" in file:
+                return Data((file["images"][:most] / np.float32(255)).reshape(len(labels), -1), labels)
+            return Data(standardised(file["features"][:most]), labels)
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
+        raise InputError(f"{path}: give a file .npz of `labels` and `images` or `features` ({error})") from error
 
 
 def standardised(x: np.ndarray) -> np.ndarray:
@@ -128,7 +133,7 @@ def saved_codes(path: str) -> Data:
     try:
         with np.load(path, allow_pickle=False) as file:
             return Data(np.asarray(file["features"], np.float32), file.get("labels"))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise InputError(f"{path}: give a file .npz that holds `features` ({error})") from error
 
 

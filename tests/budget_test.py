@@ -1,5 +1,6 @@
 """What preset full takes on a chip: steps and sums by hand."""
 
+import numpy as np
 import pytest
 
 from experiments.bench import _targets, aot, budget
@@ -39,3 +40,14 @@ def test_steps_are_found_by_name(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
     assert budget.main([]) == 2
     assert "mnist.npz: is missing" in capsys.readouterr().err
+
+
+def test_a_broken_mnist_is_one_line_before_anything_is_compiled(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("JAXCLUST_DATA", str(tmp_path))
+    (tmp_path / "mnist.npz").write_bytes(b"PK\x03\x04 cut off")
+    assert budget.main([]) == 2
+    np.savez(tmp_path / "mnist.npz", images=np.zeros((3, 2, 2), np.uint8), labels=np.arange(3))
+    assert budget.main([]) == 2
+    broken, few = capsys.readouterr().err.splitlines()
+    assert "give a file .npz of `labels` and `images` or `features`" in broken
+    assert few.endswith("mnist.npz has 3 rows: give all 70000")

@@ -121,7 +121,7 @@ def elected(
     """The level that is taken where no number is given, and the parts of its clusters; two halves where none is."""
     chosen = elect(scored, granularity)
     if chosen is None:
-        return halves(views, 2, seed), []
+        return split_whole(views, 2, seed), []
     if granularity != "auto" or mean_excess(scored, views) < CLEAR:
         return chosen, []
     return chosen, nested.divisions(chosen, views[chosen.view], metric, seed)
@@ -148,12 +148,12 @@ def with_number(
         nearest = min(coarser, key=lambda one: (-one.n_clusters, -one.excess))
         change = split
     else:
-        return halves(views, n_clusters, seed), []
+        return split_whole(views, n_clusters, seed), []
     labels = change(views[nearest.view].maps[nearest.draw], nearest.level.labels, n_clusters, seed)
     return nearest._replace(level=nearest.level._replace(labels=labels, n_clusters=n_clusters)), []
 
 
-def halves(views: Mapping[str, View], n_clusters: int, seed: int) -> Scored:
+def split_whole(views: Mapping[str, View], n_clusters: int, seed: int) -> Scored:
     """K clusters of the first view's first draw where no draw has any level: all rows, split."""
     name, view = next(iter(views.items()))
     labels = split(view.maps[0], np.zeros(len(view.values), np.int32), n_clusters, seed)

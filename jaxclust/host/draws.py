@@ -48,8 +48,10 @@ def maps(draws: Sequence[Draw], note: Callable[[str], None]) -> list[np.ndarray]
     done: dict[int, np.ndarray] = {}
     with tempfile.TemporaryDirectory() as folder:
         places = [Path(folder) / str(i) for i in range(1, processes)]
-        children = [_start(place, [draws[i] for i in share]) for place, share in zip(places, shares[1:], strict=True)]
+        children: list[subprocess.Popen[bytes] | None] = []
         try:
+            for place, share in zip(places, shares[1:], strict=True):
+                children.append(_start(place, [draws[i] for i in share]))
             done |= {i: draws[i].map() for i in shares[0]}
             note(f"{len(shares[0])} draws of {len(draws)}")
             for place, share, child in zip(places, shares[1:], children, strict=True):
@@ -73,11 +75,11 @@ def cores() -> int:
 
 def _start(place: Path, draws: Sequence[Draw]) -> subprocess.Popen[bytes] | None:
     """A child that does these draws in the folder `place`; None where none can be had."""
-    place.mkdir()
-    for i, draw in enumerate(draws):
-        asked = np.array([draw.neighbors, draw.seed])
-        np.savez(place / f"{i}.npz", x=draw.x, asked=asked, **draw.near._asdict())
     try:
+        place.mkdir()
+        for i, draw in enumerate(draws):
+            asked = np.array([draw.neighbors, draw.seed])
+            np.savez(place / f"{i}.npz", x=draw.x, asked=asked, **draw.near._asdict())
         command = [sys.executable, "-m", "jaxclust.host.draws", str(place)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except (OSError, TypeError):

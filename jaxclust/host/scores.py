@@ -115,8 +115,8 @@ def cloud(view: View, metric: str, draws: int, seed: int) -> float:
     rng, drawn = np.random.default_rng(seed), []
     for i in range(CLOUDS):
         shape, half = (rows, x.shape[1]), np.sqrt(3)  # of an even distribution of variance one
-        cloud = x.mean(0) + (rng.uniform(-half, half, shape) if i % 2 else rng.normal(size=shape)) @ root.T
-        drawn.append(cloud.astype(np.float32))
+        made = x.mean(0) + (rng.uniform(-half, half, shape) if i % 2 else rng.normal(size=shape)) @ root.T
+        drawn.append(made.astype(np.float32))
     found = []
     for seen in looks(drawn, metric, draws, [seed + i for i in range(CLOUDS)], lambda text: None):
         scored = scores("cloud", seen)
