@@ -16,6 +16,7 @@ import numpy as np
 from experiments.data_files import path as path_of
 from experiments.turntable import turntable
 from jaxclust.data import sources
+from jaxclust.data.dataset import Dataset
 from jaxclust.data.rows import LazyArray
 from jaxclust.errors import InputError
 from jaxclust.system import atomic
@@ -99,6 +100,11 @@ def digits_300() -> Data:
     return Data(data.x[kept], data.labels[kept])
 
 
+def digits_28() -> Data:
+    """digits, their images resized to 28 x 28."""
+    return flattened(sources.load("digits", image_size=28))
+
+
 def objects_20() -> Data:
     """20 made solids on a turntable, 72 images of each, 32 x 32."""
     images, labels = turntable(20, 72, 32, seed=0)
@@ -109,7 +115,11 @@ def fashion() -> Data:
     """All 70,000 images of Fashion-MNIST."""
     if not FASHION.is_dir():
         raise InputError(f"{FASHION} is missing: install the Debian package dataset-fashion-mnist")
-    found = sources.load(FASHION)
+    return flattened(sources.load(FASHION))
+
+
+def flattened(found: Dataset) -> Data:
+    """Images in memory as vectors in [0, 1]."""
     assert not isinstance(found.images, LazyArray)
     return Data((found.images / np.float32(255)).reshape(len(found.images), -1), found.labels)
 
@@ -155,7 +165,7 @@ IMAGES: dict[str, Callable[[], Data]] = {
     "digits_300": digits_300,
     "objects_20": objects_20,
 }
-WHOLE: dict[str, Callable[[], Data]] = {"fmnist": fashion}  # too large for the search alone
+WHOLE: dict[str, Callable[[], Data]] = {"fmnist": fashion, "digits_28": digits_28}  # for whole fits alone
 MADE = {**IMAGES, **WHOLE, **NO_CLUSTERS}
 SETS: dict[str, Callable[[], Data]] = {
     **{name: partial(stored, name) for name in FILES},
