@@ -3,6 +3,7 @@
     any      the level of the highest score: a single draw decides
     usual    that of those which have about as many clusters as the draws like (jaxclust/host/election.py)
     divided  the same, its clusters divided that have clear clusters of their own (jaxclust/host/nested.py)
+    doubted  the same where draws would take other numbers, else `usual`: what a fit does
     given    the number of classes is given, if `--rules` asks for it: what `--n-clusters K` does
 
 Views are the data as they are and whitened; `--codes` adds files .npz of `features` and `labels`. Prints Markdown: the
@@ -27,7 +28,7 @@ from jaxclust.host.whitening import whitened
 from jaxclust.methods.shared.first_clusters import FEW, ClustersConfig
 from jaxclust.metrics.clustering import accuracy
 
-RULES = ("any", "usual", "divided", "given")
+RULES = ("any", "usual", "divided", "doubted", "given")
 OTHERS = ("usps", "mnist10k", "mnist_thin", "orl_32", "segment", "pendigits", "digits_300", "objects_20")
 
 
@@ -38,6 +39,10 @@ def taken(x: np.ndarray, labels: np.ndarray, seed: int, options: argparse.Namesp
     scored = scores.scores("view", view)
     if not scored:
         raise InputError("no draw has two clusters: there are no levels to compare")
+    usual = max(election.usual(scored), key=lambda one: one.score)
+    doubted = not clusters.unanimous(scored, "view", len(view.maps))
+    dividing = {"divided", "doubted"} if doubted else {"divided"}
+    parts = nested.divisions(usual, view, "euclidean", seed) if dividing & set(options.rules) else []
     found = {}
     for rule in options.rules:
         if rule == "any":
@@ -45,8 +50,7 @@ def taken(x: np.ndarray, labels: np.ndarray, seed: int, options: argparse.Namesp
         elif rule == "given":
             chosen, divided = clusters.with_number(scored, {"view": view}, len(np.unique(labels)), "euclidean", seed)
         else:
-            chosen = max(election.usual(scored), key=lambda one: one.score)
-            divided = nested.divisions(chosen, view, "euclidean", seed) if rule == "divided" else []
+            chosen, divided = usual, parts if rule in dividing else []
         parted = nested.divided_labels(chosen.level.labels, divided)
         found[rule] = int(parted.max()) + 1, accuracy(filled(view.maps[chosen.draw], parted), labels)
     return found
@@ -79,7 +83,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--codes", nargs="+", metavar="FILE", default=[], help=".npz with `features` and `labels`")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--draws", type=int, default=ClustersConfig().draws, help="of UMAP, for each seed")
-    parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES[:3])
+    parser.add_argument("--rules", nargs="+", choices=RULES, default=RULES[:4])
     options = parser.parse_args(argv)
     if unknown := [name for name in options.sets if name not in SETS]:
         raise InputError(f"set {unknown[0]!r} is unknown: choose of {', '.join(SETS)}")

@@ -14,13 +14,14 @@ with about as many clusters as these, within a factor USUAL of their upper media
 draw with a lucky level decides. Of them the level of the highest excess is taken: its clusters are as large as they can
 be, leave little out, and come again in draws that saw other neighbours. Several views compete by what they have beyond
 such a cloud, as in the gap statistic (Tibshirani et al. 2001): UMAP divides a cloud of few dimensions too, the same way
-in every draw. A cluster of that level whose rows alone have clear clusters in every draw is divided (nested.py).
-'coarse' and 'fine' take the best of the levels of fewer and more clusters, undivided.
+in every draw. Where draws of its view would take other numbers, a cluster of that level whose rows alone have clear
+clusters in every draw is divided (nested.py); a number on which all agree is not doubted. 'coarse' and 'fine' take the
+best of the levels of fewer and more clusters, undivided.
 
-A given number K: the clusters of 'auto' where these are K, divided ones counted; else the level of K clusters with the
-highest excess. Where none has K, the next finer level is merged, or the finest one is split: merged are the two
-clusters whose union adds the least to the squares within clusters (Ward 1963), split is the one with the most of them,
-by 2-means; both in the draw's coordinates.
+A given number K: the clusters of 'auto' where these are K, or are once they are divided; else the level of K clusters
+with the highest excess. Where none has K, the next finer level is merged, or the finest one is split: merged are the
+two clusters whose union adds the least to the squares within clusters (Ward 1963), split is the one with the most of
+them, by 2-means; both in the draw's coordinates.
 
 No clear clusters: the draws' highest excesses are below CLEAR on the mean.
 """
@@ -122,9 +123,23 @@ def elected(
     chosen = elect(scored, granularity)
     if chosen is None:
         return split_whole(views, 2, seed), []
-    if granularity != "auto" or mean_excess(scored, views) < CLEAR:
+    if granularity != "auto" or unanimous(scored, chosen.view, len(views[chosen.view].maps)):
         return chosen, []
-    return chosen, nested.divisions(chosen, views[chosen.view], metric, seed)
+    return chosen, parts(chosen, scored, views, metric, seed)
+
+
+def unanimous(scored: Sequence[Scored], view: str, draws: int) -> bool:
+    """Whether several draws of a view would all take one number of clusters."""
+    return draws > 1 and len(set(by_draw(view, scored, draws))) == 1
+
+
+def parts(
+    chosen: Scored, scored: Sequence[Scored], views: Mapping[str, View], metric: str, seed: int
+) -> list[Division]:
+    """The parts of the clusters of a level; none where the whole has no clear clusters."""
+    if mean_excess(scored, views) < CLEAR:
+        return []
+    return nested.divisions(chosen, views[chosen.view], metric, seed)
 
 
 def with_number(
@@ -133,7 +148,7 @@ def with_number(
     """K clusters: those of 'auto' or of the best level with K; else the next finer one merged, or the finest split."""
     best = elect(scored, "auto")
     if best is not None and best.n_clusters < n_clusters:
-        best, divided = elected(scored, views, "auto", metric, seed)
+        divided = parts(best, scored, views, metric, seed)
         if nested.number(best, divided) == n_clusters:
             return best, divided
     exact = [one for one in scored if one.n_clusters == n_clusters]

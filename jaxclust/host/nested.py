@@ -7,7 +7,8 @@ alone they are three. A cluster is divided into p parts where
     the mean over these draws of  (score - c) / (1 - c)  is at least NESTED,
 
 c the score of clouds without clusters that have the cluster's own covariance (scores.py). Handwritings of one digit are
-parts too: draws differ about their number, or they are hardly clearer than such clouds.
+parts too: mostly draws differ about their number, or they are hardly clearer than such clouds. They can be clearer, as
+ones upright and slanted are; so clusters.py does not ask where all draws of the whole agree.
 """
 
 from collections.abc import Sequence

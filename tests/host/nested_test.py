@@ -52,6 +52,14 @@ def test_all_draws_have_to_like_one_number_by_hand():
     assert not nested.agreed([], 2)
 
 
+def test_a_number_is_doubted_where_draws_differ_by_hand():
+    same = [scored._replace(draw=i) for i in range(2) for scored in level((2, 0.6), (3, 0.9 - i / 10))]
+    assert clusters.unanimous(same, "within", 2)
+    assert not clusters.unanimous(same, "within", 3), "the third draw has no level"
+    assert not clusters.unanimous(level((3, 0.9)), "within", 1), "one draw agrees with no other"
+    assert not clusters.unanimous(same + level((4, 0.9), draw=2), "within", 3)
+
+
 DIVISIONS = (
     Division(0, np.array([0, 2]), np.int32([1, 0]), np.float32([[0.1, 0.9], [1, 0]])),
     Division(2, np.array([4, 5, 6]), np.int32([2, 0, 1]), np.float32([[0, 0, 1], [1, 0, 0], [0, 0.75, 0.25]])),
@@ -101,6 +109,10 @@ def test_what_is_divided_is_told_and_is_a_level(monkeypatch):
         return [Division(1, rows, labels, clusters.one_hot(labels, 2))]
 
     monkeypatch.setattr(nested, "divisions", parted)
+    given = clusters.find({"codes": x}, 4, 0, draws=2)
+    sure = clusters.find({"codes": x}, "auto", 0, draws=2)
+    assert (sure.told["by_draw"], sure.told["divided"]) == ({"codes": [3, 3]}, {}), "a number on which all draws agree"
+    monkeypatch.setattr(clusters, "unanimous", lambda scored, view, draws: False)
     notes = []
     found = clusters.find({"codes": x}, "auto", 0, draws=2, note=notes.append)
     assert found.told["divided"] == {"1": 2}
@@ -111,7 +123,6 @@ def test_what_is_divided_is_told_and_is_a_level(monkeypatch):
     assert found.told["runner_up"] == 3
     assert [row.max() + 1 for row in found.levels] == sorted(map(int, found.told["levels"]))
     assert any("of one cluster are 2 clear ones by themselves" in line for line in notes)
-    given = clusters.find({"codes": x}, 4, 0, draws=2)
     np.testing.assert_array_equal(given.labels, found.labels, "a given number that 'auto' finds")
     np.testing.assert_array_equal(given.memberships, found.memberships)
     for options in ({"n_clusters": 3}, {"n_clusters": 5}, {"n_clusters": "auto", "granularity": "coarse"}):
