@@ -125,7 +125,7 @@ def elected(
         return split_whole(views, 2, seed), []
     if granularity != "auto" or unanimous(scored, chosen.view, len(views[chosen.view].maps)):
         return chosen, []
-    return chosen, parts(chosen, scored, views, metric, seed)
+    return chosen, clear_parts(chosen, scored, views, metric, seed)
 
 
 def unanimous(scored: Sequence[Scored], view: str, draws: int) -> bool:
@@ -133,7 +133,7 @@ def unanimous(scored: Sequence[Scored], view: str, draws: int) -> bool:
     return draws > 1 and len(set(by_draw(view, scored, draws))) == 1
 
 
-def parts(
+def clear_parts(
     chosen: Scored, scored: Sequence[Scored], views: Mapping[str, View], metric: str, seed: int
 ) -> list[Division]:
     """The parts of the clusters of a level; none where the whole has no clear clusters."""
@@ -148,7 +148,7 @@ def with_number(
     """K clusters: those of 'auto' or of the best level with K; else the next finer one merged, or the finest split."""
     best = elect(scored, "auto")
     if best is not None and best.n_clusters < n_clusters:
-        divided = parts(best, scored, views, metric, seed)
+        divided = clear_parts(best, scored, views, metric, seed)
         if nested.number(best, divided) == n_clusters:
             return best, divided
     exact = [one for one in scored if one.n_clusters == n_clusters]
