@@ -38,7 +38,7 @@ def test_a_row_is_found_by_one_name():
     assert all(configs.find(row.name) == row for row in ROWS)
     assert configs.of("cm_table1") == configs.tables()["cm_table1"]
     assert configs.of("cm_usps") == (configs.find("cm_usps"),)
-    assert {row.table for row in configs.starting("cm_usps")} == {"cm_table1"}
+    assert {row.table for row in configs.starting("cm_usps")} == {"cm_table1", "paper"}
     assert {row.name for row in configs.starting("cm_figure8")} >= {"igmm_moons", "cm_circles", "ae_cm_no_structure"}
 
 
