@@ -40,22 +40,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 def line(row: Row, run: Mapping[str, Any]) -> tuple[str, ...]:
     """One run, in the order of HEADER."""
     kl = run["summary"].get("expert_kl")
-    active = "-" if kl is None else str(fewest_active(kl, sizes(configs.OUT / row.name / str(run["seed"]))))
+    active = None if kl is None else fewest_active(kl, sizes_of(configs.OUT / row.name / str(run["seed"])))
     shares = (f"{100 * run[name]:.1f}" for name in ("acc", "nmi", "noise_fraction"))
     counts = (str(run[name]) for name in ("n_clusters", "effective_clusters"))
-    return (row.name, *counts, *shares, active, f"{run['seconds']:.0f}", f"{run['peak_memory_mb']:.0f}")
+    told = "-" if active is None else str(active)
+    return (row.name, *counts, *shares, told, f"{run['seconds']:.0f}", f"{run['peak_memory_mb']:.0f}")
 
 
-def fewest_active(kl: Sequence[Sequence[float] | None], sizes: Mapping[int, int]) -> int:
-    """The fewest latent dimensions with a KL above ACTIVE of any expert that owns LEAST_SHARE of the examples.
+def fewest_active(kl: Sequence[Sequence[float] | None], sizes: Mapping[int, int]) -> int | None:
+    """The fewest latent dimensions with a KL above ACTIVE of any expert that owns LEAST_SHARE of the examples; None
+    where no expert owns so many.
 
     kl: of each expert the KL of its dimensions in nats, None where it owns nothing.  sizes: examples by cluster.
     """
     least = LEAST_SHARE * sum(sizes.values())
-    return min(sum(value > ACTIVE for value in kl[k] or ()) for k, size in sizes.items() if size >= least)
+    active = [sum(value > ACTIVE for value in kl[k] or ()) for k, size in sizes.items() if size >= least]
+    return min(active, default=None)
 
 
-def sizes(run: Path) -> dict[int, int]:
+def sizes_of(run: Path) -> dict[int, int]:
     """Examples of each cluster of a run, by its clusters.csv."""
     with (run / "clusters.csv").open(newline="") as file:
         return {int(line["cluster"]): int(line["size"]) for line in csv.DictReader(file)}

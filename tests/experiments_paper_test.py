@@ -13,6 +13,8 @@ def test_active_dimensions_of_experts_that_own_enough_by_hand():
     assert paper.fewest_active(kl, {0: 90, 1: 10, 2: 0, 3: 0}) == 2
     assert paper.fewest_active(kl, {0: 90, 1: 10, 2: 1, 3: 0}) == 2  # of 101 one is less than a hundredth
     assert paper.fewest_active(kl, {0: 89, 1: 10, 2: 1, 3: 0}) == 0
+    many = 101 * [[1.0, 0.5]]
+    assert paper.fewest_active(many, dict.fromkeys(range(101), 1)) is None, "none of 101 owns a hundredth"
 
 
 def test_a_line_a_run_and_a_mark_where_it_diverged(tmp_path, monkeypatch, capsys):
